@@ -1,0 +1,38 @@
+"""Time as an argument: the system's in production, a hand-moved one in tests, a virtual one in the simulator."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall time for what is stored, monotonic time for durations. Nothing else in the product asks the system."""
+
+    def now_us(self) -> int:
+        """Microseconds since 1970-01-01 UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; never goes back."""
+        ...
+
+    async def sleep(self, seconds: float, /) -> None: ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float, /) -> None:
+        await asyncio.sleep(seconds)
+
+
+def rfc3339(moment_us: int) -> str:
+    """`2026-08-21T10:00:00.123456Z`, the form of every time outside (except where a wire format says Unix seconds)."""
+    return datetime.fromtimestamp(moment_us / 1_000_000, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,39 @@
+"""What a model provider must do. One provider object serves one deployment: it knows its model name, address and key.
+
+Each kind of call is a Protocol of its own: a provider has the methods of what it can do, and is asked by `isinstance`.
+`undercroft.testing.providers` holds what every implementation owes, as a conformance suite.
+"""
+
+from typing import Protocol, runtime_checkable
+
+from undercroft.llm.reply import Reply
+from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest
+
+
+@runtime_checkable
+class ChatProvider(Protocol):
+    """Continues conversations.
+
+    Returns once the upstream has accepted the call and its first piece is there (so that a retry is still possible
+    until then); raises only UpstreamError kinds, InvalidRequest (this model cannot do that) and Unavailable (it is
+    loading), also out of the stream. Closing the reply's chunks stops the upstream. Every choice of a finished stream
+    had its `finish_reason`; a stream that was cut raises UpstreamGarbled or UpstreamUnreachable instead of ending.
+    """
+
+    name: str
+
+    async def send(self, request: ChatRequest, /) -> Reply: ...
+
+
+@runtime_checkable
+class CompletionProvider(Protocol):
+    """Continues plain text; the promises of ChatProvider hold."""
+
+    async def complete(self, request: CompletionRequest, /) -> Reply: ...
+
+
+@runtime_checkable
+class EmbeddingProvider(Protocol):
+    """Turns texts into vectors: one chunk with one vector per input, in order, and the usage."""
+
+    async def embed(self, request: EmbeddingsRequest, /) -> Reply: ...

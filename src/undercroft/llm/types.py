@@ -1,0 +1,209 @@
+"""What is asked of a model, and the pieces of its answer: the language every part speaks.
+
+`wire` makes requests from bytes and bytes from chunks; providers make chunks from requests. A request keeps the bytes
+it came in (`source`), so that a provider of the same dialect can pass them on with nothing lost.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from undercroft.record import Usage
+
+__all__ = [
+    "ChatRequest",
+    "Choice",
+    "Chunk",
+    "CompletionRequest",
+    "Content",
+    "EmbeddingsRequest",
+    "Message",
+    "Part",
+    "Request",
+    "ResponseFormat",
+    "Source",
+    "Tool",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolChoice",
+    "Usage",
+]
+
+Dialect = Literal["openai.chat", "openai.completions", "openai.embeddings"]
+
+
+class Source(msgspec.Struct, frozen=True):
+    """The request as its caller wrote it."""
+
+    dialect: Dialect
+    body: bytes
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a message's content: `text` for text and refusals; anything else rides in `data` as it came."""
+
+    type: str
+    text: str = ""
+    data: dict[str, Any] | None = None
+
+
+Content = str | tuple[Part, ...] | None
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call the model wants made. `arguments` is JSON text, as models write it (not always valid)."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One turn of a conversation."""
+
+    role: str
+    content: Content = None
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+    def text(self) -> str:
+        """The text alone, parts joined."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text for part in self.content or ())
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """A function the model may call; `parameters` is its JSON Schema."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = {}
+    strict: bool = False
+
+
+class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """`auto`, `none`, `required`, or `function` with a name."""
+
+    mode: Literal["auto", "none", "required", "function"] = "auto"
+    name: str | None = None
+
+
+class ResponseFormat(msgspec.Struct, frozen=True, kw_only=True):
+    """`text`, `json_object` (any JSON object) or `json_schema`."""
+
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    name: str | None = None
+    schema: dict[str, Any] | None = None
+    strict: bool = False
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """How to pick tokens; None leaves the choice to the model's own default."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    max_tokens: int | None = None
+    n: int = 1
+
+
+class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation to continue."""
+
+    model: str
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+    stream: bool = False
+    include_usage: bool = False
+    """The caller asked for a usage chunk at the end of the stream."""
+    logprobs: bool = False
+    top_logprobs: int | None = None
+    response_format: ResponseFormat = ResponseFormat()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    end_user: str = ""
+    source: Source | None = None
+
+
+class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Text (or token ids) to continue, without a chat template. Several prompts give `n` choices each, in order."""
+
+    model: str
+    prompts: tuple[str | tuple[int, ...], ...]
+    sampling: Sampling = Sampling()
+    stream: bool = False
+    include_usage: bool = False
+    logprobs: int | None = None
+    echo: bool = False
+    suffix: str | None = None
+    end_user: str = ""
+    source: Source | None = None
+
+
+class EmbeddingsRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Texts (or token ids) to turn into vectors."""
+
+    model: str
+    inputs: tuple[str | tuple[int, ...], ...]
+    dimensions: int | None = None
+    base64: bool = False
+    """The caller wants each vector as base64 of little-endian float32."""
+    end_user: str = ""
+    source: Source | None = None
+
+    @property
+    def stream(self) -> bool:
+        return False
+
+
+Request = ChatRequest | CompletionRequest | EmbeddingsRequest
+
+
+class ToolCallDelta(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a tool call: `id` and `name` come with the first piece, `arguments` in fragments."""
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a chunk adds to one of the answer's choices."""
+
+    index: int = 0
+    role: str | None = None
+    text: str = ""
+    reasoning: str = ""
+    refusal: str = ""
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    finish_reason: str | None = None
+    """`stop`, `length`, `tool_calls`, `content_filter`: set on the choice's last chunk and only there."""
+    logprobs: Any = None
+    """In the dialect's own shape."""
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of an answer. A whole answer is one chunk whose choices carry everything.
+
+    `source` is the piece as the upstream wrote it (the payload of one SSE event, or the whole JSON body) when it speaks
+    the caller's dialect: `wire` then passes it on instead of writing it anew.
+    """
+
+    choices: tuple[Choice, ...] = ()
+    vectors: tuple[memoryview, ...] = ()
+    """Embeddings, each a memoryview of format 'f' (float32), in the order of the inputs."""
+    usage: Usage | None = None
+    model: str = ""
+    """What the provider says it used; empty: not said in this piece."""
+    source: bytes | None = None
+
+    def text(self) -> str:
+        """The text of choice 0."""
+        return "".join(choice.text for choice in self.choices if choice.index == 0)

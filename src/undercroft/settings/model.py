@@ -1,0 +1,231 @@
+"""The sections of `undercroft.toml`: types, defaults a line of documentation each (the reference is made of them)."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class Section(BaseModel):
+    """Frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Usd = Annotated[str, Field(pattern=r"^\d{1,9}(\.\d{1,9})?$")]
+
+
+class ServerLimits(Section):
+    """What one client may ask of the server."""
+
+    max_body_bytes: Positive = 20_000_000
+    """Largest request body; a larger one is 413."""
+    max_connections: Positive = 10_000
+    """Open client connections of one process; further ones are closed at once."""
+    header_timeout_s: Seconds = 10.0
+    """How long a client may take to send its request's head."""
+    body_timeout_s: Seconds = 60.0
+    """How long a client may take between two pieces of its request's body."""
+
+
+class Server(Section):
+    """The listening server."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Anything but loopback needs a master key."""
+    port: Port = 8000
+    """Port to listen on; 0 picks a free one."""
+    workers: Positive = 1
+    """Gateway processes."""
+    role: str = "all"
+    """What this process does: all, or a comma-separated list of gateway, worker, console."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names besides localhost that the open door answers to in the `Host` header."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks (CIDR) whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
+    default_model: str | None = None
+    """Answers requests that name no model; default: the first of `[[models]]`, else `local`."""
+    accept_any_model: bool | None = None
+    """Whether `local` answers for unknown model names; default: only when there are no keys and no `[[models]]`."""
+    request_timeout_s: Seconds = 600.0
+    """Longest time for one AI call, from its first byte to its last."""
+    shutdown_grace_s: Seconds = 30.0
+    """How long open answers may take to finish after SIGTERM."""
+    limits: ServerLimits = ServerLimits()
+
+
+class Database(Section):
+    """Where everything relational lives."""
+
+    url: SecretStr | None = None
+    """`postgresql://…` or `sqlite:///path`; default: SQLite in the data directory. (DATABASE_URL)"""
+    pool_size: Positive = 8
+    """PostgreSQL connections of one process."""
+
+
+class Price(Section):
+    """USD per million tokens, as decimal strings."""
+
+    input: Usd
+    """Prompt tokens."""
+    output: Usd = "0"
+    """Completion tokens, reasoning included."""
+    cache_read: Usd | None = None
+    """Prompt tokens read from the provider's cache; default: as `input`."""
+    cache_write: Usd | None = None
+    """Prompt tokens written to the provider's cache; default: as `input`."""
+
+
+class Deployment(Section):
+    """One place that can answer for a model."""
+
+    provider: str
+    """openai, openai_compatible, local, local_embedding, scripted."""
+    model: str | None = None
+    """The provider's name for the model; default: the public name."""
+    api_key: SecretStr | None = None
+    """`env:NAME`, `file:PATH`, `secret:NAME`, or the text itself; default: the provider's usual variable."""
+    base_url: str | None = None
+    """Address up to and including the version, e.g. `https://api.example.com/v1`."""
+    weight: Positive = 1
+    """Share of the calls among the model's deployments."""
+    price: Price | None = None
+    """Overrides the price book."""
+    script: str | None = None
+    """Provider `scripted` only: what it answers."""
+
+
+class Model(Section):
+    """A public model name and what stands behind it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    """What callers ask for."""
+    strategy: Literal["round_robin"] = "round_robin"
+    """How a deployment is chosen."""
+    deployments: Annotated[tuple[Deployment, ...], Field(min_length=1)]
+
+
+class Local(Section):
+    """The bundled models."""
+
+    models_dir: Path | None = None
+    """Where weights are looked for first. (UNDERCROFT_MODELS_DIR)"""
+    chat_gguf: Path | None = None
+    """A GGUF file of your own to serve as `local`."""
+    slots: Positive = 4
+    """Chat answers generated at once; others wait."""
+    queue: Positive = 64
+    """Calls that may wait for a slot; further ones get 503."""
+    context_tokens: Positive = 8192
+    """Context of all slots together: each has context_tokens / slots."""
+    threads: int | None = None
+    """CPU threads; default: the machine's cores, at most 8."""
+    load_timeout_s: Seconds = 30.0
+    """How long a call waits for a model that is still loading."""
+
+
+class Access(Section):
+    """Who may come in."""
+
+    master_key: SecretStr | None = None
+    """Opens every door. Needed to listen on anything but loopback. (UNDERCROFT_MASTER_KEY)"""
+
+
+class Ledger(Section):
+    """What was used and what it cost."""
+
+    durability: Literal["process", "power"] = "process"
+    """`process`: a record survives kill -9. `power`: it is on disk before the answer ends."""
+    ship_interval_s: Seconds = 0.25
+    """How often spooled records move to the database."""
+
+
+class Redis(Section):
+    """Shared state across processes."""
+
+    url: SecretStr | None = None
+    """`redis://…` (REDIS_URL)"""
+
+
+class Jobs(Section):
+    """Work that is accepted now and done later."""
+
+    broker_url: SecretStr | None = None
+    """Celery's broker (CELERY_BROKER_URL); needs PostgreSQL."""
+
+
+class Vectors(Section):
+    """Vector collections."""
+
+    qdrant_url: str | None = None
+    """Qdrant server (QDRANT_URL)."""
+    qdrant_api_key: SecretStr | None = None
+    """(QDRANT_API_KEY)"""
+    weaviate_url: str | None = None
+    """Weaviate server (WEAVIATE_URL)."""
+    weaviate_api_key: SecretStr | None = None
+    """(WEAVIATE_API_KEY)"""
+    pinecone_api_key: SecretStr | None = None
+    """(PINECONE_API_KEY)"""
+
+
+class Telemetry(Section):
+    """Logs, metrics, traces, errors."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe level that is logged."""
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """`auto`: readable on a terminal, JSON otherwise."""
+    log_content: bool = False
+    """Log prompts and completions."""
+    metrics_token: SecretStr | None = None
+    """Opens /metrics and /docs to a scraper without a key."""
+    sentry_dsn: SecretStr | None = None
+    """(SENTRY_DSN)"""
+    otlp_endpoint: str | None = None
+    """(OTEL_EXPORTER_OTLP_ENDPOINT)"""
+
+
+class Egress(Section):
+    """Connections to model providers."""
+
+    allow: tuple[str, ...] = ()
+    """Networks (CIDR) that URLs given through the API may reach besides public ones."""
+    max_connections: Positive = 512
+    """Open connections to one provider address; further calls wait."""
+    max_waiting: Positive = 4096
+    """Calls that may wait for a connection to one address; further ones get 503."""
+    connect_timeout_s: Seconds = 3.0
+    first_byte_timeout_s: Seconds = 60.0
+    """Longest silence before the answer's head."""
+    idle_timeout_s: Seconds = 60.0
+    """Longest silence inside an answer."""
+    keep_alive_s: Seconds = 30.0
+    """How long an idle connection is kept; shorter than providers keep theirs."""
+    ca_file: Path | None = None
+    """Certificates to trust besides the system's."""
+
+
+class Settings(Section):
+    """Everything the operator wrote, over the defaults."""
+
+    data_dir: Path = Path(".undercroft")
+    """Embedded state: database, spool, keys."""
+    encryption_key: SecretStr | None = None
+    """Fernet keys for stored secrets, comma-separated: the first encrypts, all decrypt. (ENCRYPTION_KEY)"""
+    server: Server = Server()
+    database: Database = Database()
+    models: tuple[Model, ...] = ()
+    local: Local = Local()
+    access: Access = Access()
+    ledger: Ledger = Ledger()
+    redis: Redis = Redis()
+    jobs: Jobs = Jobs()
+    vectors: Vectors = Vectors()
+    telemetry: Telemetry = Telemetry()
+    egress: Egress = Egress()
+    provider_keys: dict[str, SecretStr] = {}
+    """Keys by provider name, from each provider's usual variable (OPENAI_API_KEY …)."""
