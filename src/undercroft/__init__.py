@@ -1,1 +1,42 @@
+"""Infrastructure for AI applications. Each name is loaded when it is first used: importing this costs nothing."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from undercroft.api.app import create_app as create_app
+    from undercroft.assembly.embedded import agenerate as agenerate
+    from undercroft.assembly.embedded import generate as generate
+    from undercroft.gateway.balance import LoadBalancer as LoadBalancer
+    from undercroft.telemetry.logs import configure_logging as configure_logging
+    from undercroft.telemetry.logs import get_logger as get_logger
+    from undercroft.telemetry.monitor import monitor_endpoint as monitor_endpoint
+    from undercroft.telemetry.redaction import SensitiveFilter as SensitiveFilter
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "LoadBalancer": "undercroft.gateway.balance",
+    "SensitiveFilter": "undercroft.telemetry.redaction",
+    "agenerate": "undercroft.assembly.embedded",
+    "configure_logging": "undercroft.telemetry.logs",
+    "create_app": "undercroft.api.app",
+    "generate": "undercroft.assembly.embedded",
+    "get_logger": "undercroft.telemetry.logs",
+    "monitor_endpoint": "undercroft.telemetry.monitor",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - names of _HOMES are text
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'undercroft' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value  # the next use finds it without this function
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,15 +1,26 @@
 """One call on its way through the stages."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
+from undercroft.errors import UndercroftError
+from undercroft.gateway.balance import Balancer
 from undercroft.llm.reply import Reply
-from undercroft.llm.types import Request
+from undercroft.llm.types import ChatRequest, CompletionRequest, Request
 from undercroft.record import Usage, Who
 
+Kind = Literal["chat", "completions", "embeddings"]
 
-@dataclass(frozen=True, slots=True)
+
+def kind_of(request: Request) -> Kind:
+    """Which Protocol of `llm/provider.py` a request needs."""
+    if isinstance(request, ChatRequest):
+        return "chat"
+    return "completions" if isinstance(request, CompletionRequest) else "embeddings"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Deployment:
     """One place that can answer for a public model: a provider object with the names to book it under."""
 
@@ -20,6 +31,22 @@ class Deployment:
     client: object
     """A ChatProvider, CompletionProvider and/or EmbeddingProvider."""
     weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A public name and the deployments behind it."""
+
+    name: str
+    deployments: tuple[Deployment, ...]
+    balancer: Balancer[Deployment]
+    notes: Mapping[str, object] = field(default_factory=dict)
+    """What else `/v1/models` says of it: quality, context_length."""
+
+    @property
+    def owner(self) -> str:
+        """`owned_by` on the wire."""
+        return self.deployments[0].provider
 
 
 @dataclass(slots=True)
@@ -35,8 +62,14 @@ class Trail:
     first_chunk_at: float = 0.0
     upstream_model: str = ""
     usage: Usage | None = None
-    produced: int = 0
-    """Characters of output passed on: what an interrupted call is estimated by."""
+    cost_nano: int = 0
+    """Known once the call has ended."""
+    produced_characters: int = 0
+    """What an answer without usage is estimated by."""
+    abandoned: UndercroftError | None = None
+    """Why the call's task was cancelled from outside: the caller left, or its time is up."""
+    releases: list[Callable[[bool], None]] = field(default_factory=list)
+    """Run by the meter when the answer has ended, with whether it went well: slots, gauges, connections counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +85,13 @@ class Call:
     """Monotonic seconds, as is `deadline`."""
     deadline: float
     trace: str = ""
-    target: Deployment | None = None
+    model: Model | None = None
     trail: Trail = field(default_factory=Trail)
+
+    @property
+    def answered_by(self) -> str:
+        """The model to name in the answer: what the provider says it used, else the public name."""
+        return self.trail.upstream_model or self.trail.model
 
 
 Handler = Callable[[Call], Awaitable[Reply]]

@@ -78,6 +78,7 @@ def _add_tool_calls(parts: list[Choice]) -> tuple[ToolCallDelta, ...]:
             id=known.id or delta.id,
             name=known.name or delta.name,
             arguments=known.arguments + delta.arguments,
+            type=delta.type if delta.type != "function" else known.type,
         )
     return tuple(calls[index] for index in sorted(calls))
 

@@ -39,6 +39,9 @@ class Source(msgspec.Struct, frozen=True):
     body: bytes
 
 
+ToolType = Literal["function", "custom"]
+
+
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of a message's content: `text` for text and refusals; anything else rides in `data` as it came."""
 
@@ -51,11 +54,13 @@ Content = str | tuple[Part, ...] | None
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A call the model wants made. `arguments` is JSON text, as models write it (not always valid)."""
+    """A call the model wants made. `arguments` is JSON text, as models write it (not always valid);
+    a custom tool's is its free-form input."""
 
     id: str
     name: str
     arguments: str
+    type: ToolType = "function"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,12 +80,15 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
-    """A function the model may call; `parameters` is its JSON Schema."""
+    """A function the model may call; `parameters` is its JSON Schema. A custom tool takes free-form input instead."""
 
     name: str
     description: str = ""
     parameters: dict[str, Any] = {}
     strict: bool = False
+    type: ToolType = "function"
+    format: dict[str, Any] | None = None
+    """A custom tool's grammar, as it came."""
 
 
 class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +96,8 @@ class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
 
     mode: Literal["auto", "none", "required", "function"] = "auto"
     name: str | None = None
+    allowed: tuple[str, ...] = ()
+    """Only these of the tools may be called; empty: all."""
 
 
 class ResponseFormat(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +105,7 @@ class ResponseFormat(msgspec.Struct, frozen=True, kw_only=True):
 
     type: Literal["text", "json_object", "json_schema"] = "text"
     name: str | None = None
+    description: str | None = None
     schema: dict[str, Any] | None = None
     strict: bool = False
 
@@ -127,6 +138,10 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     response_format: ResponseFormat = ResponseFormat()
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    legacy_functions: bool = False
+    """Tools were declared as `functions`: the caller reads calls from `function_call`."""
     end_user: str = ""
     source: Source | None = None
 
@@ -172,6 +187,7 @@ class ToolCallDelta(msgspec.Struct, frozen=True, kw_only=True):
     id: str | None = None
     name: str | None = None
     arguments: str = ""
+    type: ToolType = "function"
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +219,8 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     """What the provider says it used; empty: not said in this piece."""
     source: bytes | None = None
+    whole: bool = False
+    """`source` is a whole answer's body, not one event of a stream."""
 
     def text(self) -> str:
         """The text of choice 0."""

@@ -1,21 +1,28 @@
-"""The sections of `undercroft.toml`: types, defaults a line of documentation each (the reference is made of them)."""
+"""The sections of `undercroft.toml`: types, defaults, a line of documentation each (the reference is made of them)."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+PROVIDERS: Final = ("openai", "openai_compatible", "local", "local_embedding", "scripted")
+"""What `provider` of a deployment may say; `assembly` passes a longer list where more are installed."""
+
+LOCAL_MODELS: Final = ("local", "local-embedding")
+"""The bundled models: names that are always there and that no `[[models]]` may take."""
 
 
 class Section(BaseModel):
     """Frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
 
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Usd = Annotated[str, Field(pattern=r"^\d{1,9}(\.\d{1,9})?$")]
+Usd = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$", examples=["0.25"])]
+Text = Annotated[str, Field(min_length=1)]
 
 
 class ServerLimits(Section):
@@ -34,7 +41,7 @@ class ServerLimits(Section):
 class Server(Section):
     """The listening server."""
 
-    host: str = "127.0.0.1"
+    host: Text = "127.0.0.1"
     """Address to listen on. Anything but loopback needs a master key."""
     port: Port = 8000
     """Port to listen on; 0 picks a free one."""
@@ -61,9 +68,13 @@ class Database(Section):
     """Where everything relational lives."""
 
     url: SecretStr | None = None
-    """`postgresql://…` or `sqlite:///path`; default: SQLite in the data directory. (DATABASE_URL)"""
+    """`postgresql://…` or `sqlite:///path`; default (and `sqlite://`): SQLite in the data directory. (DATABASE_URL)"""
     pool_size: Positive = 8
     """PostgreSQL connections of one process."""
+
+    @property
+    def is_postgresql(self) -> bool:
+        return self.url is not None and self.url.get_secret_value().startswith("postgres")
 
 
 class Price(Section):
@@ -83,7 +94,7 @@ class Deployment(Section):
     """One place that can answer for a model."""
 
     provider: str
-    """openai, openai_compatible, local, local_embedding, scripted."""
+    """openai, openai_compatible, local, local_embedding or scripted."""
     model: str | None = None
     """The provider's name for the model; default: the public name."""
     api_key: SecretStr | None = None
@@ -106,6 +117,7 @@ class Model(Section):
     strategy: Literal["round_robin"] = "round_robin"
     """How a deployment is chosen."""
     deployments: Annotated[tuple[Deployment, ...], Field(min_length=1)]
+    """The places that can answer, at least one."""
 
 
 class Local(Section):
@@ -121,7 +133,7 @@ class Local(Section):
     """Calls that may wait for a slot; further ones get 503."""
     context_tokens: Positive = 8192
     """Context of all slots together: each has context_tokens / slots."""
-    threads: int | None = None
+    threads: Positive | None = None
     """CPU threads; default: the machine's cores, at most 8."""
     load_timeout_s: Seconds = 30.0
     """How long a call waits for a model that is still loading."""
@@ -147,7 +159,7 @@ class Redis(Section):
     """Shared state across processes."""
 
     url: SecretStr | None = None
-    """`redis://…` (REDIS_URL)"""
+    """`redis://…` (REDIS_URL)."""
 
 
 class Jobs(Section):
@@ -163,13 +175,13 @@ class Vectors(Section):
     qdrant_url: str | None = None
     """Qdrant server (QDRANT_URL)."""
     qdrant_api_key: SecretStr | None = None
-    """(QDRANT_API_KEY)"""
+    """Qdrant's key (QDRANT_API_KEY)."""
     weaviate_url: str | None = None
     """Weaviate server (WEAVIATE_URL)."""
     weaviate_api_key: SecretStr | None = None
-    """(WEAVIATE_API_KEY)"""
+    """Weaviate's key (WEAVIATE_API_KEY)."""
     pinecone_api_key: SecretStr | None = None
-    """(PINECONE_API_KEY)"""
+    """Pinecone's key (PINECONE_API_KEY)."""
 
 
 class Telemetry(Section):
@@ -184,9 +196,9 @@ class Telemetry(Section):
     metrics_token: SecretStr | None = None
     """Opens /metrics and /docs to a scraper without a key."""
     sentry_dsn: SecretStr | None = None
-    """(SENTRY_DSN)"""
+    """Where Sentry takes errors (SENTRY_DSN)."""
     otlp_endpoint: str | None = None
-    """(OTEL_EXPORTER_OTLP_ENDPOINT)"""
+    """Where an OpenTelemetry collector listens (OTEL_EXPORTER_OTLP_ENDPOINT)."""
 
 
 class Egress(Section):
@@ -199,6 +211,7 @@ class Egress(Section):
     max_waiting: Positive = 4096
     """Calls that may wait for a connection to one address; further ones get 503."""
     connect_timeout_s: Seconds = 3.0
+    """Longest time for a connection to stand, TLS included."""
     first_byte_timeout_s: Seconds = 60.0
     """Longest silence before the answer's head."""
     idle_timeout_s: Seconds = 60.0
@@ -207,6 +220,10 @@ class Egress(Section):
     """How long an idle connection is kept; shorter than providers keep theirs."""
     ca_file: Path | None = None
     """Certificates to trust besides the system's."""
+
+
+class Reserved(Section):
+    """A section of a later version: it may stand in the file while it is empty."""
 
 
 class Settings(Section):
@@ -227,5 +244,10 @@ class Settings(Section):
     vectors: Vectors = Vectors()
     telemetry: Telemetry = Telemetry()
     egress: Egress = Egress()
+    limits: Reserved = Reserved()
+    cache: Reserved = Reserved()
+    slo: Reserved = Reserved()
+    releases: Reserved = Reserved()
+    deploy: Reserved = Reserved()
     provider_keys: dict[str, SecretStr] = {}
     """Keys by provider name, from each provider's usual variable (OPENAI_API_KEY …)."""

@@ -1,0 +1,1 @@
+"""Measurements: ratios between contenders of one run, stored as JSON. `make bench` runs them."""

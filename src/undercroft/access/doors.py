@@ -1,0 +1,126 @@
+"""Who may come in: a plain decision over what a request shows and what the operator set."""
+
+import hmac
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from undercroft.access.keys import PREFIX, KeyRing
+from undercroft.errors import Misdirected, NotAllowed, NotAuthenticated
+from undercroft.record import Who
+
+Permission = Literal["open", "ai", "scrape", "docs", "manage"]
+"""What a route demands: `open` nothing, `ai` to call models, `scrape` and `docs` to read, `manage` to administer."""
+
+Bind = Literal["loopback", "public", "unknown"]
+"""Where the server listens; unknown under a server that is not ours."""
+
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+ADMIN = frozenset({"ai", "scrape", "docs", "manage"})
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What the operator decided."""
+
+    bind: Bind
+    master_key: str | None = None
+    metrics_token: str | None = None
+    allowed_hosts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What the request shows. `host` is the Host header, `peer` the client's address, `credential` the key it sent."""
+
+    host: str
+    peer: str
+    credential: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who came in, and what they may do."""
+
+    who: Who
+    permissions: frozenset[str]
+
+
+OPERATOR = Caller(who=Who(), permissions=ADMIN)
+"""The master key, and everyone at the open door of a laptop: admin of organisation `default`."""
+
+NOBODY = Caller(who=Who(organisation="", team="", user=""), permissions=frozenset())
+SCRAPER = Caller(who=Who(), permissions=frozenset({"scrape", "docs"}))
+
+
+def admit(door: Door, visit: Visit, permission: Permission, keys: KeyRing, *, now_us: int) -> Caller:
+    """Lets the visitor in, or raises NotAuthenticated (401), NotAllowed (403), Misdirected (421) or Unavailable."""
+    if permission == "open":
+        return NOBODY
+    caller = _identify(door, visit, keys, permission=permission, now_us=now_us)
+    if permission not in caller.permissions:
+        raise NotAllowed(f"This key may not use this route: it lacks the permission '{permission}'.")
+    return caller
+
+
+def _identify(door: Door, visit: Visit, keys: KeyRing, *, permission: Permission, now_us: int) -> Caller:
+    credential = visit.credential
+    if door.master_key is not None and credential and _same(credential, door.master_key):
+        return OPERATOR
+    may_scrape = permission in ("scrape", "docs") and door.metrics_token is not None
+    if may_scrape and credential and _same(credential, door.metrics_token or ""):
+        return SCRAPER
+    if credential.startswith(PREFIX):
+        key = keys.find(credential, now_us=now_us)
+        if key is None:
+            raise NotAuthenticated("This API key is not known, has expired, or was revoked.")
+        return Caller(who=key.who, permissions=key.permissions)
+    if door.master_key is not None or keys.any():
+        raise NotAuthenticated(
+            "This server wants an API key." if not credential else "This API key is not known.",
+            hint="Send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'.",
+        )
+    return _through_open_door(door, visit)
+
+
+def _through_open_door(door: Door, visit: Visit) -> Caller:
+    if door.bind != "loopback" and not (door.bind == "unknown" and is_loopback(visit.peer)):
+        raise NotAuthenticated(
+            "This server has no key yet and serves only its own machine.",
+            hint=f"Its operator types: {MASTER_KEY_LINE}",
+        )
+    name = host_name(visit.host)
+    if name not in LOCAL_HOSTS and name not in door.allowed_hosts:
+        raise Misdirected(
+            f"This server does not answer for the host '{visit.host}'.",
+            hint="Use localhost, or add the name to [server] allowed_hosts.",
+        )
+    return OPERATOR
+
+
+MASTER_KEY_LINE = "export UNDERCROFT_MASTER_KEY=\"$(python3 -c 'import secrets; print(secrets.token_urlsafe(32))')\""
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?", re.ASCII)
+
+
+def is_host(host: str) -> bool:
+    """Whether this may stand in a Host header: a name or address, and a port."""
+    return _HOST.fullmatch(host) is not None
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, lower case and without its port; empty when it is not one."""
+    form = _HOST.fullmatch(host)
+    return form[1].lower().rstrip(".") if form else ""
+
+
+def is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _same(presented: str, expected: str) -> bool:
+    return hmac.compare_digest(presented.encode(), expected.encode())

@@ -1,0 +1,153 @@
+"""The ASGI application: doors, routes, and errors turned into answers, around an assembled undercroft."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from undercroft.access.doors import NOBODY, Bind, Caller, Permission, Visit, admit
+from undercroft.api import routes as builtin
+from undercroft.api.exchange import Exchange, Receive, Scope, Send
+from undercroft.api.routing import Route, Router
+from undercroft.assembly import Undercroft, assemble
+from undercroft.errors import NotFound, Unavailable
+from undercroft.settings.model import Settings
+from undercroft.telemetry.logs import get_logger
+from undercroft.wire.errors import envelope
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+
+def create_app(settings: Settings | None = None, *, routes: Sequence["BaseRoute"] = ()) -> "Application":
+    """The application, for any ASGI server or to mount inside a FastAPI app.
+
+    Without `settings` they are read as `undercroft serve` reads them; raises ConfigurationError when they cannot be
+    used. `routes` are Starlette or FastAPI routes of your own, behind the same doors as the AI routes. Under a server
+    that is not ours nobody knows where it listens: without a master key only this machine is served.
+    """
+    if settings is None:
+        from undercroft.settings.sources import load
+
+        settings = load(config=None, environment=os.environ, directory=Path.cwd()).settings
+    return Application(settings, bind="unknown", own_routes=routes)
+
+
+class Application:
+    """Starts with the server's lifespan, or with the first request where the server has none (mounted applications)."""
+
+    def __init__(self, settings: Settings, *, bind: Bind, own_routes: Sequence["BaseRoute"] = ()) -> None:
+        self.settings = settings
+        self.closing = False
+        """Set when the server winds down: readiness is off, and answers ask clients to connect anew."""
+        self._bind = bind
+        self._own_routes = own_routes
+        self._stack = AsyncExitStack()
+        self._starting: asyncio.Task[Undercroft] | None = None
+        self._undercroft: Undercroft | None = None
+        self._router = Router(())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "http":
+                await self._serve(scope, receive, send)
+            case "lifespan":
+                await self._lifespan(receive, send)
+            case "websocket":
+                await receive()
+                await send({"type": "websocket.close", "code": 1000})
+
+    async def start(self) -> Undercroft:
+        """Assembles everything once, however many ask at the same time."""
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._start())
+        return await asyncio.shield(self._starting)
+
+    async def _start(self) -> Undercroft:
+        undercroft = await self._stack.enter_async_context(assemble(self.settings, bind=self._bind))
+        self._router = Router(builtin.table(self, undercroft))
+        self._undercroft = undercroft
+        return undercroft
+
+    async def stop(self) -> None:
+        """Takes everything down in reverse order; what is spooled is shipped first."""
+        self.closing = True
+        await self._stack.aclose()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self.start()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        undercroft = self._undercroft or await self.start()
+        clock = undercroft.clock
+        exchange = Exchange(
+            scope,
+            receive,
+            send,
+            id=undercroft.ids.new("req_"),
+            started=clock.monotonic(),
+            started_us=clock.now_us(),
+            closing=self.closing,
+        )
+        route: Route | None = None
+        try:
+            try:
+                route, exchange.path_values = self._router.find(exchange.method, exchange.path)
+            except NotFound as nowhere:
+                if not self._own_routes:
+                    raise
+                exchange.caller = await self._admit(undercroft, exchange, "ai")
+                await self._serve_own(nowhere, scope, receive, send)
+                return
+            exchange.caller = await self._admit(undercroft, exchange, route.permission)
+            await route.handle(exchange)
+        except Exception as error:  # noqa: BLE001 - the outermost edge of a request
+            await self._fail(undercroft, exchange, route, error)
+
+    async def _admit(self, undercroft: Undercroft, exchange: Exchange, permission: Permission) -> Caller:
+        if permission == "open":
+            return NOBODY
+        if not undercroft.keys.known:
+            await undercroft.keys_known()
+        visit = Visit(host=exchange.header(b"host"), peer=exchange.peer, credential=exchange.credential)
+        return admit(undercroft.door, visit, permission, undercroft.keys, now_us=exchange.started_us)
+
+    async def _serve_own(self, nowhere: NotFound, scope: Scope, receive: Receive, send: Send) -> None:
+        from starlette.routing import Router as StarletteRouter
+
+        async def refuse(*_: Any) -> None:
+            raise nowhere
+
+        await StarletteRouter(routes=list(self._own_routes), default=refuse)(scope, receive, send)
+
+    async def _fail(self, undercroft: Undercroft, exchange: Exchange, route: Route | None, error: Exception) -> None:
+        status, headers, body = envelope(error, request_id=exchange.id)
+        if status == 500:
+            get_logger("undercroft.api").error("request_failed", request_id=exchange.id, exc_info=error)
+        if route is not None and route.metered and not exchange.booked:
+            try:
+                undercroft.gateway.meter.refused(
+                    call_id=exchange.id,
+                    started_us=exchange.started_us,
+                    started=exchange.started,
+                    who=exchange.caller.who,
+                    endpoint=route.path,
+                    error=error,
+                )
+            except Unavailable as unbooked:
+                status, headers, body = envelope(unbooked, request_id=exchange.id)
+        if not exchange.answered:
+            await exchange.respond(body, status=status, headers=headers)
+        elif exchange.error_frame is not None:
+            await exchange.finish(exchange.error_frame(error))
+        # else: the server cuts the connection, which no client takes for a whole answer

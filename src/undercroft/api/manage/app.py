@@ -1,0 +1,53 @@
+"""The FastAPI application behind `/api/v1`."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from undercroft import __version__
+from undercroft.api.manage import models, usage
+from undercroft.assembly import Undercroft
+from undercroft.errors import InvalidRequest, MethodNotAllowed, NotFound, UndercroftError
+from undercroft.wire.errors import envelope
+
+
+def build(undercroft: Undercroft) -> FastAPI:
+    """All management routes over one undercroft. Errors leave in the one envelope."""
+    app = FastAPI(
+        title="undercroft management API", version=__version__, docs_url=None, redoc_url=None, openapi_url=None
+    )
+    app.include_router(usage.router(undercroft))
+    app.include_router(models.router(undercroft))
+
+    async def known(request: Request, error: Exception) -> Response:
+        return _answer(request, error)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        return _answer(request, InvalidRequest(f"{where}: {first['msg']}", param=where))
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if error.status_code == 405:
+            allowed = tuple((error.headers or {}).get("allow", "").split(", "))
+            return _answer(request, MethodNotAllowed(f"This route does not take {request.method}.", allowed=allowed))
+        return _answer(request, NotFound(f"There is no {request.url.path} here.", code="unknown_route"))
+
+    handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+        UndercroftError: known,
+        RequestValidationError: invalid,
+        HTTPException: http,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+    return app
+
+
+def _answer(request: Request, error: Exception) -> Response:
+    status, headers, body = envelope(error, request_id=request.scope["undercroft.request_id"])
+    plain = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    return Response(body, status, plain, media_type="application/json")

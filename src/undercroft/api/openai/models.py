@@ -1,0 +1,35 @@
+"""`GET /v1/models` and `GET /v1/models/{model}`."""
+
+from undercroft.api.exchange import Exchange
+from undercroft.api.routing import Route
+from undercroft.assembly import Undercroft
+from undercroft.errors import ModelNotFound
+from undercroft.gateway.call import Model
+from undercroft.wire.openai import models as wire
+
+
+def routes(undercroft: Undercroft) -> list[Route]:
+    catalogue = undercroft.gateway.catalogue
+    created = undercroft.clock.now_us() // 1_000_000
+
+    async def list_models(exchange: Exchange) -> None:
+        """Every configured model."""
+        await exchange.respond(wire.encode_list(_view(model, created) for model in catalogue.models()))
+
+    async def show_model(exchange: Exchange) -> None:
+        """One configured model."""
+        name = exchange.path_values["model"]
+        for model in catalogue.models():
+            if model.name == name:
+                await exchange.respond(wire.encode_one(_view(model, created)))
+                return
+        raise ModelNotFound(f"The model '{name}' does not exist.", param="model", hint="GET /v1/models lists them.")
+
+    return [
+        Route("GET", "/v1/models", "ai", list_models),
+        Route("GET", "/v1/models/{model}", "ai", show_model),
+    ]
+
+
+def _view(model: Model, created: int) -> wire.Model:
+    return wire.Model(id=model.name, created=created, owned_by=model.owner, **model.notes)

@@ -1,0 +1,102 @@
+"""Runs the application on a listening socket: binding, signals, and winding down without cutting an answer."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import uvicorn
+
+from undercroft.api.app import Application
+from undercroft.api.protocol import GuardedProtocol, Watchman
+from undercroft.clock import SystemClock
+from undercroft.settings.model import Settings
+
+LAME_DUCK_S = 1.0
+"""After SIGTERM, how long connections are still taken and told to close, so that balancers look elsewhere first."""
+BACKLOG = 2048
+KEEP_ALIVE_S = 75
+"""Longer than the 60 s most balancers in front keep an idle connection, so that they close first."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn with our way out, which is exit code 0.
+
+    SIGTERM turns readiness off and waits a moment before closing the door; Ctrl-C closes it at once; a second signal
+    ends everything now.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, application: Application, *, watchman: Watchman, ready: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._application = application
+        self._watchman = watchman
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    async def main_loop(self) -> None:
+        sweeping = asyncio.create_task(self._watchman.run())
+        try:
+            await super().main_loop()
+        finally:
+            sweeping.cancel()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number, lame_duck_s in ((signal.SIGTERM, LAME_DUCK_S), (signal.SIGINT, 0.0)):
+            loop.add_signal_handler(number, self._wind_down, lame_duck_s)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _wind_down(self, lame_duck_s: float) -> None:
+        if self._application.closing:
+            self.should_exit = self.force_exit = True
+            return
+        self._application.closing = True
+        asyncio.get_running_loop().call_later(lame_duck_s, self._close_door)
+
+    def _close_door(self) -> None:
+        self.should_exit = True
+
+
+def run(settings: Settings, sock: socket.socket, *, ready: Callable[[], None]) -> None:
+    """Serves until told to stop. `ready` is called when the port answers."""
+    application = Application(settings, bind="loopback" if _is_loopback(sock) else "public")
+    limits = settings.server.limits
+    watchman = Watchman(
+        clock=SystemClock(),
+        header_timeout_s=limits.header_timeout_s,
+        keep_alive_s=KEEP_ALIVE_S,
+        max_connections=limits.max_connections,
+    )
+    config = uvicorn.Config(
+        application,
+        loop="uvloop",
+        http=partial(GuardedProtocol, watchman=watchman),  # type: ignore[arg-type]  # called like the class
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=round(settings.server.shutdown_grace_s),
+    )
+    Server(config, application, watchman=watchman, ready=ready).run(sockets=[sock])
+
+
+def _is_loopback(sock: socket.socket) -> bool:
+    import ipaddress
+
+    return ipaddress.ip_address(sock.getsockname()[0]).is_loopback

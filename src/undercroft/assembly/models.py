@@ -1,0 +1,137 @@
+"""From `[[models]]` and provider keys to the catalogue: which public names exist and what answers for them."""
+
+import random
+from collections.abc import Iterator
+
+from pydantic import SecretStr
+
+from undercroft.assembly.local_models import LocalModels
+from undercroft.clock import Clock
+from undercroft.egress.client import Client
+from undercroft.errors import ConfigurationError
+from undercroft.gateway.balance import Balancer
+from undercroft.gateway.call import Deployment, Model
+from undercroft.gateway.catalogue import Catalogue, Defaults
+from undercroft.ledger.prices import PriceBook
+from undercroft.providers.openai_compatible import OpenAICompatible
+from undercroft.providers.scripted import Scripted
+from undercroft.settings.model import Deployment as DeploymentSettings
+from undercroft.settings.model import Settings
+
+LOCAL = "local"
+LOCAL_EMBEDDING = "local-embedding"
+
+OPENAI_URL = "https://api.openai.com/v1"
+FIRST_CHOICE = {"openai": ("gpt-5-mini", "text-embedding-3-small")}
+"""Chat and embedding model of a provider whose key is all that is set, for requests that name none."""
+
+
+class ModelBuilder:
+    """Makes models and their provider objects. Nothing connects or loads here."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        local: LocalModels,
+        client: Client,
+        prices: PriceBook,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._settings = settings
+        self._local = local
+        self._client = client
+        self._prices = prices
+        self._clock = clock
+        self._rng = rng
+
+    def catalogue(self) -> Catalogue:
+        """Every name of the configuration, the bundled models, and how other names are found."""
+        return Catalogue(self._configured(), defaults=self._defaults(), discover=self._discover)
+
+    def _configured(self) -> Iterator[Model]:
+        for model in self._settings.models:
+            deployments = tuple(
+                self._deployment(f"{model.name}/{place}", model.name, deployment)
+                for place, deployment in enumerate(model.deployments)
+            )
+            yield self._model(model.name, deployments)
+        if self._local.chat is not None:
+            yield self._bundled(LOCAL, LOCAL, self._local.chat)
+        if self._local.embedding is not None:
+            yield self._bundled(LOCAL_EMBEDDING, "local_embedding", self._local.embedding)
+
+    def _defaults(self) -> Defaults:
+        server = self._settings.server
+        named = server.default_model or next((model.name for model in self._settings.models), None)
+        accept_any = server.accept_any_model
+        if accept_any is None:
+            accept_any = not self._settings.models and not self._settings.provider_keys
+        if named is not None:
+            return Defaults(chat=named, embeddings=named, accept_any=accept_any)
+        keyed = next((name for name in self._settings.provider_keys if name in FIRST_CHOICE), None)
+        chat, embeddings = FIRST_CHOICE[keyed] if keyed else (LOCAL, LOCAL_EMBEDDING)
+        return Defaults(chat=chat, embeddings=embeddings, accept_any=accept_any)
+
+    def _discover(self, name: str) -> Model | None:
+        """With no `[[models]]`: `provider/name`, and names the price book knows of a provider whose key is set."""
+        if self._settings.models:
+            return None
+        for provider, key in self._settings.provider_keys.items():
+            if provider not in FIRST_CHOICE:
+                continue
+            prefixed = name.startswith(f"{provider}/")
+            upstream = name.removeprefix(f"{provider}/") if prefixed else name
+            if upstream and (
+                prefixed or self._prices.price(provider, upstream, at_us=self._clock.now_us()) is not None
+            ):
+                settings = DeploymentSettings(provider=provider, model=upstream, api_key=key)
+                return self._model(name, (self._deployment(f"{name}/0", name, settings),))
+        return None
+
+    def _model(self, name: str, deployments: tuple[Deployment, ...]) -> Model:
+        return Model(name=name, deployments=deployments, balancer=Balancer(deployments, rng=self._rng))
+
+    def _bundled(self, name: str, provider: str, client: object) -> Model:
+        deployment = Deployment(id=f"{name}/0", provider=provider, upstream_model=name, client=client)
+        return Model(
+            name=name,
+            deployments=(deployment,),
+            balancer=Balancer((deployment,), rng=self._rng),
+            notes=getattr(client, "description", {}),
+        )
+
+    def _deployment(self, id: str, public: str, settings: DeploymentSettings) -> Deployment:
+        upstream = settings.model or public
+        client = self._provider(settings, upstream)
+        return Deployment(
+            id=id, provider=settings.provider, upstream_model=upstream, client=client, weight=settings.weight
+        )
+
+    def _provider(self, settings: DeploymentSettings, upstream: str) -> object:
+        match settings.provider:
+            case "openai":
+                key = settings.api_key or self._settings.provider_keys.get("openai")
+                return self._remote("openai", settings.base_url or OPENAI_URL, key, upstream)
+            case "openai_compatible":
+                if settings.base_url is None:
+                    raise ConfigurationError("A deployment of provider openai_compatible needs its base_url.")
+                return self._remote("openai_compatible", settings.base_url, settings.api_key, upstream)
+            case "scripted":
+                return Scripted(settings.script or "Hello from the script.", clock=self._clock)
+            case "local":
+                return self._local.require_chat()
+            case "local_embedding":
+                return self._local.require_embedding()
+        raise ConfigurationError(f"There is no provider '{settings.provider}'.")
+
+    def _remote(self, name: str, base_url: str, key: SecretStr | None, model: str) -> OpenAICompatible:
+        return OpenAICompatible(
+            name,
+            base_url=base_url,
+            api_key=key.get_secret_value() if key else None,
+            model=model,
+            client=self._client,
+            clock=self._clock,
+        )

@@ -1,0 +1,37 @@
+"""Makes a record safe first, then tells everyone who lives off it."""
+
+import asyncio
+from collections.abc import Callable
+
+from undercroft.record import CallRecord, SpoolRecord
+
+TELL_AFTER_S = 0.05
+"""Listeners are told in batches this far apart: a scrape or a log line need not be younger."""
+
+
+class FanOut:
+    """The gateway's recorder: the spool keeps a record before anything else happens; listeners follow off the path."""
+
+    def __init__(self, keep: Callable[[SpoolRecord], None], listeners: tuple[Callable[[list[CallRecord]], None], ...]):
+        self._keep = keep
+        self._listeners = listeners
+        self._pending: list[CallRecord] = []
+        self._scheduled = False
+
+    def append(self, record: SpoolRecord, /) -> None:
+        """Raises Unavailable when the record cannot be kept."""
+        self._keep(record)
+        if not isinstance(record, CallRecord):
+            return
+        self._pending.append(record)
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_later(TELL_AFTER_S, self.tell)
+
+    def tell(self) -> None:
+        """Hands on what is pending, now: before a scrape, and at the end."""
+        self._scheduled = False
+        records, self._pending = self._pending, []
+        if records:
+            for listener in self._listeners:
+                listener(records)

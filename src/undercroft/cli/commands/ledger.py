@@ -1,0 +1,85 @@
+"""`undercroft ledger verify`."""
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from undercroft.cli.output import Output
+from undercroft.cli.parser import add_config, add_json
+from undercroft.clock import SystemClock
+from undercroft.errors import NotFound, Unavailable
+from undercroft.money import format_usd
+
+if TYPE_CHECKING:
+    from undercroft.settings.model import Settings
+    from undercroft.storage.engine import Database
+
+HELP = "Verifies the books: every cost from its own row, the sums, the spools.  Example: undercroft ledger verify"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("action", choices=["verify"], help="recompute every row and compare; exit code 1 if one is off")
+    add_config(parser)
+    add_json(parser)
+
+
+def run(options: Namespace, out: Output) -> int:
+    settings = read_settings(options, out)
+
+    from undercroft.ledger.verify import verify
+
+    with opened_database(settings) as database:
+        findings = database.read_sync(partial(verify, root=spool_root(settings)))
+    summary = [
+        f"{findings.calls} calls, {format_usd(findings.cost_nano)} USD",
+        *([f"{findings.unpriced} calls have no known price and count as 0"] if findings.unpriced else []),
+        *([f"{findings.unproven} calls name no rates: cost taken as booked"] if findings.unproven else []),
+        f"{findings.spools} spools, {findings.waiting} records waiting, {findings.torn_bytes} bytes of torn ends",
+        *(f"WRONG: {fault}" for fault in findings.faults),
+        "The books are wrong." if findings.faults else "The books are right.",
+    ]
+    out.show(findings, text="\n".join(summary))
+    return 1 if findings.faults else 0
+
+
+def read_settings(options: Namespace, out: Output) -> "Settings":
+    from undercroft.settings.sources import load
+
+    loaded = load(config=options.config, environment=os.environ, directory=Path.cwd())
+    for warning in loaded.warnings:
+        out.note(warning)
+    return loaded.settings
+
+
+def spool_root(settings: "Settings") -> Path:
+    return settings.data_dir / "spool"
+
+
+@contextmanager
+def opened_database(settings: "Settings") -> "Iterator[Database]":
+    """The ledger's database. Raises Unavailable when it is away or has no tables, NotFound where none was ever made."""
+    from undercroft.storage.engine import FILE_NAME, open_database
+
+    url = settings.database.url
+    if url is None and not (settings.data_dir / FILE_NAME).exists() and not spool_root(settings).exists():
+        raise NotFound(
+            f"There is no ledger in {settings.data_dir.absolute()}: nothing was used yet.",
+            hint="Run this in the server's folder, or name its database in DATABASE_URL.",
+        )
+    database = open_database(
+        url.get_secret_value() if url else None,
+        data_dir=settings.data_dir,
+        pool_size=1,
+        clock=SystemClock(),
+    )
+    try:
+        state = database.state_sync()
+        if not state.is_ready:
+            raise Unavailable(f"The ledger cannot be read: {state.reason}")
+        yield database
+    finally:
+        database.close()

@@ -1,0 +1,62 @@
+"""`undercroft migrate`."""
+
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from undercroft.cli.output import Output
+from undercroft.cli.parser import add_config, add_json
+
+HELP = """Brings the database to the current schema, or to the revision named.
+
+An embedded SQLite database does this by itself when it is opened; a PostgreSQL database waits for this command.
+
+Example: undercroft migrate
+         undercroft migrate --sql > schema.sql"""
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--to",
+        default="head",
+        metavar="REV",
+        help="revision to go to, up or down (default: head, the newest; base takes everything away, data included)",
+    )
+    parser.add_argument(
+        "--sql", action="store_true", help="print the statements for an empty database (--to FROM:TO: for a step)"
+    )
+    add_config(parser)
+    add_json(parser)
+
+
+def run(options: Namespace, out: Output) -> int:
+    from undercroft.settings.sources import load
+
+    loaded = load(config=options.config, environment=os.environ, directory=Path.cwd())
+    for warning in loaded.warnings:
+        out.note(f"warning: {warning}")
+    settings = loaded.settings
+    url = settings.database.url.get_secret_value() if settings.database.url else None
+
+    from undercroft.clock import SystemClock
+    from undercroft.storage.engine import dialect_of, open_database
+
+    if options.sql:
+        from undercroft.storage.migrate import ddl
+
+        statements = ddl(dialect_of(url), options.to)
+        out.show({"sql": statements}, text=statements.rstrip())
+        return 0
+    database = open_database(url, data_dir=settings.data_dir, pool_size=1, clock=SystemClock(), migrates=False)
+    try:
+        if (state := database.state_sync()).detail:
+            out.note(state.detail)
+        before, after = database.migrate(options.to)
+    finally:
+        database.close()
+    where = f"The {database.dialect} database"
+    said = f"{where} was at {before or 'base'} and is now at {after or 'base'}."
+    out.show(
+        {"from": before, "to": after}, text=f"{where} is at {after or 'base'} already." if before == after else said
+    )
+    return 0

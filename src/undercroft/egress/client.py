@@ -1,0 +1,195 @@
+"""The one outbound HTTP client: HTTP/1.1 over kept-open connections, with limits on everything that can take long."""
+
+import asyncio
+import errno
+import ssl
+from pathlib import Path
+from typing import Final, Protocol
+
+from undercroft.clock import Clock
+from undercroft.egress.connection import Connection, Stale
+from undercroft.egress.origin import Origin
+from undercroft.egress.pool import Pool
+from undercroft.egress.response import Response
+from undercroft.errors import Unavailable, UpstreamUnreachable
+
+_TICK_S: Final = 0.1
+_OURS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Limits(Protocol):
+    """What the client takes of the settings' `[egress]`."""
+
+    @property
+    def max_connections(self) -> int: ...
+    @property
+    def max_waiting(self) -> int: ...
+    @property
+    def connect_timeout_s(self) -> float: ...
+    @property
+    def first_byte_timeout_s(self) -> float: ...
+    @property
+    def idle_timeout_s(self) -> float: ...
+    @property
+    def keep_alive_s(self) -> float: ...
+    @property
+    def ca_file(self) -> Path | None: ...
+
+
+class Client:
+    """Made and closed inside the running loop. One for the whole process, so that connections are shared."""
+
+    def __init__(self, *, limits: Limits, clock: Clock, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._limits = limits
+        self._first_byte_s = limits.first_byte_timeout_s
+        self._idle_s = limits.idle_timeout_s
+        self._clock = clock
+        self._ssl_context = ssl_context
+        self._pools: dict[Origin, Pool] = {}
+        self._connections: set[Connection] = set()
+        self._ticker: asyncio.Task[None] | None = None
+        self._is_closing = False
+        self._emptied = asyncio.Event()
+
+    async def send(
+        self,
+        origin: Origin,
+        head: bytes,
+        body: bytes,
+        *,
+        first_byte_s: float | None = None,
+        idle_s: float | None = None,
+    ) -> Response:
+        """Sends `head` (from `http1.request_head`) and `body`, and returns when the answer's head is there.
+
+        Raises UpstreamUnreachable, UpstreamTimedOut, UpstreamGarbled and Unavailable, out of the response too.
+        A call that is cancelled takes its connection with it.
+        """
+        if first_byte_s is None:
+            first_byte_s = self._first_byte_s
+        if idle_s is None:
+            idle_s = self._idle_s
+        message = (b"%b%d\r\n\r\n" % (head, len(body)), body)
+        pool = self._pools.get(origin) or self._new_pool(origin)
+        connection = pool.take() or await pool.acquire(wait_s=first_byte_s)
+        try:
+            return await connection.send(message, first_byte_s=first_byte_s, idle_s=idle_s).begun()
+        except Stale:
+            # The upstream closed the kept-open connection while the request was on its way. Once more, on a new one:
+            # the other idle ones are likely to be as old.
+            connection = await pool.acquire(wait_s=first_byte_s)
+            return await connection.send(message, first_byte_s=first_byte_s, idle_s=idle_s).begun()
+
+    async def close(self) -> None:
+        """Cuts off what is under way and closes every connection."""
+        self._is_closing = True
+        for connection in tuple(self._connections):
+            connection.fail(_shutting_down())
+        if self._connections:
+            await self._emptied.wait()
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
+
+    def _new_pool(self, origin: Origin) -> Pool:
+        async def dial(pool: Pool) -> Connection:
+            return await self._dial(origin, pool)
+
+        limits = self._limits
+        pool = self._pools[origin] = Pool(
+            name=str(origin),
+            dial=dial,
+            forget=self._forget,
+            max_connections=limits.max_connections,
+            max_waiting=limits.max_waiting,
+        )
+        return pool
+
+    async def _dial(self, origin: Origin, pool: Pool) -> Connection:
+        """Opens a connection: the only place that does, so that a guard on addresses needs no other."""
+        if self._is_closing:
+            raise _shutting_down()
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> Connection:
+            return Connection(name=str(origin), keep_alive_s=self._limits.keep_alive_s, loop=loop)
+
+        connection: Connection
+        tls = self._tls() if origin.scheme == "https" else None
+        limit_s = self._limits.connect_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                if origin.scheme == "unix":
+                    _, connection = await loop.create_unix_connection(protocol, origin.host)
+                else:
+                    _, connection = await loop.create_connection(protocol, origin.host, origin.port, ssl=tls)
+        except OSError as error:
+            raise connection_failure(error, str(origin), limit_s) from error
+        if not connection.is_open:
+            raise UpstreamUnreachable(f"{origin} closed the connection as soon as it was made.")
+        connection.owner = pool
+        self._connections.add(connection)
+        if self._ticker is None:
+            self._ticker = loop.create_task(self._tick())
+        return connection
+
+    def _tls(self) -> ssl.SSLContext:
+        """Made at first use: reading the system's certificates takes tens of milliseconds."""
+        if self._ssl_context is None:
+            context = ssl.create_default_context()
+            if (ca_file := self._limits.ca_file) is not None:
+                try:
+                    context.load_verify_locations(ca_file)
+                except OSError as error:
+                    raise Unavailable(
+                        f"The certificates in {ca_file} cannot be read: {error.strerror or error}.",
+                        hint="[egress] ca_file names a file in PEM format.",
+                    ) from error
+            self._ssl_context = context
+        return self._ssl_context
+
+    def _forget(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if self._is_closing and not self._connections:
+            self._emptied.set()
+
+    async def _tick(self) -> None:
+        """Finds the connections that were silent for too long, all with one timer.
+
+        A deadline counts when it had passed at the tick before: after a stall of this process, what already waits in
+        the sockets is read first.
+        """
+        while self._connections:
+            before = self._clock.monotonic()
+            await self._clock.sleep(_TICK_S)
+            now = self._clock.monotonic()
+            late = []
+            for connection in self._connections:
+                if connection.heard:
+                    connection.heard = False
+                    connection.deadline = now + connection.patience_s
+                elif connection.deadline <= before:
+                    late.append(connection)
+            for connection in late:
+                connection.expire()
+        self._ticker = None
+
+
+def _shutting_down() -> Unavailable:
+    return Unavailable("undercroft is shutting down.")
+
+
+def connection_failure(error: OSError, name: str, limit_s: float) -> UpstreamUnreachable | Unavailable:
+    """What it means that no connection came about."""
+    if error.errno in _OURS:
+        return Unavailable(
+            f"No connection to {name}: {error.strerror}.", hint="Raise the limit on open files (ulimit -n)."
+        )
+    if isinstance(error, TimeoutError):
+        return UpstreamUnreachable(f"No connection to {name} within {limit_s:g} s.")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return UpstreamUnreachable(
+            f"The certificate of {name} is not to be trusted: {error.verify_message}.",
+            hint="[egress] ca_file names certificates to trust besides the system's.",
+        )
+    return UpstreamUnreachable(f"No connection to {name}: {error.strerror or error}.")

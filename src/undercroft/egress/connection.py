@@ -1,0 +1,223 @@
+"""One connection to an upstream.
+
+Callbacks all the way: a call costs one future for each time it has to wait, and no task. The connection feeds its
+response; the response pauses it when nobody reads, and aborts it when its reader leaves.
+"""
+
+import asyncio
+import math
+from typing import Final, Protocol, cast
+
+from undercroft.egress.http1 import MAX_HEAD_BYTES, Framing, Head, UntilClose
+from undercroft.egress.response import Response
+from undercroft.errors import UndercroftError, UpstreamGarbled, UpstreamTimedOut, UpstreamUnreachable
+
+_REST_BYTES: Final = 65_536
+_REST_S: Final = 1.0
+"""How much of an answer may follow after its reader has enough, for the connection to be worth keeping."""
+_JOIN_BELOW_BYTES: Final = 65_536
+"""Below this, copying head and body together costs less than writing them as two."""
+
+
+class Stale(UpstreamUnreachable):
+    """A kept-open connection was closed by its peer before a byte of the answer: the call may be sent once more."""
+
+
+class Owner(Protocol):
+    """Whoever keeps the connections."""
+
+    def released(self, connection: "Connection", /) -> None:
+        """The connection is free for the next call."""
+        ...
+
+    def lost(self, connection: "Connection", /) -> None:
+        """The connection is closed."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """Sends one request at a time and parses its answer.
+
+    `heard`, `patience_s` and `deadline` belong to the client's ticker: a connection that was heard of gets
+    `patience_s` from the next tick on, so that no call and no chunk reads the clock or makes a timer.
+    """
+
+    __slots__ = (
+        "_framing", "_idle_s", "_keep_alive_s", "_keeps_open", "_name", "_partial", "_paused", "_resendable",
+        "_response", "_rest_bytes", "_transport", "_was_used", "deadline", "heard", "is_open", "loop", "owner",
+        "patience_s",
+    )  # fmt: skip
+
+    def __init__(self, *, name: str, keep_alive_s: float, loop: asyncio.AbstractEventLoop) -> None:
+        self.owner: Owner | None = None
+        """None while it is being made: an attempt that fails half-way has no place to give back."""
+        self._name = name
+        self._keep_alive_s = keep_alive_s
+        self.loop = loop
+        self.is_open = False
+        self.heard = True
+        self.patience_s = keep_alive_s
+        self.deadline = math.inf
+        self._transport: asyncio.Transport
+        self._response: Response | None = None
+        self._rest_bytes: int | None = None
+        """How much more may come of an answer that nobody reads; None while somebody does."""
+        self._framing: Framing | None = None
+        """None until the head is there."""
+        self._partial = b""
+        self._keeps_open = False
+        self._was_used = False
+        self._resendable = False
+        self._paused = False
+        self._idle_s = 0.0
+
+    # What the client and the response call.
+
+    def send(self, message: tuple[bytes, bytes], *, first_byte_s: float, idle_s: float) -> Response:
+        """Sends a request: its head and its body."""
+        response = Response(self)
+        if not self.is_open or self._transport.is_closing():
+            response.end(Stale(f"{self._name} closed the connection."))
+            return response
+        self._response = response
+        self._resendable = self._was_used
+        self._was_used = True
+        self._idle_s = idle_s
+        self.patience_s = first_byte_s
+        self.heard = True
+        if len(message[1]) < _JOIN_BELOW_BYTES:
+            self._transport.write(b"".join(message))
+        else:
+            self._transport.writelines(message)
+        return response
+
+    def pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+        self.heard = False
+        self.deadline = math.inf
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+            self.heard = True
+
+    def finish_unread(self) -> None:
+        self._rest_bytes = _REST_BYTES
+        self.patience_s = _REST_S
+        self.heard = True
+        self.resume()
+
+    def abort(self) -> None:
+        self._response = None
+        self._transport.abort()
+
+    def fail(self, failure: UndercroftError) -> None:
+        """Closes at once and tells whoever reads."""
+        response = self._response
+        self.abort()
+        if response is not None:
+            response.end(failure)
+
+    def expire(self) -> None:
+        """The ticker found the deadline passed."""
+        silent = f"{self._name} was silent for {self.patience_s:g} s"
+        self.fail(
+            UpstreamTimedOut(f"{silent}, {'before' if self._framing is None else 'in the middle of'} its answer.")
+        )
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self.is_open = True
+
+    def data_received(self, data: bytes) -> None:
+        response = self._response
+        if response is None:  # nobody asked for anything
+            self._transport.abort()
+            return
+        try:
+            framing = self._framing
+            if framing is None:
+                self._receive_head(response, data)
+            else:
+                self.heard = True
+                self._receive_body(response, framing, data)
+        except UpstreamGarbled as garbled:
+            self.fail(garbled)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_open = False
+        response = self._response
+        if response is not None:
+            self._response = None
+            response.end(self._why_lost(exc))
+        if self.owner is not None:
+            self.owner.lost(self)
+
+    def _receive_head(self, response: Response, data: bytes) -> None:
+        self._resendable = False
+        while True:
+            if self._partial:
+                data = self._partial + data
+                self._partial = b""
+            end = data.find(b"\r\n\r\n")
+            if end < 0 and len(data) <= MAX_HEAD_BYTES and b"\n\n" not in data:
+                self._partial = data
+                return
+            if not 0 <= end <= MAX_HEAD_BYTES:
+                raise UpstreamGarbled(f"{self._name} sent a head that does not end within {MAX_HEAD_BYTES} bytes.")
+            head = Head(data[:end])
+            data = data[end + 4 :]
+            if head.status >= 200:
+                break
+            if head.status == 101:
+                raise UpstreamGarbled(f"{self._name} switched to another protocol unasked.")
+        framing = self._framing = head.framing
+        self._keeps_open = head.keeps_open
+        self.patience_s = self._idle_s
+        self.heard = True
+        response.begin(head)
+        if data or framing.ended:
+            self._receive_body(response, framing, data)
+
+    def _receive_body(self, response: Response, framing: Framing, data: bytes) -> None:
+        piece = framing.feed(data)
+        if self._rest_bytes is not None:
+            self._rest_bytes -= len(piece)
+            if self._rest_bytes < 0:
+                self.abort()
+                return
+        elif piece:
+            response.add(piece)
+        if framing.ended:
+            self._finish(response, framing)
+
+    def _finish(self, response: Response, framing: Framing) -> None:
+        self._response = None
+        self._framing = None
+        self._rest_bytes = None
+        response.end()
+        # A request that is not sent to its end (the upstream refused it early) would run into the next one.
+        unsent = self._transport.get_write_buffer_size()
+        if self.owner is None or not self._keeps_open or framing.overrun or unsent:
+            self._transport.abort()
+            return
+        self.resume()
+        self.patience_s = self._keep_alive_s
+        self.heard = True
+        self.owner.released(self)
+
+    def _why_lost(self, exc: Exception | None) -> UndercroftError | None:
+        if exc is None and isinstance(self._framing, UntilClose):
+            return None
+        kind = UpstreamUnreachable
+        if self._resendable and (exc is None or isinstance(exc, ConnectionError)):
+            kind = Stale
+        where = "before" if self._framing is None else "in the middle of"
+        failure = kind(f"{self._name} closed the connection {where} its answer.")
+        failure.__cause__ = exc
+        return failure

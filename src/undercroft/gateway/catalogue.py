@@ -1,0 +1,77 @@
+"""Which public model names exist, and which one a request gets."""
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from undercroft.errors import ModelNotFound
+from undercroft.gateway.call import Kind, Model
+
+DISCOVERED_LIMIT = 1000
+"""Names resolved on demand that are remembered; callers choose them, so there must be an end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """Who answers when the request does not say, or says a name nobody has."""
+
+    chat: str
+    embeddings: str
+    accept_any: bool
+
+    def of(self, kind: Kind) -> str:
+        return self.embeddings if kind == "embeddings" else self.chat
+
+
+class Catalogue:
+    """Public names to models.
+
+    `discover` makes a model for a name that is not configured but can be derived (`provider/name`), or returns None.
+    """
+
+    def __init__(
+        self,
+        models: Iterable[Model],
+        *,
+        defaults: Defaults,
+        discover: Callable[[str], Model | None] = lambda _: None,
+    ) -> None:
+        self._models = {model.name: model for model in models}
+        self._configured = tuple(self._models)
+        self._defaults = defaults
+        self._discover = discover
+
+    def find(self, name: str, kind: Kind) -> Model:
+        """The model that answers; its name differs from `name` when another one stands in. Raises ModelNotFound."""
+        model = self._models.get(name or self._defaults.of(kind))
+        if model is not None:
+            return model
+        discovered = self._discover(name)
+        if discovered is not None:
+            if len(self._models) < len(self._configured) + DISCOVERED_LIMIT:
+                self._models[name] = discovered
+            return discovered
+        if self._defaults.accept_any:
+            substitute = self._models.get(self._defaults.of(kind))
+            if substitute is not None:
+                return substitute
+        raise self._unknown(name)
+
+    def names(self) -> tuple[str, ...]:
+        """The configured names, in the order of the configuration."""
+        return self._configured
+
+    def models(self) -> list[Model]:
+        return [self._models[name] for name in self._configured]
+
+    def _unknown(self, name: str) -> ModelNotFound:
+        if not self._configured:
+            return ModelNotFound(
+                f"The model '{name}' does not exist: no model is configured and the bundled weights are not installed.",
+                param="model",
+                hint="Type: undercroft models pull   or add [[models]] to undercroft.toml.",
+            )
+        nearest = difflib.get_close_matches(name, self._configured, n=1)
+        meant = f" Did you mean '{nearest[0]}'?" if nearest else ""
+        shown = ", ".join(self._configured[:20]) + (", …" if len(self._configured) > 20 else "")
+        return ModelNotFound(f"The model '{name}' does not exist.{meant} Available: {shown}.", param="model")

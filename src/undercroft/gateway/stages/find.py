@@ -1,0 +1,28 @@
+"""Finds the model a request is for."""
+
+from dataclasses import replace
+
+import msgspec
+
+from undercroft.gateway.call import Call, Handler, kind_of
+from undercroft.gateway.catalogue import Catalogue
+from undercroft.llm.reply import Reply
+
+
+class Find:
+    """Turns the requested name into a model, or refuses with 404 and the names that exist."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
+        asked = call.request.model
+        model = self._catalogue.find(asked, kind_of(call.request))
+        call.trail.model = model.name
+        if model.name == asked:
+            return await proceed(replace(call, model=model))
+        if asked:
+            call.trail.substituted_for = asked
+        return await proceed(
+            replace(call, model=model, request=msgspec.structs.replace(call.request, model=model.name))
+        )

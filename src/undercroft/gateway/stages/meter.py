@@ -1,0 +1,178 @@
+"""Books the call: a record when it starts upstream, and exactly one when it has ended, however it ended."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Protocol
+
+from undercroft.clock import Clock
+from undercroft.errors import ClientClosed, UndercroftError
+from undercroft.gateway.call import Call, Deployment, Handler, Trail
+from undercroft.llm.reply import Reply
+from undercroft.llm.tokens import estimate_input, estimate_text
+from undercroft.llm.types import Chunk
+from undercroft.record import CallOpened, CallProgressed, CallRecord, SpoolRecord, Usage, Who
+
+PROGRESS_EVERY_CHUNKS = 256
+
+
+class Recorder(Protocol):
+    """Keeps records safe (before it returns) and tells everyone who lives off them."""
+
+    def append(self, record: SpoolRecord, /) -> None:
+        """Raises Unavailable when the record cannot be kept: then the call must not go on."""
+        ...
+
+
+class Rates(Protocol):
+    """What a deployment's tokens cost."""
+
+    def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int) -> tuple[int, str]:
+        """Nano-dollars of a call that started at `at_us`, and the price's source; (0, "") when it is unknown."""
+        ...
+
+
+class Meter:
+    """Outermost of the stages, so that refusals, retries and cut streams are all booked in one place.
+
+    The closing record is written before the generator ends, hence before the last byte of the answer leaves.
+    """
+
+    def __init__(self, *, recorder: Recorder, rates: Rates, clock: Clock) -> None:
+        self._recorder = recorder
+        self._rates = rates
+        self._clock = clock
+
+    async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
+        try:
+            reply = await proceed(call)
+        except BaseException as error:
+            self._close(call, error)
+            raise
+        return Reply(self._metered(call, reply.chunks))
+
+    async def opening(self, call: Call, proceed: Handler, /) -> Reply:
+        """The innermost stage: from here on tokens may be spent, so a crash must find a trace of the call."""
+        deployment = call.trail.deployment
+        self._recorder.append(
+            CallOpened(
+                id=call.id,
+                started_us=call.started_us,
+                who=call.who,
+                endpoint=call.endpoint,
+                model=call.trail.model,
+                provider=deployment.provider if deployment else "",
+                deployment=deployment.id if deployment else "",
+                estimated_input=estimate_input(call.request),
+            )
+        )
+        return await proceed(call)
+
+    async def _metered(self, call: Call, chunks: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:
+        trail = call.trail
+        count = 0
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    if not count:
+                        trail.first_chunk_at = self._clock.monotonic()
+                    count += 1
+                    note(trail, chunk)
+                    if not count % PROGRESS_EVERY_CHUNKS:
+                        self._recorder.append(CallProgressed(id=call.id, output=_produced(trail)))
+                    yield chunk
+        except BaseException as error:
+            self._close(call, error)
+            raise
+        self._close(call, None)
+
+    def _close(self, call: Call, error: BaseException | None) -> None:
+        trail = call.trail
+        cause = trail.abandoned or error
+        for release in trail.releases:
+            release(cause is None or isinstance(cause, ClientClosed | GeneratorExit | asyncio.CancelledError))
+        trail.releases.clear()
+        usage, estimated = usage_of(call, answered=error is None)
+        deployment = trail.deployment
+        cost_nano, price = self._rates.cost(deployment, usage, at_us=call.started_us) if deployment else (0, "")
+        trail.usage, trail.cost_nano = usage, cost_nano
+        status, code = outcome(cause)
+        self._recorder.append(
+            CallRecord(
+                id=call.id,
+                started_us=call.started_us,
+                duration_us=round((self._clock.monotonic() - call.started) * 1_000_000),
+                who=call.who,
+                endpoint=call.endpoint,
+                model=trail.model,
+                provider=deployment.provider if deployment else "",
+                deployment=deployment.id if deployment else "",
+                upstream_model=trail.upstream_model,
+                status=status,
+                error=code,
+                attempts=trail.attempts,
+                first_token_us=round((trail.first_chunk_at - call.started) * 1_000_000) if trail.first_chunk_at else 0,
+                usage=usage,
+                usage_estimated=estimated,
+                cost_nano=cost_nano,
+                price=price,
+                streamed=call.request.stream,
+                trace=call.trace,
+                end_user=call.request.end_user,
+            )
+        )
+
+    def refused(
+        self, *, call_id: str, started_us: int, started: float, who: Who, endpoint: str, error: BaseException
+    ) -> None:
+        """Books a call that was turned away before it became one: no key, a bad body."""
+        status, code = outcome(error)
+        self._recorder.append(
+            CallRecord(
+                id=call_id,
+                started_us=started_us,
+                duration_us=round((self._clock.monotonic() - started) * 1_000_000),
+                who=who,
+                endpoint=endpoint,
+                model="",
+                status=status,
+                error=code,
+            )
+        )
+
+
+def note(trail: Trail, chunk: Chunk) -> None:
+    """Takes from a chunk what the record wants."""
+    if chunk.usage is not None:
+        trail.usage = chunk.usage
+    if chunk.model:
+        trail.upstream_model = chunk.model
+    for choice in chunk.choices:
+        trail.produced_characters += len(choice.text) + len(choice.reasoning)
+        for tool_call in choice.tool_calls:
+            trail.produced_characters += len(tool_call.arguments)
+
+
+def _produced(trail: Trail) -> int:
+    return trail.usage.output if trail.usage else estimate_text(trail.produced_characters)
+
+
+def usage_of(call: Call, *, answered: bool) -> tuple[Usage, bool]:
+    """The provider's own count; else ours, for what was sent and passed on. Nothing sent costs nothing."""
+    trail = call.trail
+    if trail.usage is not None:
+        return trail.usage, False
+    if not answered and not trail.first_chunk_at:
+        return Usage(), False
+    return Usage(input=estimate_input(call.request), output=estimate_text(trail.produced_characters)), True
+
+
+def outcome(error: BaseException | None) -> tuple[int, str]:
+    """HTTP status and error code to book."""
+    if error is None:
+        return 200, ""
+    if isinstance(error, UndercroftError):
+        return error.status, error.code
+    if isinstance(error, GeneratorExit | asyncio.CancelledError):
+        return ClientClosed.status, ClientClosed.code
+    return 500, "internal_error"

@@ -1,0 +1,287 @@
+"""Moves spooled records into the ledger, each exactly once, and takes over the spools of processes that died.
+
+How far a spool is in the ledger stands in the database and moves in the transaction that inserts the rows; a shipper
+that lost its place, or met another one, sees the move fail and reads the place again. `ON CONFLICT DO NOTHING` on the
+call's id is the second fence.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from sqlalchemy import Connection, delete, select, update
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
+
+from undercroft.clock import Clock
+from undercroft.errors import Unavailable
+from undercroft.ledger.disk import Disk, SystemDisk
+from undercroft.ledger.entries import interrupted, row_of
+from undercroft.ledger.frames import NewerFormat
+from undercroft.ledger.prices import Price, charge
+from undercroft.ledger.reader import Batch, OpenCall, Place, SpoolReader
+from undercroft.ledger.spool import PREFIX, Spool
+from undercroft.record import CallOpened, CallRecord, Usage
+from undercroft.storage.schema import calls, insert, spool_offsets
+
+T = TypeVar("T")
+DAMAGED: Final = "damaged"
+"""Folder beside the spools that keeps segments with something unreadable in the middle."""
+LONGEST_PAUSE_S: Final = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class Transactions(Protocol):
+    """The database, as far as shipping needs it: each work runs in one transaction; raises Unavailable."""
+
+    async def read(self, work: Callable[[Connection], T], /) -> T: ...
+
+    async def write(self, work: Callable[[Connection], T], /) -> T: ...
+
+
+@dataclass(slots=True)
+class Flushed:
+    """What one pass did, and what it had to leave."""
+
+    booked: int = 0
+    interrupted: int = 0
+    running: int = 0
+    """Calls of living processes that have started and not ended."""
+    torn_bytes: int = 0
+    """Half-written tails that were never acknowledged, passed over."""
+    damaged: list[str] = field(default_factory=list)
+    """What was unreadable in the middle of a segment; the rest is booked, the file is kept in `damaged`."""
+    left: list[str] = field(default_factory=list)
+    """Spools that could not be shipped, and why."""
+
+
+class _Shipment:
+    """One spool on its way into the ledger."""
+
+    def __init__(self, reader: SpoolReader) -> None:
+        self.reader = reader
+        self.name = reader.folder.name
+        self.claim: int | None = None
+        """Our hold of a dead process's folder."""
+        self.shipped: Place | None = None
+        self.is_placed = False
+        """Whether `shipped` is what the database says (None: nothing yet)."""
+
+    def is_new(self, place: Place) -> bool:
+        return self.shipped is None or place > self.shipped
+
+
+class Shipper:
+    """Ships this process's spool and those whose process is gone; `everyones` ships what living others wrote as well.
+
+    A call that a dead process left open is booked as interrupted, at `price`. A living process's folder is only read:
+    booking what is open and removing what is shipped are for whoever holds the folder.
+    """
+
+    def __init__(
+        self,
+        database: Transactions,
+        root: Path,
+        *,
+        clock: Clock,
+        price: Callable[[CallOpened], Price | None],
+        own: Spool | None = None,
+        everyones: bool = False,
+        interval_s: float = 0.25,
+        disk: Disk | None = None,
+    ) -> None:
+        self._database = database
+        self._root = root
+        self._clock = clock
+        self._price = price
+        self._own = own
+        self._everyones = everyones
+        self._interval_s = interval_s
+        self._disk = disk or SystemDisk()
+        self._shipments: dict[str, _Shipment] = {}
+        self._said: set[str] = set()
+
+    async def run(self) -> None:
+        """Until cancelled. While the database is away the spool keeps the records and the pauses grow."""
+        pause_s = self._interval_s
+        trouble: type[Exception] | None = None
+        while True:
+            await self._clock.sleep(pause_s)
+            try:
+                await self.flush()
+            except Exception as error:  # noqa: BLE001 - the outermost edge of this task: nobody else would ship
+                if trouble is not type(error):
+                    _log.warning("call records wait in %s: %s", self._root, error, exc_info=_unexpected(error))
+                trouble = type(error)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            else:
+                trouble = None
+                pause_s = self._interval_s
+
+    async def flush(self) -> Flushed:
+        """Ships all that can be shipped now. Raises Unavailable while the database is away; nothing is lost by it."""
+        done = Flushed()
+        present = [name for name in self._disk.names(self._root) if name.startswith(PREFIX)]
+        for gone in self._shipments.keys() - set(present):
+            del self._shipments[gone]
+        for name in present:
+            shipment = self._shipments.get(name) or _Shipment(SpoolReader(self._root / name, self._disk))
+            is_own = self._own is not None and self._own.name == name and self._own.is_open
+            if not is_own and shipment.claim is None:
+                shipment.claim = self._disk.claim(shipment.reader.folder)
+            if not is_own and shipment.claim is None and not self._everyones:
+                continue
+            self._shipments[name] = shipment
+            try:
+                await self._ship(shipment, done)
+                if is_own or shipment.claim is not None:
+                    await self._clear(shipment)
+            except FileNotFoundError:
+                pass  # shipped and removed by its holder under our eyes
+            except (OSError, NewerFormat) as error:
+                done.left.append(f"{name}: {error}")
+                self._say_once(f"spool {name} is left as it is: {error}")
+            finally:
+                self._let_go(shipment)
+        return done
+
+    async def _ship(self, shipment: _Shipment, done: Flushed) -> None:
+        reader, is_alive = shipment.reader, shipment.claim is None
+        if not shipment.is_placed:
+            await self._find_place(shipment)
+        while batch := reader.following(is_alive=is_alive):
+            done.booked += await self._book(shipment, batch)
+            done.torn_bytes += batch.torn_bytes
+            if batch.damage:
+                done.damaged.append(batch.damage)
+                self._say_once(batch.damage)
+            reader.take(batch)
+        if is_alive:
+            done.running += len(reader.opened)
+        else:
+            done.interrupted += await self._book_interrupted(shipment)
+
+    async def _book(self, shipment: _Shipment, batch: Batch) -> int:
+        while True:
+            new = [
+                record for place, record in batch.records if isinstance(record, CallRecord) and shipment.is_new(place)
+            ]
+            # Starts and progress alone move nothing: the next end does.
+            if not new or await self._move(shipment, batch.end, new):
+                return len(new)
+
+    async def _book_interrupted(self, shipment: _Shipment) -> int:
+        """Ends the calls that a dead process left open; the place behind its last segment says that this was done."""
+        end = Place(shipment.reader.scanned.segment + 1, 0)
+        left = [self._interrupted(call) for call in shipment.reader.opened.values()]
+        while left and shipment.is_new(end):
+            if await self._move(shipment, end, left):
+                return len(left)
+        return 0
+
+    def _interrupted(self, call: OpenCall) -> CallRecord:
+        usage = Usage(input=call.record.estimated_input, output=call.output)
+        cost_nano, price = charge(self._price(call.record), usage)
+        return interrupted(call.record, usage=usage, cost_nano=cost_nano, price=price)
+
+    async def _move(self, shipment: _Shipment, end: Place, records: Sequence[CallRecord]) -> bool:
+        """Books records and the place behind them; False, with the place read again, when somebody else was there."""
+        # Should the write break off, nobody knows whether it was committed: the place has to be read again.
+        shipment.is_placed = False
+        moved = await self._database.write(
+            partial(
+                book,
+                spool=shipment.name,
+                before=shipment.shipped,
+                after=end,
+                records=records,
+                now_us=self._clock.now_us(),
+            )
+        )
+        if moved:
+            shipment.shipped, shipment.is_placed = end, True
+        else:
+            await self._find_place(shipment)
+        return moved
+
+    async def _find_place(self, shipment: _Shipment) -> None:
+        shipment.shipped = await self._database.read(partial(place_of, spool=shipment.name))
+        shipment.is_placed = True
+
+    async def _clear(self, shipment: _Shipment) -> None:
+        reader, is_alive = shipment.reader, shipment.claim is None
+        for segment in reader.done_with(is_alive=is_alive):
+            path = reader.path_of(segment)
+            if segment in reader.damaged:
+                self._disk.move(path, self._root / DAMAGED / f"{shipment.name}-{path.name}")
+            else:
+                self._disk.remove(path)
+        if not is_alive:
+            # The place outlives the records and the folder outlives the place, so that no crash here leaves one behind.
+            await self._database.write(partial(forget, spool=shipment.name))
+            self._disk.remove_folder(reader.folder)
+
+    def _let_go(self, shipment: _Shipment) -> None:
+        """A dead process's folder is held for one pass at a time: whoever comes next starts from its beginning."""
+        if shipment.claim is not None:
+            self._disk.release(shipment.claim)
+            shipment.claim = None
+            del self._shipments[shipment.name]
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            _log.warning("%s", text)
+
+
+def _unexpected(error: Exception) -> bool:
+    return not isinstance(error, Unavailable)
+
+
+def place_of(connection: Connection, *, spool: str) -> Place | None:
+    """How far a spool is in the ledger."""
+    row = connection.execute(
+        select(spool_offsets.c.segment, spool_offsets.c.position).where(spool_offsets.c.spool == spool)
+    ).one_or_none()
+    return None if row is None else Place(row.segment, row.position)
+
+
+def book(
+    connection: Connection,
+    *,
+    spool: str,
+    before: Place | None,
+    after: Place,
+    records: Sequence[CallRecord],
+    now_us: int,
+) -> bool:
+    """Moves a spool's place and inserts what lies between; False, and nothing done, when it was not at `before`."""
+    move: ReturningInsert[tuple[str]] | ReturningUpdate[tuple[str]]
+    place = {"segment": after.segment, "position": after.position, "updated_us": now_us}
+    if before is None:
+        offer = insert(connection, spool_offsets).values(spool=spool, **place)
+        move = offer.on_conflict_do_nothing().returning(spool_offsets.c.spool)
+    else:
+        move = (
+            update(spool_offsets)
+            .where(
+                spool_offsets.c.spool == spool,
+                spool_offsets.c.segment == before.segment,
+                spool_offsets.c.position == before.position,
+            )
+            .values(**place)
+            .returning(spool_offsets.c.spool)
+        )
+    # Asked for by RETURNING: `rowcount` of an INSERT is -1 on PostgreSQL, moved or not.
+    if connection.execute(move).first() is None:
+        return False
+    connection.execute(insert(connection, calls).on_conflict_do_nothing(), [row_of(record) for record in records])
+    return True
+
+
+def forget(connection: Connection, *, spool: str) -> None:
+    """Drops the place of a spool that is wholly booked and gone."""
+    connection.execute(delete(spool_offsets).where(spool_offsets.c.spool == spool))

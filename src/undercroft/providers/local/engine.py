@@ -1,0 +1,245 @@
+"""llama.cpp in this process: loads one GGUF in the background and runs generations on its slots.
+
+The runtime blocks a thread per generation and calls back from it with OpenAI-shaped dicts; here that becomes something
+a loop can await, bound and cancel. Its loopback listener opens whatever one does, so it gets a key nobody knows.
+"""
+
+import asyncio
+import secrets
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from undercroft.errors import Unavailable
+from undercroft.providers.local.cores import usable_cores
+
+Operation = Literal["chat", "completion"]
+Piece = dict[str, Any]
+
+PREFILL_BATCH_TOKENS = 128
+"""How much of a prompt is read before others get a turn and a cancelled call is noticed: 0.3 s on two cores, where the
+runtime's default of 2048 takes 4.5 s; reading is a tenth slower for it."""
+BUSY_RETRY_AFTER_S = 2.0
+LOADING_RETRY_AFTER_S = 5.0
+
+
+class Generation:
+    """Answers being made for one call: fed by the runtime's threads, read by the loop that asked."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._arrived: asyncio.Queue[tuple[int, Piece] | BaseException | None] = asyncio.Queue()
+        self._futures: list[Future[None]] = []
+        self._stopped = False
+
+    def add(self, future: Future[None]) -> None:
+        self._futures.append(future)
+        future.add_done_callback(self._ended)
+
+    def feed(self, index: int, piece: Piece) -> bool:
+        """Called by the runtime, which swallows exceptions and stops when told True."""
+        if not self._stopped and isinstance(piece, dict):
+            self._tell((index, piece))
+        return self._stopped
+
+    def stop(self, reason: BaseException | None = None) -> None:
+        """Ends what runs at its next piece and what waits at once; a reader gets the reason."""
+        if reason is not None:
+            self._tell(reason)
+        self._stopped = True
+        for future in self._futures:
+            future.cancel()
+
+    async def pieces(self) -> AsyncIterator[tuple[int, Piece]]:
+        """What comes, with the index of the body it answers, until all have ended."""
+        running = len(self._futures)
+        while running:
+            arrived = await self._arrived.get()
+            if arrived is None:
+                running -= 1
+            elif isinstance(arrived, BaseException):
+                raise arrived
+            else:
+                yield arrived
+
+    def _ended(self, future: Future[None]) -> None:
+        error = CancelledError() if future.cancelled() else future.exception()
+        self._tell(None if self._stopped else error)
+
+    def _tell(self, news: tuple[int, Piece] | BaseException | None) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._arrived.put_nowait, news)
+        except RuntimeError:  # the reader's loop is closed: nobody is left to read
+            self._stopped = True
+
+
+class Engine:
+    """A model that is loaded, or about to be."""
+
+    def __init__(
+        self,
+        gguf: Path,
+        *,
+        slots: int,
+        queue: int,
+        context_tokens: int,
+        threads: int | None,
+        load_timeout_s: float,
+    ) -> None:
+        self._gguf = gguf
+        self._slots = slots
+        self.capacity = slots + queue
+        """Generations that may run or wait."""
+        self._context_tokens = context_tokens
+        self._threads = threads
+        self._load_timeout_s = load_timeout_s
+        self._lock = threading.Lock()
+        self._state: Literal["idle", "loading", "ready", "failed", "closed"] = "idle"
+        self._failure = ""
+        self._loaded: Future[None] = Future()
+        self._loaded.set_running_or_notify_cancel()  # a waiter that is cancelled must not cancel it for all
+        self._server: Any = None
+        self._pool = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="local-model")
+        self._active: set[Generation] = set()
+        self._in_flight = 0
+
+    @property
+    def state(self) -> str:
+        """`idle`, `loading`, `ready`, `closed`, or `failed: ` and why."""
+        return f"failed: {self._failure}" if self._state == "failed" else self._state
+
+    @property
+    def in_flight(self) -> int:
+        """Generations that run or wait."""
+        return self._in_flight
+
+    def start(self) -> None:
+        """Begins to load, once; returns at once."""
+        with self._lock:
+            if self._state != "idle":
+                return
+            self._state = "loading"
+        threading.Thread(target=self._load, name="local-model-load", daemon=True).start()
+
+    async def begin(self, operation: Operation, bodies: Sequence[Mapping[str, Any]]) -> Generation:
+        """Starts a generation for each body; waits for the model where it still loads."""
+        self._admit(len(bodies))
+        generation = Generation(asyncio.get_running_loop())
+        submitted = 0
+        try:
+            await self._ready()
+            method = "handle_chat_completions" if operation == "chat" else "handle_completions"
+            call = getattr(self._server, method)
+            for index, body in enumerate(bodies):
+                future = self._pool.submit(_run, call, body, partial(generation.feed, index))
+                submitted += 1
+                future.add_done_callback(lambda _: self._release(1))
+                generation.add(future)
+        except RuntimeError as error:  # the pool was shut down in between
+            generation.stop()
+            raise Unavailable("The local model is shutting down.", code="model_unavailable") from error
+        finally:
+            self._release(len(bodies) - submitted)
+        self._active.add(generation)
+        return generation
+
+    def end(self, generation: Generation) -> None:
+        """The caller is done with it, read to its end or not."""
+        generation.stop()
+        self._active.discard(generation)
+
+    async def close(self) -> None:
+        """Stops what runs, within a piece's time, and gives the memory back."""
+        with self._lock:
+            was_loading = self._state == "loading"
+            self._state = "closed"
+        for generation in list(self._active):
+            generation.stop(Unavailable("The local model is shutting down.", code="model_unavailable"))
+        if was_loading:
+            await asyncio.wrap_future(self._loaded)
+        await asyncio.to_thread(self._pool.shutdown)
+        last, self._server = [self._server], None
+        await asyncio.to_thread(last.clear)  # its destructor waits for the runtime's own threads
+
+    def _admit(self, count: int) -> None:
+        with self._lock:
+            if self._in_flight + count > self.capacity:
+                raise Unavailable(
+                    f"The local model is busy: {self._in_flight} answers are being made or wait.",
+                    code="model_busy",
+                    hint="Try again soon, or raise [local] slots and queue.",
+                    retry_after_s=BUSY_RETRY_AFTER_S,
+                )
+            self._in_flight += count
+
+    def _release(self, count: int) -> None:
+        with self._lock:
+            self._in_flight -= count
+
+    async def _ready(self) -> None:
+        self.start()
+        if self._state == "loading":
+            await asyncio.wait([asyncio.wrap_future(self._loaded)], timeout=self._load_timeout_s)
+        if self._state == "loading":
+            raise Unavailable(
+                "The local model is still loading.", code="model_loading", retry_after_s=LOADING_RETRY_AFTER_S
+            )
+        if self._state != "ready":
+            raise Unavailable(f"The local model is not available: {self.state}.", code="model_unavailable")
+
+    def _load(self) -> None:
+        server, failure = None, ""
+        try:
+            server = self._make_server()
+        except (OSError, RuntimeError, ValueError, ImportError) as error:
+            failure = str(error)
+        with self._lock:
+            self._server = server
+            if self._state == "loading":
+                self._state, self._failure = ("failed" if failure else "ready"), failure
+        self._loaded.set_result(None)
+
+    def _make_server(self) -> Any:
+        check_gguf(self._gguf)
+        try:
+            import xllamacpp
+        except ImportError as error:
+            raise ImportError("xllamacpp is not installed; type: pip install 'undercroft[local]'") from error
+        threads = self._threads or usable_cores()
+        params = xllamacpp.CommonParams()
+        params.model.path = str(self._gguf)
+        params.n_ctx, params.n_parallel = self._context_tokens, self._slots
+        params.n_batch = params.n_ubatch = PREFILL_BATCH_TOKENS
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+        params.cache_ram_mib = 0  # the default keeps up to 8 GB of old prompts; the slots keep their last one anyway
+        params.warmup = False
+        params.verbosity = -1
+        params.api_keys = [secrets.token_hex(32)]
+        params.ui = params.endpoint_slots = params.endpoint_props = False
+        params.n_threads_http = 1
+        try:
+            return xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"llama.cpp cannot load {self._gguf}: damaged, cut short, or of an unknown kind"
+            ) from error
+
+
+def check_gguf(path: Path) -> None:
+    """Finds what the runtime would not explain. Raises OSError or ValueError with one clear line."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise OSError(f"{path} cannot be read ({error.strerror})") from error
+    if magic != b"GGUF":
+        raise ValueError(f"{path} is not a GGUF file")
+
+
+def _run(call: Callable[..., Any], body: Mapping[str, Any], feed: Callable[[Piece], bool]) -> None:
+    returned = call(dict(body), feed)
+    if isinstance(returned, dict):  # some refusals come back instead of through the callback
+        feed(returned)

@@ -1,0 +1,178 @@
+"""What no single setting shows to be wrong: names that refer to nothing, and settings that only work together."""
+
+from collections.abc import Collection, Iterator
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from undercroft.settings.database_url import normalise
+from undercroft.settings.explain import did_you_mean, masked_url
+from undercroft.settings.locate import Place
+from undercroft.settings.model import LOCAL_MODELS, Deployment, Settings
+
+Problem = tuple[Place, str]
+"""Where, and what is wrong; the words follow the setting's name."""
+
+ROLES: Final = ("all", "gateway", "worker", "console")
+MASTER_KEY_LINE: Final = "export UNDERCROFT_MASTER_KEY=$(python3 -c 'import secrets; print(secrets.token_urlsafe(32))')"
+SHORT_KEY: Final = 16
+
+NOT_USED_YET: Final[tuple[Place, ...]] = (
+    ("redis", "url"),
+    ("jobs", "broker_url"),
+    ("vectors",),
+    ("encryption_key",),
+    ("telemetry", "sentry_dsn"),
+    ("telemetry", "otlp_endpoint"),
+    ("egress", "allow"),
+    ("server", "workers"),
+    ("server", "role"),
+)
+"""Accepted, because deployments have them, and warned about: this version does nothing with them."""
+
+
+def problems(settings: Settings, *, providers: Collection[str], directory: Path) -> Iterator[Problem]:
+    """Everything that keeps these settings from being used. `providers` are the known names."""
+    yield from _server(settings)
+    yield from _services(settings, directory)
+    yield from _models(settings, providers)
+    for provider in settings.provider_keys:
+        if provider not in providers:
+            yield ("provider_keys", provider), _unknown_provider(provider, providers)
+    for place, path in (
+        (("egress", "ca_file"), settings.egress.ca_file),
+        (("local", "chat_gguf"), settings.local.chat_gguf),
+    ):
+        if path is not None and not (directory / path.expanduser()).is_file():
+            yield place, f"names {directory / path.expanduser()}, and there is no such file"
+
+
+def cautions(settings: Settings) -> Iterator[Problem]:
+    """What works, but hardly as it was meant."""
+    master_key = settings.access.master_key
+    if master_key is not None and len(master_key.get_secret_value()) < SHORT_KEY:
+        yield ("access", "master_key"), f"is shorter than {SHORT_KEY} characters and can be guessed"
+    for place, deployment in _deployments(settings):
+        is_keyless = deployment.api_key is None and "openai" not in settings.provider_keys
+        if deployment.provider == "openai" and deployment.base_url is None and is_keyless:
+            yield place, "has no key; set OPENAI_API_KEY, or api_key here"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _server(settings: Settings) -> Iterator[Problem]:
+    server, master_key = settings.server, settings.access.master_key
+    if master_key is None and not is_loopback(server.host):
+        yield (
+            ("server", "host"),
+            f"is {server.host}, which other machines can reach, and there is no master key; type: {MASTER_KEY_LINE}",
+        )
+    if master_key is not None and not _fits_a_header(master_key.get_secret_value()):
+        yield ("access", "master_key"), "takes printable ASCII without spaces, since it travels in a header"
+    for role in server.role.split(","):
+        if role.strip() not in ROLES:
+            yield ("server", "role"), f"takes {', '.join(ROLES)}, got {role!r}{did_you_mean(role, ROLES)}"
+    yield from _networks(("server", "trusted_proxies"), server.trusted_proxies)
+    yield from _networks(("egress", "allow"), settings.egress.allow)
+
+
+def _services(settings: Settings, directory: Path) -> Iterator[Problem]:
+    if settings.database.url is not None:
+        try:
+            normalise(settings.database.url.get_secret_value(), directory=directory)
+        except ValueError as error:
+            yield ("database", "url"), str(error)
+            return
+    if settings.jobs.broker_url is not None and not settings.database.is_postgresql:
+        yield ("jobs", "broker_url"), "needs PostgreSQL; set DATABASE_URL=postgresql://user:password@host:5432/name"
+
+
+def _models(settings: Settings, providers: Collection[str]) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for position, model in enumerate(settings.models):
+        place: Place = ("models", position, "name")
+        if model.name in LOCAL_MODELS:
+            yield place, f"is {model.name!r}, a bundled model's name; choose another"
+        if model.name in seen:
+            yield place, f"is {model.name!r}, as an earlier one; give one model several deployments instead"
+        seen.add(model.name)
+    for place, deployment in _deployments(settings):
+        yield from _deployment(place, deployment, providers)
+    wanted = settings.server.default_model
+    # Without [[models]] a key opens every name the price book knows: assembly looks those up.
+    is_closed = bool(settings.models) or not settings.provider_keys
+    if wanted is not None and is_closed and wanted not in (known := seen.union(LOCAL_MODELS)):
+        yield (
+            ("server", "default_model"),
+            f"is {wanted!r}, which is no model here; there are {', '.join(sorted(known))}{did_you_mean(wanted, known)}",
+        )
+
+
+def _deployments(settings: Settings) -> Iterator[tuple[Place, Deployment]]:
+    for position, model in enumerate(settings.models):
+        for number, deployment in enumerate(model.deployments):
+            yield ("models", position, "deployments", number), deployment
+
+
+def _deployment(place: Place, deployment: Deployment, providers: Collection[str]) -> Iterator[Problem]:
+    provider = deployment.provider
+    if provider not in providers:
+        yield (*place, "provider"), _unknown_provider(provider, providers)
+        return
+    if provider == "openai_compatible" and deployment.base_url is None:
+        yield (*place, "base_url"), "is missing; openai_compatible needs it, e.g. http://127.0.0.1:11434/v1"
+    if deployment.base_url is not None and (reason := _not_a_base_url(deployment.base_url)):
+        yield (*place, "base_url"), f"{reason}, got {masked_url(deployment.base_url)}"
+    for name in ("api_key", "base_url"):
+        if provider in ("local", "local_embedding", "scripted") and getattr(deployment, name) is not None:
+            yield (*place, name), f"means nothing for provider {provider!r}"
+    if deployment.script is not None and provider != "scripted":
+        yield (*place, "script"), f"means nothing for provider {provider!r}, only for 'scripted'"
+
+
+def _unknown_provider(name: str, providers: Collection[str]) -> str:
+    return f"takes one of {', '.join(sorted(providers))}, got {name!r}{did_you_mean(name, providers)}"
+
+
+def _not_a_base_url(url: str) -> str:
+    """What is wrong with it; empty when it will do."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return "takes an address such as https://api.example.com/v1"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "takes an address such as https://api.example.com/v1"
+    if parts.username is not None:
+        return "takes no user name or password: use api_key"
+    if parts.query or parts.fragment:
+        return "takes an address without ? and #"
+    return ""
+
+
+def _networks(place: Place, networks: tuple[str, ...]) -> Iterator[Problem]:
+    for position, network in enumerate(networks):
+        try:
+            ip_network(network)
+        except ValueError:
+            yield (*place, position), f"takes a network such as 10.0.0.0/8, got {network!r}{_widened(network)}"
+
+
+def _widened(network: str) -> str:
+    try:
+        return f"; did you mean {ip_network(network, strict=False)}?"
+    except ValueError:
+        return ""
+
+
+def _fits_a_header(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text

@@ -1,0 +1,1 @@
+"""Who does it: SQLite and PostgreSQL."""

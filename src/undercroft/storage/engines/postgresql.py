@@ -1,0 +1,179 @@
+"""A PostgreSQL server, spoken to when it is needed: bounded waits, and every loss of it the same error."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Literal, TypeVar
+
+import msgspec
+import psycopg
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import Engine, NullPool, create_engine, event, func, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnection
+
+from undercroft.errors import ConfigurationError, Unavailable, UndercroftError
+from undercroft.storage import migrate
+from undercroft.storage.migrate import SchemaState
+from undercroft.storage.transaction import Threads, Work, busy
+
+T = TypeVar("T")
+
+OLDEST: Final = 15
+POOL_WAIT_S: Final = 5.0
+CONNECTION: Final = {
+    "connect_timeout": 3,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "fallback_application_name": "undercroft",
+}
+"""So that a server that vanished without a word is noticed; what the address says itself wins."""
+LIMITS: Final = """
+SELECT set_config(name, value, false)
+FROM (
+  VALUES ('statement_timeout', '30s'), ('lock_timeout', '10s'), ('idle_in_transaction_session_timeout', '60s')
+) AS ours (name, value)
+WHERE current_setting(name) = '0'
+"""
+"""For sessions in which the operator has set none."""
+MIGRATION_LIMITS: Final = "SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '60s', false)"
+"""A migration may take its time, but not make everybody queue behind a lock that it cannot get."""
+MIGRATION_LOCK: Final = 0x756E646572
+"""The advisory lock of all who migrate this database: "under" in ASCII."""
+
+
+class PostgresDatabase:
+    """A database on a PostgreSQL server, shared with other processes and machines."""
+
+    def __init__(self, url: URL, *, pool_size: int, pool_wait_s: float = POOL_WAIT_S) -> None:
+        self._url = url
+        self._options = {name: value for name, value in CONNECTION.items() if name not in url.query}
+        self._engine = self._made_engine(
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=pool_wait_s,
+            pool_pre_ping=True,  # one round trip, so that a server that restarted costs nobody an error
+            pool_use_lifo=True,
+            pool_recycle=1800,
+        )
+        try:
+            # Nobody is spoken to yet, but an option that libpq does not know is the operator's mistake.
+            make_conninfo("", **dict.fromkeys(url.query, "0"))
+        except psycopg.ProgrammingError as error:
+            raise ConfigurationError(f"DATABASE_URL cannot be used: {error}.") from error
+        event.listen(self._engine, "connect", _settle)
+        self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._threads = Threads(pool_size)
+
+    @property
+    def dialect(self) -> Literal["postgresql"]:
+        return "postgresql"
+
+    async def read(self, work: Work[T], /) -> T:
+        return await self._threads.run(self.read_sync, work)
+
+    async def write(self, work: Work[T], /) -> T:
+        return await self._threads.run(self.write_sync, work)
+
+    def read_sync(self, work: Work[T], /) -> T:
+        with _explained(is_reading=True), self._snapshots.connect() as connection, connection.begin():
+            return work(connection)
+
+    def write_sync(self, work: Work[T], /) -> T:
+        with _explained(), self._engine.begin() as connection:
+            return work(connection)
+
+    async def state(self) -> SchemaState:
+        return await self._threads.run(self.state_sync)
+
+    def state_sync(self) -> SchemaState:
+        try:
+            return self.read_sync(migrate.read_state)
+        except UndercroftError as error:
+            return migrate.unreachable(error)
+
+    def migrate(self, target: str = "head", /) -> tuple[str | None, str | None]:
+        # A connection of its own: the lock belongs to the session and goes with it, however this ends.
+        engine = self._made_engine(poolclass=NullPool)
+        event.listen(engine, "connect", _check_version)
+        with _explained(), engine.connect() as connection:
+            connection.exec_driver_sql(MIGRATION_LIMITS)
+            connection.execute(select(func.pg_advisory_lock(MIGRATION_LOCK)))
+            connection.commit()
+            return migrate.move(connection, target)
+
+    def close(self) -> None:
+        self._threads.close()
+        self._engine.dispose()
+
+    def _made_engine(self, **pool: Any) -> Engine:
+        return create_engine(
+            self._url,
+            connect_args=self._options,
+            json_serializer=lambda value: msgspec.json.encode(value).decode(),
+            json_deserializer=msgspec.json.decode,
+            **pool,
+        )
+
+
+def check_version(number: int) -> None:
+    """`number` as the server tells it: 150004 is 15.4. Raises ConfigurationError for one that is too old."""
+    if number // 10_000 < OLDEST:
+        raise ConfigurationError(
+            f"The server is PostgreSQL {number // 10_000}.{number % 10_000}; undercroft needs {OLDEST} or newer."
+        )
+
+
+def explain(error: SQLAlchemyError, *, is_reading: bool = False) -> UndercroftError | None:
+    """What an error of PostgreSQL's means to whoever runs undercroft; None when the statement is at fault."""
+    if isinstance(error, NoConnection):
+        return busy()
+    state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+    if state == "25006" and not is_reading:
+        return _unavailable("The database takes no writes now: the server is a standby, or set to read only.")
+    if not isinstance(error, OperationalError | InterfaceError):
+        return None
+    match state:
+        case "57014":
+            return _unavailable("The database took too long.", code="database_timeout")
+        case "40001" | "40P01" | "55P03":
+            return _unavailable("Another transaction was in the way.", code="database_busy")
+        case "53100":
+            return _unavailable("The disk of the database server is full.", code="disk_full", retry_after_s=10)
+        case "53300":
+            return _unavailable("The database server takes no further connections.")
+        case str() if state.startswith("54"):  # a value too large for an index or a row: no retry will shrink it
+            return None
+    return _unavailable("The database cannot be reached.")
+
+
+def _unavailable(message: str, *, code: str = "database_unavailable", retry_after_s: float = 1) -> Unavailable:
+    return Unavailable(message, code=code, retry_after_s=retry_after_s)
+
+
+@contextmanager
+def _explained(*, is_reading: bool = False) -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        explained = explain(error, is_reading=is_reading)
+        if explained is None:
+            raise
+        raise explained from error
+
+
+def _check_version(session: psycopg.Connection[Any], _record: object) -> None:
+    try:
+        check_version(session.info.server_version)
+    except ConfigurationError:
+        session.close()  # the pool forgets what an event refuses, without closing it
+        raise
+
+
+def _settle(session: psycopg.Connection[Any], record: object) -> None:
+    """Sets the limits in one round trip; not as start-up options, which a pooler in between refuses."""
+    _check_version(session, record)
+    session.execute(LIMITS)
+    session.commit()

@@ -1,0 +1,172 @@
+"""The tables, the same on both databases: text ids, BIGINT nano-dollars and microseconds UTC, JSON as jsonb or text.
+
+Organisation is part of every primary and unique key of what belongs to a tenant; `spool_offsets`, `duties` and
+`versions` belong to the installation. A change here needs a migration beside it (a test compares the two).
+"""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Dialect,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+
+class Json(TypeDecorator[Any]):
+    """JSON as `jsonb` on PostgreSQL and as text on SQLite, where a column of type JSON would make `5` a number."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.JSONB())
+        return dialect.type_descriptor(Text())
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return msgspec.json.encode(value).decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return msgspec.json.decode(value)
+
+
+def insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT of this database's dialect: the generic one has no ON CONFLICT, these two have the same."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+metadata = MetaData()
+
+organisations = Table(
+    "organisations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+)
+
+teams = Table(
+    "teams",
+    metadata,
+    Column("organisation", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    ForeignKeyConstraint(["organisation"], ["organisations.id"], name="teams_organisation_fkey"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("organisation", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("team", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    ForeignKeyConstraint(["organisation", "team"], ["teams.organisation", "teams.id"], name="users_team_fkey"),
+)
+
+# `user` alone is a trap in PostgreSQL: `SELECT user FROM calls` answers with the session's user. Hence `user_id`.
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("organisation", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("team", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("permissions", Json, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger),
+    Column("revoked_us", BigInteger),
+    ForeignKeyConstraint(["organisation", "team"], ["teams.organisation", "teams.id"], name="api_keys_team_fkey"),
+    ForeignKeyConstraint(["organisation", "user_id"], ["users.organisation", "users.id"], name="api_keys_user_fkey"),
+)
+
+# The ledger: one row a call, the columns of record.CallRecord with `who` and `usage` laid flat. No foreign keys: what
+# was used stays booked when its user is gone, and a row must never be refused.
+calls = Table(
+    "calls",
+    metadata,
+    Column("organisation", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("started_us", BigInteger, nullable=False),
+    Column("duration_us", BigInteger, nullable=False),
+    Column("team", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("deployment", Text, nullable=False),
+    Column("upstream_model", Text, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("first_token_us", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cache_read_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("usage_estimated", Boolean, nullable=False),
+    Column("cost_nano", BigInteger, nullable=False),
+    Column("price", Text, nullable=False),
+    Column("cache", Text, nullable=False),
+    Column("streamed", Boolean, nullable=False),
+    Column("trace", Text, nullable=False),
+    Column("end_user", Text, nullable=False),
+    Column("tags", Json, nullable=False),
+    Column("format", Integer, nullable=False),
+    Index("calls_started", "organisation", "started_us"),
+    Index("calls_key_started", "organisation", "key", "started_us"),
+    Index("calls_model_started", "organisation", "model", "started_us"),
+)
+
+# How far each spool is in `calls`: moved in the transaction that inserts the rows, so nothing is shipped twice.
+spool_offsets = Table(
+    "spool_offsets",
+    metadata,
+    Column("spool", Text, primary_key=True),
+    Column("segment", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("updated_us", BigInteger, nullable=False),
+)
+
+# Who does which housekeeping duty, and until when (storage/duties.py).
+duties = Table(
+    "duties",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("lease_until_us", BigInteger, nullable=False),
+)
+
+# Counters that processes poll to learn that something they hold in memory has changed (storage/versions.py).
+versions = Table(
+    "versions",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("counter", BigInteger, nullable=False),
+)

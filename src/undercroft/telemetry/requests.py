@@ -1,0 +1,245 @@
+"""The `api_request` line of every call, written from its record in batches, never in the event loop's way."""
+
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from io import UnsupportedOperation
+from typing import Final, TextIO
+
+import msgspec
+
+from undercroft.clock import Clock, rfc3339
+from undercroft.money import format_usd
+from undercroft.record import CallRecord
+from undercroft.telemetry.logs import Format, is_readable, readable_line
+from undercroft.telemetry.redaction import Redactor
+
+LOGGER: Final = "undercroft.requests"
+CAPACITY: Final = 20_000
+"""Records that wait for a slow reader of the log; further ones are dropped and counted (the ledger has them all)."""
+BATCH: Final = 1000
+_SEVERITY: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class Line(msgspec.Struct, omit_defaults=True):
+    """What is logged of a call; never what was asked or answered. Fields with a default are left out when empty."""
+
+    event: str
+    level: str
+    logger: str
+    timestamp: str
+    endpoint: str
+    model: str
+    tokens: int
+    user_id: str
+    request_id: str
+    trace_id: str
+    latency_ms: float
+    cost: str
+    status: int
+    provider: str = ""
+    deployment: str = ""
+    error: str = ""
+    attempts: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    first_token_ms: float = 0.0
+    cache: str = ""
+    streamed: bool = False
+    release: str = ""
+    organisation: str = ""
+    team: str = ""
+    key: str = ""
+    end_user: str = ""
+
+
+def line_of(record: CallRecord, redactor: Redactor) -> Line:
+    """The line of a record. What callers chose themselves is searched for secrets."""
+    who, usage, clean = record.who, record.usage, redactor.text
+    return Line(
+        event="api_request",
+        level=level_of(record),
+        logger=LOGGER,
+        timestamp=rfc3339(record.started_us + record.duration_us),
+        endpoint=record.endpoint,
+        model=clean(record.model),
+        tokens=usage.total,
+        user_id=clean(who.user),
+        request_id=clean(record.id),
+        trace_id=clean(record.trace),
+        latency_ms=record.duration_us / 1000,
+        cost=format_usd(record.cost_nano),
+        status=record.status,
+        provider=record.provider,
+        deployment=clean(record.deployment),
+        error=clean(record.error),
+        attempts=record.attempts,
+        input_tokens=usage.input,
+        output_tokens=usage.output,
+        first_token_ms=record.first_token_us / 1000,
+        cache=record.cache,
+        streamed=record.streamed,
+        release=record.release,
+        organisation=who.organisation,
+        team=who.team,
+        key=who.key,
+        end_user=clean(record.end_user),
+    )
+
+
+def level_of(record: CallRecord) -> str:
+    """A failure of ours or of a provider is an error; what a caller did wrong is not."""
+    return "error" if record.status >= 500 else "info"
+
+
+class RequestLog:
+    """Writes `api_request` lines to a stream: `add` and `flush` only hand over, a thread encodes and writes.
+
+    When whoever reads the stream is slower than the calls, lines are dropped, and the next line that gets through says
+    how many.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        clock: Clock,
+        redactor: Redactor,
+        format: Format = "auto",
+        level: str = "info",
+        capacity: int = CAPACITY,
+    ) -> None:
+        self._out = _Output(stream)
+        self._clock = clock
+        self._redactor = redactor
+        self._readable = is_readable(format, stream)
+        self._least = _SEVERITY[level]
+        self._capacity = capacity
+        self._waiting: deque[CallRecord] = deque()
+        self._encoder = msgspec.json.Encoder()
+        self._refused = 0  # counted by `add`
+        self._lost = 0  # counted by the thread, as is what has been reported
+        self._reported = 0
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Lines lost so far."""
+        return self._refused + self._lost
+
+    def add(self, record: CallRecord) -> None:
+        """Takes a record; called from one thread."""
+        if _SEVERITY[level_of(record)] < self._least:
+            return
+        if len(self._waiting) < self._capacity:
+            self._waiting.append(record)
+        else:
+            self._refused += 1
+
+    def flush(self) -> None:
+        """Has what was added written, soon; returns at once."""
+        if not self._waiting:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
+            self._thread.start()
+        self._wake.set()
+
+    def close(self, *, timeout_s: float = 2.0) -> None:
+        """Writes what is left and ends; a stream that nobody reads is given up after `timeout_s`."""
+        self.flush()
+        self._closing = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            closing = self._closing  # read before the last look, or what comes in between would stay
+            while self._waiting:
+                self._write(self._batch())
+            if closing:
+                self._write(self._losses())
+                return
+
+    def _batch(self) -> list[bytes]:
+        count = min(len(self._waiting), BATCH)
+        lines = [self._encode(line_of(self._waiting.popleft(), self._redactor)) for _ in range(count)]
+        return lines + self._losses()
+
+    def _losses(self) -> list[bytes]:
+        count = self.dropped - self._reported
+        if not count:
+            return []
+        self._reported += count
+        timestamp = rfc3339(self._clock.now_us())
+        if self._readable:
+            return [_readable(timestamp, "warning", "log_lines_dropped", {"count": count})]
+        line = {"event": "log_lines_dropped", "level": "warning", "logger": LOGGER, "timestamp": timestamp}
+        return [self._encoder.encode({**line, "count": count}) + b"\n"]
+
+    def _write(self, lines: list[bytes]) -> None:
+        try:
+            self._out.write(lines)
+        except (OSError, ValueError):  # the reader has gone, or the stream is closed: there is nobody to tell
+            self._lost += len(lines)
+
+    def _encode(self, line: Line) -> bytes:
+        if not self._readable:
+            return self._encoder.encode(line) + b"\n"
+        event = f"{line.status} {line.endpoint} {line.model or '-'} {line.latency_ms:.1f} ms"
+        fields = {
+            "tokens": line.tokens,
+            "cost": f"${line.cost}",
+            "provider": line.provider,
+            "request_id": line.request_id,
+        }
+        if line.error:
+            fields["error"] = line.error
+        return _readable(line.timestamp, line.level, event, fields)
+
+
+def _readable(timestamp: str, level: str, event: str, fields: Mapping[str, object]) -> bytes:
+    return (readable_line(timestamp, level, LOGGER, event, fields.items()) + "\n").encode()
+
+
+class _Output:
+    """Whole lines to a stream, through its descriptor where it has one."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        try:
+            self._descriptor: int | None = stream.fileno()
+        except (UnsupportedOperation, AttributeError):
+            self._descriptor = None
+
+    def write(self, lines: Iterable[bytes]) -> None:
+        if self._descriptor is None:
+            self._stream.write(b"".join(lines).decode())
+            self._stream.flush()
+            return
+        for chunk in _atomic(lines):
+            rest = memoryview(chunk)
+            while rest:
+                try:
+                    rest = rest[os.write(self._descriptor, rest) :]
+                except BlockingIOError:  # another program with the same terminal has made it non-blocking
+                    select.select((), (self._descriptor,), ())
+
+
+def _atomic(lines: Iterable[bytes]) -> Iterable[bytes]:
+    """Lines joined as far as a pipe takes them in one piece, so that other writers' lines do not land inside ours."""
+    joined = bytearray()
+    for line in lines:
+        if joined and len(joined) + len(line) > select.PIPE_BUF:
+            yield bytes(joined)
+            joined.clear()
+        joined += line
+    if joined:
+        yield bytes(joined)

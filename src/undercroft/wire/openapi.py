@@ -1,0 +1,199 @@
+"""The AI routes as an OpenAPI 3.1 document, made from the types they are read and written with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, get_args
+
+import msgspec
+from msgspec import Meta, UnsetType
+
+from undercroft.wire.errors import ErrorBody
+from undercroft.wire.generate import GenerateAnswer, GenerateRequest
+from undercroft.wire.openai.answers import ChatCompletion, Completion, EmbeddingList
+from undercroft.wire.openai.completions import CompletionBody
+from undercroft.wire.openai.described import ChatCompletionRequest
+from undercroft.wire.openai.inputs import TokenId
+from undercroft.wire.openai.models import Model, Models
+
+
+class CompletionRequest(CompletionBody, kw_only=True):
+    """Text, or token ids, to continue."""
+
+
+class EmbeddingsRequest(msgspec.Struct, kw_only=True):
+    """Texts, or token ids, to turn into vectors: at most 2048 of them."""
+
+    input: str | Annotated[list[str | TokenId | list[TokenId]], Meta(min_length=1, max_length=2048)]
+    model: str | None = None
+    dimensions: Annotated[int, Meta(ge=1)] | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+    user: str | None = None
+
+
+class Health(msgspec.Struct, kw_only=True):
+    """Whether requests are served, and how each service does."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+    version: str
+    checks: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One route as the document tells it."""
+
+    method: Literal["get", "post"]
+    path: str
+    summary: str
+    answer: type | None = None
+    """None: plain text."""
+    request: type | None = None
+    query: tuple[tuple[str, dict[str, Any]], ...] = ()
+    streams: bool = False
+    unavailable: bool = False
+    """Answers 503 with a body of the same form."""
+    is_open: bool = False
+    """Wants no key, whatever the door."""
+
+
+_TEXT: Final = {"type": "string"}
+
+OPERATIONS: Final = (
+    Operation(
+        "post",
+        "/api/generate",
+        "A prompt in, a text and its cost out",
+        GenerateAnswer,
+        request=GenerateRequest,
+        query=(
+            ("prompt", _TEXT),
+            ("model", _TEXT),
+            ("max_tokens", {"type": "integer", "minimum": 1}),
+            ("temperature", {"type": "number", "minimum": 0, "maximum": 2}),
+            ("stream", {"type": "boolean"}),
+        ),
+        streams=True,
+    ),
+    Operation(
+        "post", "/v1/chat/completions", "Continue a conversation", ChatCompletion,
+        request=ChatCompletionRequest, streams=True,
+    ),
+    Operation("post", "/v1/completions", "Continue a text", Completion, request=CompletionRequest, streams=True),
+    Operation("post", "/v1/embeddings", "Turn texts into vectors", EmbeddingList, request=EmbeddingsRequest),
+    Operation("get", "/v1/models", "Which models may be asked for", Models),
+    Operation("get", "/v1/models/{model}", "One model", Model),
+    Operation("get", "/health", "Whether requests are served", Health, unavailable=True, is_open=True),
+    Operation("get", "/health/live", "Whether the process runs", Health, is_open=True),
+    Operation("get", "/health/ready", "Whether requests should be sent here", Health, unavailable=True, is_open=True),
+    Operation("get", "/metrics", "Prometheus metrics"),
+)  # fmt: skip
+
+_REFUSALS: Final = (
+    ("400", "The request cannot be understood."),
+    ("401", "No valid key."),
+    ("404", "No such model."),
+    ("413", "The body is too large."),
+    ("429", "A limit or budget is used up; `Retry-After` says until when."),
+    ("502", "The provider refused, or answered with something unusable."),
+    ("503", "Busy or away for now; `Retry-After` says for how long."),
+    ("504", "The provider took too long."),
+)
+
+
+def document(*, version: str) -> dict[str, Any]:
+    """The document, to be joined with that of the management API."""
+    types = [t for operation in OPERATIONS for t in (operation.request, operation.answer) if t is not None]
+    _, schemas = msgspec.json.schema_components([*types, ErrorBody], ref_template="#/components/schemas/{name}")
+    _mark_always_there([operation.answer for operation in OPERATIONS] + [ErrorBody], schemas)
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _described(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "undercroft",
+            "version": version,
+            "description": "AI models behind one address, in OpenAI's wire format.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}, {"key": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            },
+        },
+    }
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": f"{operation.method}_{operation.path.strip('/').translate(_ID_CHARACTERS)}",
+        "summary": operation.summary,
+        "tags": [operation.path.split("/")[1]],
+    }
+    if parameters := _parameters(operation):
+        described["parameters"] = parameters
+    if operation.request is not None:
+        described["requestBody"] = {
+            "required": not operation.query,
+            "content": {"application/json": {"schema": _reference(operation.request)}},
+        }
+    described["responses"] = _responses(operation)
+    if operation.is_open:
+        described["security"] = []
+    return described
+
+
+_ID_CHARACTERS: Final = str.maketrans({"/": "_", "{": "", "}": ""})
+
+
+def _parameters(operation: Operation) -> list[dict[str, Any]]:
+    in_path = [
+        {"name": part[1:-1], "in": "path", "required": True, "schema": _TEXT}
+        for part in operation.path.split("/")
+        if part.startswith("{")
+    ]
+    return in_path + [{"name": name, "in": "query", "schema": schema} for name, schema in operation.query]
+
+
+def _responses(operation: Operation) -> dict[str, Any]:
+    if operation.answer is None:
+        content: dict[str, Any] = {"text/plain": {"schema": _TEXT}}
+    else:
+        content = {"application/json": {"schema": _reference(operation.answer)}}
+    if operation.streams:
+        content["text/event-stream"] = {"schema": _TEXT}
+    responses: dict[str, Any] = {"200": {"description": "Done.", "content": content}}
+    if operation.unavailable:
+        responses["503"] = {"description": "Not now; the checks say why.", "content": content}
+    if not operation.is_open:
+        refusals = _REFUSALS if operation.request is not None else _REFUSALS[1:3]
+        body = {"application/json": {"schema": _reference(ErrorBody)}}
+        responses |= {status: {"description": why, "content": body} for status, why in refusals}
+    return responses
+
+
+def _reference(described: type) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{described.__name__}"}
+
+
+def _mark_always_there(answers: list[type | None], schemas: Mapping[str, dict[str, Any]]) -> None:
+    """A field of an answer is always written unless it can be UNSET; msgspec only knows which fields have defaults."""
+    pending: list[Any] = [answer for answer in answers if answer is not None]
+    seen: set[Any] = set()
+    while pending:
+        described = pending.pop()
+        if described in seen:
+            continue
+        seen.add(described)
+        pending += get_args(described)
+        if isinstance(described, type) and issubclass(described, msgspec.Struct):
+            fields = msgspec.structs.fields(described)
+            always = [field.encode_name for field in fields if UnsetType not in get_args(field.type)]
+            tag = described.__struct_config__.tag_field
+            schemas[described.__name__]["required"] = sorted({*always, *([tag] if tag else [])})
+            pending += [field.type for field in fields]

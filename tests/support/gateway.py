@@ -1,0 +1,121 @@
+"""Small real implementations of what the gateway needs around it."""
+
+import random
+from collections.abc import AsyncGenerator, Sequence
+
+from undercroft.gateway.balance import Balancer
+
+from tests.support.clock import ManualClock
+from undercroft.gateway.call import Call, Deployment, Model
+from undercroft.gateway.catalogue import Catalogue, Defaults
+from undercroft.gateway.gateway import Gateway
+from undercroft.llm.reply import Reply
+from undercroft.llm.types import ChatRequest, Choice, Chunk, Message, Usage
+from undercroft.record import CallRecord, SpoolRecord, Who
+
+Step = Chunk | Exception
+SHORT = Usage(input=3, output=2)
+
+
+def said(*words: str, usage: Usage | None = SHORT) -> list[Step]:
+    """A stream that says these words, one chunk each, and ends as it should."""
+    chunks: list[Step] = [Chunk(choices=(Choice(text=word),)) for word in words]
+    return [*chunks, Chunk(choices=(Choice(finish_reason="stop"),), usage=usage, model="upstream-1")]
+
+
+class Prompter:
+    """A chat provider that plays one script after another; an error in first place is raised before the answer."""
+
+    name = "prompter"
+
+    def __init__(self, *scripts: Sequence[Step]) -> None:
+        self._scripts = list(scripts)
+        self.asked: list[ChatRequest] = []
+        self.closed = 0
+
+    async def send(self, request: ChatRequest, /) -> Reply:
+        self.asked.append(request)
+        script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
+        if script and isinstance(script[0], Exception):
+            raise script[0]
+        return Reply(self._play(script))
+
+    async def _play(self, script: Sequence[Step]) -> AsyncGenerator[Chunk, None]:
+        try:
+            for step in script:
+                if isinstance(step, Exception):
+                    raise step
+                yield step
+        finally:
+            self.closed += 1
+
+
+class MemoryRecorder:
+    """Keeps records in a list; refuses them when told to."""
+
+    def __init__(self) -> None:
+        self.records: list[SpoolRecord] = []
+        self.refuse_with: Exception | None = None
+
+    def append(self, record: SpoolRecord, /) -> None:
+        if self.refuse_with is not None:
+            raise self.refuse_with
+        self.records.append(record)
+
+    @property
+    def ended(self) -> list[CallRecord]:
+        return [record for record in self.records if isinstance(record, CallRecord)]
+
+
+class FlatRates:
+    """A nano-dollar a token."""
+
+    def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int) -> tuple[int, str]:
+        return usage.total, "flat"
+
+
+class CountingGauge:
+    """How many calls are with a provider."""
+
+    def __init__(self) -> None:
+        self.active = 0
+
+    def begin(self, endpoint: str, model: str, provider: str, /) -> None:
+        self.active += 1
+
+    def end(self, endpoint: str, model: str, provider: str, /) -> None:
+        self.active -= 1
+
+
+class Bench:
+    """A gateway over fakes. Each provider stands behind the model `chat`, in order."""
+
+    def __init__(self, *clients: object, accept_any: bool = False) -> None:
+        self.clock = ManualClock()
+        self.recorder = MemoryRecorder()
+        self.gauge = CountingGauge()
+        rng = random.Random(1)
+        deployments = tuple(
+            Deployment(id=f"chat/{place}", provider="prompter", upstream_model="upstream-1", client=client)
+            for place, client in enumerate(clients)
+        )
+        model = Model(name="chat", deployments=deployments, balancer=Balancer(deployments, rng=rng))
+        self.gateway = Gateway(
+            catalogue=Catalogue([model], defaults=Defaults(chat="chat", embeddings="chat", accept_any=accept_any)),
+            recorder=self.recorder,
+            rates=FlatRates(),
+            gauge=self.gauge,
+            clock=self.clock,
+            rng=rng,
+        )
+
+    def call(self, *, model: str = "chat", stream: bool = True, seconds: float = 60.0) -> Call:
+        return Call(
+            id="req_1",
+            endpoint="/v1/chat/completions",
+            who=Who(),
+            request=ChatRequest(model=model, messages=(Message(role="user", content="Hello there"),), stream=stream),
+            started_us=self.clock.now_us(),
+            started=self.clock.monotonic(),
+            deadline=self.clock.monotonic() + seconds,
+        )

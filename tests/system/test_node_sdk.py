@@ -1,0 +1,107 @@
+"""The official OpenAI SDK for Node against a served undercroft."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.checkout import clean_environment, free_port, serving
+
+pytestmark = pytest.mark.system
+
+SDK = "openai@6.49.0"
+SETTINGS = """
+[[models]]
+name = "parrot"
+[[models.deployments]]
+provider = "scripted"
+script = "Polly wants a cracker."
+"""
+
+
+@pytest.fixture(scope="module")
+def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the SDK in it."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("not run: Node and npm are not both on PATH")
+    folder = tmp_path_factory.mktemp("node")
+    (folder / "package.json").write_text("{}")
+    command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", SDK]
+    installed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if installed.returncode:
+        pytest.skip(f"not run: npm could not install {SDK}: {installed.stderr.strip().splitlines()[-1:]}")
+    shutil.copy(Path(__file__).parent / "openai_sdk.mjs", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def seen(sdk: Path) -> dict[str, Any]:
+    """What the SDK saw."""
+    settings, port = sdk / "undercroft.toml", free_port()
+    settings.write_text(SETTINGS)
+    command = [sys.executable, "-P", "-m", "undercroft", "serve", "--config", str(settings), "--port", str(port)]
+    with serving(command, port=port, directory=sdk, environment=clean_environment()) as server:
+        ran = subprocess.run(
+            ["node", "openai_sdk.mjs"],
+            cwd=sdk,
+            env=clean_environment(BASE_URL=f"{server.url}/v1", NO_PROXY="127.0.0.1"),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert ran.returncode == 0, ran.stderr
+    answer: dict[str, Any] = json.loads(ran.stdout)
+    return answer
+
+
+def test_a_chat_answer_arrives_whole(seen: dict[str, Any]) -> None:
+    chat = seen["chat"]
+
+    assert chat["text"] == "Polly wants a cracker."
+    assert chat["finish"] == "stop"
+    assert chat["usage"]["total_tokens"] == chat["usage"]["prompt_tokens"] + chat["usage"]["completion_tokens"] > 0
+    assert chat["request_id"]
+
+
+def test_a_stream_adds_up_to_the_same_answer(seen: dict[str, Any]) -> None:
+    assert seen["stream"]["text"] == seen["chat"]["text"]
+    assert seen["stream"]["finish"] == ["stop"]
+    assert seen["stream"]["usage"] == seen["chat"]["usage"]
+
+
+def test_embeddings_arrive_in_the_sdks_own_base64(seen: dict[str, Any]) -> None:
+    if seen["embeddings"] is None:
+        pytest.skip("not run: the bundled embedding model is not installed")
+
+    assert seen["embeddings"]["size"] == 384
+    assert seen["embeddings"]["difference"] < 1e-6
+    assert seen["embeddings"]["near"] > seen["embeddings"]["far"] + 0.2
+
+
+@pytest.mark.parametrize(
+    ("attempt", "name", "status", "code"),
+    [
+        ("unknownModel", "NotFoundError", 404, "model_not_found"),
+        ("badBody", "BadRequestError", 400, None),
+        ("noRoute", "NotFoundError", 404, None),
+        ("wrongKey", "AuthenticationError", 401, "invalid_api_key"),
+    ],
+)
+def test_an_error_is_the_sdks_own_class(
+    seen: dict[str, Any], attempt: str, name: str, status: int, code: str | None
+) -> None:
+    error = seen[attempt]
+
+    assert (error["name"], error["status"]) == (name, status)
+    assert error["type"]
+    assert error["requestID"]
+    assert code is None or error["code"] == code
+
+
+def test_the_models_are_listed(seen: dict[str, Any]) -> None:
+    assert "parrot" in seen["models"]

@@ -1,0 +1,62 @@
+"""A record and its row say the same, and no record makes a row that a database refuses."""
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.ledger import ended
+from undercroft.ledger.entries import LARGEST, LONGEST_TEXT, MOST_NANO, MOST_TAGS, MOST_TOKENS, record_of, row_of
+from undercroft.record import CallRecord, Usage, Who
+from undercroft.storage.schema import calls
+
+plain_text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=LONGEST_TEXT)
+whole = st.integers(0, LARGEST)
+tokens = st.integers(0, MOST_TOKENS)
+records = st.builds(
+    CallRecord,
+    id=plain_text,
+    started_us=whole,
+    duration_us=whole,
+    who=st.builds(Who, organisation=plain_text, team=plain_text, user=plain_text, key=plain_text),
+    endpoint=plain_text,
+    model=plain_text,
+    provider=plain_text,
+    status=st.integers(100, 599),
+    usage=st.builds(Usage, input=tokens, output=tokens, cache_read=tokens, cache_write=tokens, reasoning=tokens),
+    usage_estimated=st.booleans(),
+    cost_nano=st.integers(0, MOST_NANO),
+    price=plain_text,
+    streamed=st.booleans(),
+    tags=st.dictionaries(plain_text, plain_text, max_size=3),
+)
+
+
+@given(records)
+def test_a_row_gives_its_record_back(record: CallRecord) -> None:
+    assert record_of(row_of(record)) == record
+
+
+def test_a_row_has_exactly_the_tables_columns() -> None:
+    assert set(row_of(ended("a"))) == set(calls.columns.keys())
+
+
+def test_what_no_database_stores_is_cut_to_fit() -> None:
+    wild = ended(
+        "a",
+        model="m" * 10_000,
+        end_user="a\0b",
+        usage=Usage(input=2**70, output=-1),
+        cost_nano=2**64,
+        tags={f"{number}\0": "v" * 1000 for number in range(100)},
+    )
+    row = row_of(wild)
+    assert (len(row["model"]), row["end_user"]) == (LONGEST_TEXT, "a\ufffdb")
+    assert (row["input_tokens"], row["output_tokens"], row["cost_nano"]) == (MOST_TOKENS, 0, MOST_NANO)
+    assert len(row["tags"]) == MOST_TAGS
+    assert "\0" not in str(row["tags"])
+
+
+def test_a_typical_row_stays_below_400_bytes() -> None:
+    row = row_of(ended("req_019b4c1f2a00" + "0" * 20, trace="0" * 32, end_user="customer-4711"))
+    values = [value for value in row.values() if value != {}]
+    assert len(msgspec.msgpack.encode(values)) < 400

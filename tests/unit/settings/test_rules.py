@@ -1,0 +1,110 @@
+"""What settings mean together is checked before the port opens."""
+
+from pathlib import Path
+
+import pytest
+
+from undercroft.errors import ConfigurationError
+from undercroft.settings.rules import is_loopback
+from undercroft.settings.sources import Loaded, load
+
+LONG_KEY = "a-master-key-that-is-long-enough"
+
+
+def loaded(directory: Path, file: str = "", **environment: str) -> Loaded:
+    (directory / "undercroft.toml").write_text(file)
+    return load(config=None, environment=environment, directory=directory)
+
+
+def refusal(directory: Path, file: str = "", **environment: str) -> str:
+    with pytest.raises(ConfigurationError) as refused:
+        loaded(directory, file, **environment)
+    return str(refused.value)
+
+
+def deployment(*lines: str, name: str = "chat") -> str:
+    return "\n".join(["[[models]]", f'name = "{name}"', "[[models.deployments]]", *lines, ""])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "[::1]", "localhost"])
+def test_loopback_is_open_to_this_machine_alone(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com", "localhost.example.com", "1"])
+def test_any_other_address_is_not_loopback(host: str) -> None:
+    assert not is_loopback(host)
+
+
+def test_listening_beyond_this_machine_needs_a_master_key_and_says_how_to_make_one(tmp_path: Path) -> None:
+    told = refusal(tmp_path, '[server]\nhost = "0.0.0.0"\n')
+    assert told.startswith("undercroft.toml:2: server.host is 0.0.0.0, which other machines can reach")
+    assert "export UNDERCROFT_MASTER_KEY=$(" in told
+    assert loaded(tmp_path, '[server]\nhost = "0.0.0.0"\n', UNDERCROFT_MASTER_KEY=LONG_KEY).warnings == ()
+
+
+def test_a_master_key_that_can_be_guessed_is_warned_about(tmp_path: Path) -> None:
+    (warning,) = loaded(tmp_path, UNDERCROFT_MASTER_KEY="short").warnings
+    assert warning.endswith("access.master_key is shorter than 16 characters and can be guessed")
+
+
+def test_a_master_key_must_fit_into_a_header(tmp_path: Path) -> None:
+    assert "takes printable ASCII" in refusal(tmp_path, UNDERCROFT_MASTER_KEY="schlüssel-mit-umlaut")
+
+
+@pytest.mark.parametrize("database", ["", "sqlite:///x.db"])
+def test_celery_needs_postgresql(tmp_path: Path, database: str) -> None:
+    told = refusal(tmp_path, CELERY_BROKER_URL="redis://x", DATABASE_URL=database)
+    assert told.startswith("environment (CELERY_BROKER_URL): jobs.broker_url needs PostgreSQL; set DATABASE_URL=")
+    assert loaded(
+        tmp_path, CELERY_BROKER_URL="redis://x", DATABASE_URL="postgres://h/d"
+    ).settings.database.is_postgresql
+
+
+def test_an_address_of_another_database_is_refused(tmp_path: Path) -> None:
+    assert "environment (DATABASE_URL): database.url names 'mysql'" in refusal(tmp_path, DATABASE_URL="mysql://h/d")
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        (deployment('provider = "opnai"'), "undercroft.toml:4: models[0].deployments[0].provider takes one of"),
+        (deployment('provider = "opnai"'), "got 'opnai'; did you mean 'openai'?"),
+        (deployment('provider = "openai_compatible"'), "deployments[0].base_url is missing"),
+        (deployment('provider = "openai_compatible"', 'base_url = "localhost:1/v1"'), "takes an address such as"),
+        (deployment('provider = "openai_compatible"', 'base_url = "http://h:x/v1"'), "takes an address such as"),
+        (deployment('provider = "openai"', 'base_url = "https://u:hunter2@h/v1"'), "https://[REDACTED]@h/v1"),
+        (deployment('provider = "openai"', 'base_url = "https://h/v1?k=hunter2"'), "without ? and #"),
+        (deployment('provider = "local"', 'api_key = "x"'), "means nothing for provider 'local'"),
+        (deployment('provider = "openai"', 'script = "x"'), "only for 'scripted'"),
+        (deployment('provider = "scripted"', name="local"), "undercroft.toml:2: models[0].name is 'local', a bundled"),
+        (deployment('provider = "scripted"') * 2, "undercroft.toml:6: models[1].name is 'chat', as an earlier one"),
+        ('[server]\ndefault_model = "x"', "there are local, local-embedding"),
+        (deployment('provider = "scripted"') + '[server]\ndefault_model = "chatt"', "did you mean 'chat'?"),
+        ('[server]\nrole = "all,gatway"', "got 'gatway'; did you mean 'gateway'?"),
+        ('[server]\ntrusted_proxies = ["10.0.0.1/8"]', "did you mean 10.0.0.0/8?"),
+        ('[egress]\nallow = ["all"]', "egress.allow[0] takes a network such as 10.0.0.0/8, got 'all'"),
+        ('[egress]\nca_file = "none.pem"', "/none.pem, and there is no such file"),
+        ('[local]\nchat_gguf = "none.gguf"', "/none.gguf, and there is no such file"),
+        ('[provider_keys]\nopenia = "env:K"', "did you mean 'openai'?"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(tmp_path: Path, file: str, told: str) -> None:
+    complaint = refusal(tmp_path, file, K="x")
+    assert told in complaint
+    assert "hunter2" not in complaint
+
+
+def test_a_default_model_may_be_any_name_while_a_key_opens_the_price_book(tmp_path: Path) -> None:
+    file = '[server]\ndefault_model = "gpt-5-mini"'
+    assert loaded(tmp_path, file, OPENAI_API_KEY="x").settings.server.default_model == "gpt-5-mini"
+
+
+def test_a_provider_that_is_installed_besides_ours_is_known(tmp_path: Path) -> None:
+    (tmp_path / "undercroft.toml").write_text(deployment('provider = "acme"'))
+    assert load(config=None, environment={}, directory=tmp_path, providers=("acme",)).settings.models
+
+
+def test_a_deployment_that_can_never_have_a_key_is_warned_about(tmp_path: Path) -> None:
+    (warning,) = loaded(tmp_path, deployment('provider = "openai"')).warnings
+    assert warning == "undercroft.toml:3: models[0].deployments[0] has no key; set OPENAI_API_KEY, or api_key here"
