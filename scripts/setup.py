@@ -73,7 +73,6 @@ DIVERTING = (
     "PIP_ROOT",
     "PIP_TARGET",
     "UV_CONSTRAINT",
-    "UV_OVERRIDE",
     "VIRTUAL_ENV",
 )
 
@@ -344,19 +343,20 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if is_question else 2
     environment = Environment(ROOT, variables=os.environ)
     try:
-        environment.prepare(NEEDS[command])
-    except SetupFailed as failure:
-        environment.say(f"{failure}")
-        if command != "run" or not environment.has("run"):
-            return 1
-        environment.say("going on without the bundled models; the next `make run` tries again")
+        try:
+            environment.prepare(NEEDS[command])
+        except SetupFailed as failure:
+            environment.say(str(failure))
+            if command != "run" or not environment.has("run"):
+                return 1
+            environment.say("going on without the bundled models; the next `make run` tries again")
+        return start(environment, command, rest)
     except OSError as error:
-        environment.say(f"set-up failed: {error.strerror}: {error.filename}")
+        environment.say(f"failed: {error.strerror}: {error.filename}")
         return 1
     except KeyboardInterrupt:
         environment.say("interrupted; the same command starts again")
         return 130
-    return start(environment, command, rest)
 
 
 def start(environment: Environment, command: str, arguments: Sequence[str]) -> int:

@@ -1,5 +1,6 @@
 """What tests of the ledger share: records, a disk and a database that fail on demand, and processes that die."""
 
+import asyncio
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -133,10 +134,14 @@ class MemoryDatabase:
         self.count = 0
 
     async def read(self, work: Callable[[Connection], T], /) -> T:
-        return self.run(work)
+        # Others get their turn before and after, as with a database in a thread.
+        await asyncio.sleep(0)
+        result = self.run(work)
+        await asyncio.sleep(0)
+        return result
 
     async def write(self, work: Callable[[Connection], T], /) -> T:
-        return self.run(work)
+        return await self.read(work)
 
     def run(self, work: Callable[[Connection], T], /) -> T:
         self.count += 1

@@ -9,7 +9,7 @@ import re
 import weakref
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from undercroft.api.guard import MAX_HEAD_BYTES, TOO_LONG, Framing, Refusal, examine
 from undercroft.clock import Clock
@@ -155,7 +155,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete:
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn declares it never None, and sets it so
+        if cycle is None or cycle.response_complete:
             _, _, body = envelope(InvalidRequest(refusal.message, code="malformed_http"), request_id="")
             self.transport.write(
                 b"%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"

@@ -79,16 +79,20 @@ class Supervisor:
 
     async def all_ready(self) -> bool:
         """Waits until every child has been ready once; False when it is to stop instead."""
-        waits = [asyncio.ensure_future(event.wait()) for event in self._ready.values()]
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        everyone = asyncio.gather(*waits)
-        await asyncio.wait([everyone, stopping], return_when=asyncio.FIRST_COMPLETED)
-        done = everyone.done() and not everyone.cancelled()
-        for future in (everyone, stopping):
-            future.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await everyone
-        return done
+
+        async def everyone() -> None:
+            for event in self._ready.values():
+                await event.wait()
+
+        ready, stopping = asyncio.create_task(everyone()), asyncio.create_task(self._stopped())
+        tasks: set[asyncio.Task[None]] = {ready, stopping}
+        done, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in left:
+            task.cancel()
+        return ready in done
+
+    async def _stopped(self) -> None:
+        await self._stopping.wait()
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()

@@ -1,30 +1,37 @@
 """The only place that picks implementations: builds everything, and takes it down in reverse order."""
 
-import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path
+
+from pydantic import SecretStr
 
 from undercroft.access.doors import Bind, Door, host_name
 from undercroft.access.keys import KeyRing
+from undercroft.assembly.bundled import BundledModels
 from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.health import Health
-from undercroft.assembly.local_models import LocalModels
-from undercroft.assembly.models import ModelBuilder
+from undercroft.assembly.models import LOCAL, ModelBuilder
 from undercroft.assembly.rates import BookedRates
 from undercroft.assembly.recorder import FanOut
+from undercroft.assembly.shipping import shipping
 from undercroft.clock import Clock, SystemClock
 from undercroft.egress.client import Client
-from undercroft.errors import Unavailable
 from undercroft.gateway.gateway import Gateway
 from undercroft.ids import Ids
 from undercroft.ledger.prices import PriceBook
 from undercroft.ledger.spool import Spool
+from undercroft.record import CallRecord
 from undercroft.settings.model import Settings
+from undercroft.settings.secrets import secrets_of
 from undercroft.telemetry.metrics import Metrics
+from undercroft.telemetry.redaction import Redactor
 from undercroft.telemetry.requests import RequestLog
+
+SPOOL = "spool"
+"""Folder of the data directory that holds every process's call records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,7 @@ class Undercroft:
     gateway: Gateway
     metrics: Metrics
     link: DatabaseLink
-    local: LocalModels
+    bundled: BundledModels
     spool: Spool
     recorder: FanOut
 
@@ -58,16 +65,126 @@ class Undercroft:
 
     def health(self) -> Health:
         """What is up and what is not, at this moment; asks nobody, only reads what is known."""
-        checks = {"database": "ok" if self.link.ready else self.link.problem}
-        failing = [] if self.link.ready or self.link.problem == "opening" else ["database"]
-        checks["disk"] = self.spool.problem or "ok"
-        if self.spool.problem:
-            failing.append("disk")
-        states = self.local.states()
-        checks |= states
+        checks = {"database": self.link.problem or "ok", "disk": self.spool.problem or "ok"}
+        checks |= self.bundled.states()
+        failing = [part for part in ("database", "disk") if checks[part] not in ("ok", "opening")]
+        states = self.bundled.states().values()
         return Health(
             checks=checks,
             failing=tuple(failing),
-            loading="loading" in states.values(),
-            degraded=any(state not in ("ok", "loading", "idle") for state in states.values()),
+            loading="loading" in states or self.link.problem == "opening",
+            degraded=any(state not in ("ok", "loading") for state in states),
         )
+
+
+@contextlib.asynccontextmanager
+async def assemble(
+    settings: Settings,
+    *,
+    bind: Bind = "loopback",
+    clock: Clock | None = None,
+    log_calls: bool = True,
+) -> AsyncIterator[Undercroft]:
+    """Everything, running, for as long as the block lasts. Raises ConfigurationError and Unavailable.
+
+    The database is opened beside it: `Undercroft.link` says when it is there.
+    """
+    clock = clock or SystemClock()
+    ids = Ids(clock)
+    rng = random.Random()  # noqa: S311 - spreads load and jitters waits
+    async with contextlib.AsyncExitStack() as stack:
+        spool = Spool(settings.data_dir / SPOOL, clock=clock, ids=ids, durability=settings.ledger.durability)
+        spool.open()
+        stack.push_async_callback(spool.close)
+        client = Client(limits=settings.egress, clock=clock)
+        stack.push_async_callback(client.close)
+        bundled = BundledModels(settings, ids=ids)
+        stack.push_async_callback(bundled.close)
+        prices = PriceBook()
+        catalogue = ModelBuilder(
+            settings, bundled=bundled, client=client, prices=prices, clock=clock, rng=rng
+        ).catalogue()
+        metrics = Metrics(clock=clock, known=catalogue.is_known)
+        stack.callback(metrics.close)
+        listeners: list[Callable[[list[CallRecord]], None]] = [lambda records: _each(metrics.observe, records)]
+        if log_calls:
+            log = _request_log(settings, clock=clock)
+            stack.callback(log.close)
+            listeners.append(lambda records: _log(log, records))
+        recorder = FanOut(spool, listeners)
+        stack.callback(recorder.tell)
+        keys = KeyRing()
+        link = DatabaseLink(settings, keys=keys, clock=clock)
+        await stack.enter_async_context(link.running())
+        overrides = {
+            f"{model.name}/{place}": deployment.price
+            for model in settings.models
+            for place, deployment in enumerate(model.deployments)
+            if deployment.price is not None
+        }
+        gateway = Gateway(
+            catalogue=catalogue,
+            recorder=recorder,
+            rates=BookedRates(prices, overrides=overrides),
+            gauge=metrics,
+            clock=clock,
+            rng=rng,
+        )
+        await stack.enter_async_context(shipping(link, spool, settings, prices=prices, clock=clock))
+        bundled.start(
+            chat=uses(settings, "local") or catalogue.default("chat") == LOCAL,
+            embedding=uses(settings, "local_embedding"),
+        )
+        yield Undercroft(
+            settings=settings,
+            clock=clock,
+            ids=ids,
+            door=_door(settings, bind),
+            keys=keys,
+            gateway=gateway,
+            metrics=metrics,
+            link=link,
+            bundled=bundled,
+            spool=spool,
+            recorder=recorder,
+        )
+
+
+def uses(settings: Settings, provider: str) -> bool:
+    """Whether the configuration names this provider."""
+    return any(deployment.provider == provider for model in settings.models for deployment in model.deployments)
+
+
+def _door(settings: Settings, bind: Bind) -> Door:
+    return Door(
+        bind=bind,
+        master_key=_text(settings.access.master_key),
+        metrics_token=_text(settings.telemetry.metrics_token),
+        allowed_hosts=frozenset(host_name(host) or host.lower() for host in settings.server.allowed_hosts),
+    )
+
+
+def _text(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None
+
+
+def _request_log(settings: Settings, *, clock: Clock) -> RequestLog:
+    telemetry = settings.telemetry
+    return RequestLog(
+        sys.stdout,
+        clock=clock,
+        redactor=Redactor(secrets_of(settings)),
+        format=telemetry.log_format,
+        level=telemetry.log_level,
+    )
+
+
+def _each(observe: Callable[[CallRecord], None], records: list[CallRecord]) -> None:
+    for record in records:
+        observe(record)
+
+
+def _log(log: RequestLog, records: list[CallRecord]) -> None:
+    for record in records:
+        log.add(record)
+    log.flush()

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from undercroft.access.keys import KeyRing
 from undercroft.clock import Clock
@@ -13,7 +12,11 @@ from undercroft.settings.model import Settings
 from undercroft.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from undercroft.storage.engine import Database
+
+T = TypeVar("T")
 
 POLL_S = 1.0
 """How often schema and keys are looked at: a migration or a revoked key takes effect within 2 s."""
@@ -68,6 +71,14 @@ class DatabaseLink:
             )
         return self._database
 
+    async def read(self, work: "Callable[[Connection], T]", /) -> T:
+        """Runs `work` on one snapshot. Raises Unavailable while the database is away."""
+        return await self.database().read(work)
+
+    async def write(self, work: "Callable[[Connection], T]", /) -> T:
+        """Runs `work` in one transaction. Raises Unavailable while the database is away."""
+        return await self.database().write(work)
+
     async def _watch(self) -> None:
         logger = get_logger("undercroft.database")
         while True:
@@ -102,7 +113,7 @@ class DatabaseLink:
         database = self._settings.database
         return open_database(
             database.url.get_secret_value() if database.url else None,
-            data_dir=Path(self._settings.data_dir),
+            data_dir=self._settings.data_dir,
             pool_size=database.pool_size,
             clock=self._clock,
         )

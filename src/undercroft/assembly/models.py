@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pydantic import SecretStr
 
-from undercroft.assembly.local_models import LocalModels
+from undercroft.assembly.bundled import BundledModels
 from undercroft.clock import Clock
 from undercroft.egress.client import Client
 from undercroft.errors import ConfigurationError
@@ -33,14 +33,14 @@ class ModelBuilder:
         self,
         settings: Settings,
         *,
-        local: LocalModels,
+        bundled: BundledModels,
         client: Client,
         prices: PriceBook,
         clock: Clock,
         rng: random.Random,
     ) -> None:
         self._settings = settings
-        self._local = local
+        self._bundled = bundled
         self._client = client
         self._prices = prices
         self._clock = clock
@@ -57,10 +57,10 @@ class ModelBuilder:
                 for place, deployment in enumerate(model.deployments)
             )
             yield self._model(model.name, deployments)
-        if self._local.chat is not None:
-            yield self._bundled(LOCAL, LOCAL, self._local.chat)
-        if self._local.embedding is not None:
-            yield self._bundled(LOCAL_EMBEDDING, "local_embedding", self._local.embedding)
+        if self._bundled.chat is not None:
+            yield self._bundled_model(LOCAL, LOCAL, self._bundled.chat)
+        if self._bundled.embedding is not None:
+            yield self._bundled_model(LOCAL_EMBEDDING, "local_embedding", self._bundled.embedding)
 
     def _defaults(self) -> Defaults:
         server = self._settings.server
@@ -93,7 +93,7 @@ class ModelBuilder:
     def _model(self, name: str, deployments: tuple[Deployment, ...]) -> Model:
         return Model(name=name, deployments=deployments, balancer=Balancer(deployments, rng=self._rng))
 
-    def _bundled(self, name: str, provider: str, client: object) -> Model:
+    def _bundled_model(self, name: str, provider: str, client: object) -> Model:
         deployment = Deployment(id=f"{name}/0", provider=provider, upstream_model=name, client=client)
         return Model(
             name=name,
@@ -121,9 +121,9 @@ class ModelBuilder:
             case "scripted":
                 return Scripted(settings.script or "Hello from the script.", clock=self._clock)
             case "local":
-                return self._local.require_chat()
+                return self._bundled.require_chat()
             case "local_embedding":
-                return self._local.require_embedding()
+                return self._bundled.require_embedding()
         raise ConfigurationError(f"There is no provider '{settings.provider}'.")
 
     def _remote(self, name: str, base_url: str, key: SecretStr | None, model: str) -> OpenAICompatible:

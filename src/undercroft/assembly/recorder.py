@@ -1,8 +1,9 @@
 """Makes a record safe first, then tells everyone who lives off it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from undercroft.ledger.spool import Spool
 from undercroft.record import CallRecord, SpoolRecord
 
 TELL_AFTER_S = 0.05
@@ -12,21 +13,25 @@ TELL_AFTER_S = 0.05
 class FanOut:
     """The gateway's recorder: the spool keeps a record before anything else happens; listeners follow off the path."""
 
-    def __init__(self, keep: Callable[[SpoolRecord], None], listeners: tuple[Callable[[list[CallRecord]], None], ...]):
-        self._keep = keep
+    def __init__(self, spool: Spool, listeners: Sequence[Callable[[list[CallRecord]], None]]) -> None:
+        self._spool = spool
         self._listeners = listeners
         self._pending: list[CallRecord] = []
         self._scheduled = False
 
     def append(self, record: SpoolRecord, /) -> None:
         """Raises Unavailable when the record cannot be kept."""
-        self._keep(record)
+        self._spool.append(record)
         if not isinstance(record, CallRecord):
             return
         self._pending.append(record)
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_later(TELL_AFTER_S, self.tell)
+
+    async def durable(self) -> None:
+        """Returns when what was appended is as safe as `[ledger] durability` promises."""
+        await self._spool.durable()
 
     def tell(self) -> None:
         """Hands on what is pending, now: before a scrape, and at the end."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import os
+import socket
 import ssl
 from pathlib import Path
 from typing import Final, Protocol
@@ -183,7 +185,7 @@ def connection_failure(error: OSError, name: str, limit_s: float) -> UpstreamUnr
     """What it means that no connection came about."""
     if error.errno in _OURS:
         return Unavailable(
-            f"No connection to {name}: {error.strerror}.", hint="Raise the limit on open files (ulimit -n)."
+            f"No connection to {name}: {os.strerror(error.errno)}.", hint="Raise the limit on open files (ulimit -n)."
         )
     if isinstance(error, TimeoutError):
         return UpstreamUnreachable(f"No connection to {name} within {limit_s:g} s.")
@@ -192,4 +194,7 @@ def connection_failure(error: OSError, name: str, limit_s: float) -> UpstreamUnr
             f"The certificate of {name} is not to be trusted: {error.verify_message}.",
             hint="[egress] ca_file names certificates to trust besides the system's.",
         )
-    return UpstreamUnreachable(f"No connection to {name}: {error.strerror or error}.")
+    reason = error.strerror or str(error)
+    if error.errno is not None and not isinstance(error, socket.gaierror | ssl.SSLError):
+        reason = os.strerror(error.errno)  # asyncio writes "Connect call failed" where the system says why
+    return UpstreamUnreachable(f"No connection to {name}: {reason}.")

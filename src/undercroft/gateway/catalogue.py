@@ -61,6 +61,14 @@ class Catalogue:
         """The configured names, in the order of the configuration."""
         return self._configured
 
+    def is_known(self, name: str) -> bool:
+        """Whether the name is configured: only such names may become labels."""
+        return name in self._models
+
+    def default(self, kind: Kind) -> str:
+        """What a request that names no model gets."""
+        return self._defaults.of(kind)
+
     def models(self) -> list[Model]:
         return [self._models[name] for name in self._configured]
 

@@ -67,8 +67,7 @@ class _Shipment:
         self.claim: int | None = None
         """Our hold of a dead process's folder."""
         self.shipped: Place | None = None
-        self.is_placed = False
-        """Whether `shipped` is what the database says (None: nothing yet)."""
+        """What we believe the database says; a move from anywhere else fails and puts it right."""
 
     def is_new(self, place: Place) -> bool:
         return self.shipped is None or place > self.shipped
@@ -150,8 +149,6 @@ class Shipper:
 
     async def _ship(self, shipment: _Shipment, done: Flushed) -> None:
         reader, is_alive = shipment.reader, shipment.claim is None
-        if not shipment.is_placed:
-            await self._find_place(shipment)
         while batch := reader.following(is_alive=is_alive):
             done.booked += await self._book(shipment, batch)
             done.torn_bytes += batch.torn_bytes
@@ -188,28 +185,13 @@ class Shipper:
         return interrupted(call.record, usage=usage, cost_nano=cost_nano, price=price)
 
     async def _move(self, shipment: _Shipment, end: Place, records: Sequence[CallRecord]) -> bool:
-        """Books records and the place behind them; False, with the place read again, when somebody else was there."""
-        # Should the write break off, nobody knows whether it was committed: the place has to be read again.
-        shipment.is_placed = False
-        moved = await self._database.write(
-            partial(
-                book,
-                spool=shipment.name,
-                before=shipment.shipped,
-                after=end,
-                records=records,
-                now_us=self._clock.now_us(),
-            )
-        )
-        if moved:
-            shipment.shipped, shipment.is_placed = end, True
-        else:
-            await self._find_place(shipment)
+        """Books records and the place behind them; False, with the place read again, when it had moved without us."""
+        name = shipment.name
+        now_us = self._clock.now_us()
+        move = partial(book, spool=name, before=shipment.shipped, after=end, records=records, now_us=now_us)
+        moved = await self._database.write(move)
+        shipment.shipped = end if moved else await self._database.read(partial(place_of, spool=name))
         return moved
-
-    async def _find_place(self, shipment: _Shipment) -> None:
-        shipment.shipped = await self._database.read(partial(place_of, spool=shipment.name))
-        shipment.is_placed = True
 
     async def _clear(self, shipment: _Shipment) -> None:
         reader, is_alive = shipment.reader, shipment.claim is None

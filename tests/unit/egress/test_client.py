@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.clock import ManualClock
 from tests.support.egress import open_client, pass_time, post, until
-from tests.support.upstream import LOOPBACK_PEM, Do, response, running_upstream
+from tests.support.upstream import CHUNKED_HEAD, LOOPBACK_PEM, Do, chunk, response, running_upstream
 from undercroft.egress.client import connection_failure
 from undercroft.egress.http1 import request_head
 from undercroft.egress.origin import Origin, parse_base_url
@@ -159,7 +159,7 @@ def test_waiting_for_a_connection_has_an_end(run: Run) -> None:
         async with running_upstream() as upstream, open_client(max_connections=1) as client:
             busy = asyncio.create_task(post(client, upstream, "silent"))
             await until(lambda: len(upstream.requests) == 1)
-            with pytest.raises(Unavailable, match="No connection to .* became free within 0.05 s"):
+            with pytest.raises(Unavailable, match=r"No connection to .* became free within 0.05 s"):
                 await post(client, upstream, first_byte_s=0.05)
             busy.cancel()
             await asyncio.gather(busy, return_exceptions=True)
@@ -171,32 +171,16 @@ def test_waiting_for_a_connection_has_an_end(run: Run) -> None:
 def test_a_waiting_caller_who_leaves_gives_the_turn_to_the_next(run: Run) -> None:
     async def scenario() -> None:
         async with running_upstream() as upstream, open_client(max_connections=1) as client:
-            first = await post(client, upstream)
+            upstream.answers["slow"] = lambda request: [CHUNKED_HEAD, 0.05, chunk(b"late"), chunk(b"")]
+            first = await post(client, upstream, "slow")
             leaving = asyncio.create_task(post(client, upstream))
             staying = asyncio.create_task(post(client, upstream))
             await asyncio.sleep(0.01)
-            body = first.body(10_000)
             leaving.cancel()
-            await body
+            assert await first.body(100) == b"late"
             assert (await staying).status == 200
             assert len(upstream.peers) == 1
-
-    run(scenario())
-
-
-def test_a_turn_that_comes_in_the_moment_its_caller_leaves_is_passed_on(run: Run) -> None:
-    async def scenario() -> None:
-        async with running_upstream() as upstream, open_client(max_connections=1) as client:
-            first = await post(client, upstream, "stall-mid-stream")
-            leaving = asyncio.create_task(post(client, upstream))
-            staying = asyncio.create_task(post(client, upstream))
-            await asyncio.sleep(0.01)
-            first.close()
-            peer = upstream.peers[0]
-            while not peer.closed.is_set() and not leaving.done():
-                leaving.cancel()
-                await asyncio.sleep(0)
-            assert (await staying).status == 200
+            assert leaving.cancelled()
 
     run(scenario())
 
@@ -211,7 +195,7 @@ def test_a_cancelled_call_closes_its_connection(run: Run) -> None:
             async with asyncio.timeout(0.1):
                 await upstream.peers[0].closed.wait()
             assert upstream.peers[0].closed_by_client
-            assert upstream.running == 0
+            await until(lambda: upstream.running == 0)
             assert (await post(client, upstream)).status == 200
 
     run(scenario())
@@ -237,7 +221,7 @@ def test_nobody_listening_is_unreachable_at_once(run: Run) -> None:
             unused.bind(("127.0.0.1", 0))
             origin = Origin("http", "127.0.0.1", unused.getsockname()[1])
             async with open_client() as client:
-                with pytest.raises(UpstreamUnreachable, match="[Rr]efused"):
+                with pytest.raises(UpstreamUnreachable, match="Connection refused"):
                     async with asyncio.timeout(1):
                         await client.send(origin, request_head("POST", "/", host="h", fields={}), b"")
 
@@ -250,7 +234,7 @@ def test_a_connection_that_does_not_come_about_is_given_up(run: Run) -> None:
             origin = Origin("https", "127.0.0.1", mute.getsockname()[1])
             async with open_client(connect_timeout_s=0.1, max_connections=1) as client:
                 for _ in range(2):  # the place of the first attempt is free again
-                    with pytest.raises(UpstreamUnreachable, match="No connection to .* within 0.1 s"):
+                    with pytest.raises(UpstreamUnreachable, match=r"No connection to .* within 0.1 s"):
                         await client.send(origin, request_head("POST", "/", host="h", fields={}), b"")
 
     run(scenario())
@@ -276,10 +260,10 @@ def test_an_upstream_silent_before_its_answer_is_given_up(run: Run) -> None:
 def test_a_call_may_have_limits_of_its_own(run: Run) -> None:
     async def scenario() -> None:
         async with running_upstream() as upstream, open_client() as client:
-            with pytest.raises(UpstreamTimedOut, match="0.1 s, before"):
+            with pytest.raises(UpstreamTimedOut, match=r"0\.1 s, before"):
                 await post(client, upstream, "silent", first_byte_s=0.1)
             answer = await post(client, upstream, "stall-mid-stream", idle_s=0.1)
-            with pytest.raises(UpstreamTimedOut, match="0.1 s, in the middle of"):
+            with pytest.raises(UpstreamTimedOut, match=r"0\.1 s, in the middle of"):
                 await answer.body(10_000)
 
     run(scenario())
@@ -336,7 +320,7 @@ def test_tls_is_spoken_to_a_certificate_that_is_trusted(run: Run) -> None:
                 for _ in range(2):
                     assert b"one two" in await (await post(client, upstream)).body(10_000)
                 assert len(upstream.peers) == 1
-            await until(lambda: upstream.peers[0].closed.is_set())
+            await until(upstream.peers[0].closed.is_set)
 
     run(scenario())
 
@@ -344,7 +328,7 @@ def test_tls_is_spoken_to_a_certificate_that_is_trusted(run: Run) -> None:
 def test_a_certificate_that_is_not_trusted_gets_no_request(run: Run) -> None:
     async def scenario() -> None:
         async with running_upstream(tls=True) as upstream, open_client() as client:
-            with pytest.raises(UpstreamUnreachable, match="certificate of .* is not to be trusted") as caught:
+            with pytest.raises(UpstreamUnreachable, match=r"certificate of .* is not to be trusted") as caught:
                 await post(client, upstream)
             assert "ca_file" in str(caught.value)
             assert upstream.requests == []
@@ -355,7 +339,7 @@ def test_a_certificate_that_is_not_trusted_gets_no_request(run: Run) -> None:
 def test_certificates_that_cannot_be_read_are_named(run: Run, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running_upstream(tls=True) as upstream, open_client(ca_file=tmp_path / "none.pem") as client:
-            with pytest.raises(Unavailable, match="none.pem cannot be read"):
+            with pytest.raises(Unavailable, match=r"none\.pem cannot be read"):
                 await post(client, upstream)
 
     run(scenario())

@@ -1,3 +1,6 @@
+from contextlib import suppress
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +17,7 @@ def fed(framing: Framing, *pieces: bytes) -> bytes:
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False) if start < end]
+    return [data[start:end] for start, end in pairwise(edges) if start < end]
 
 
 def test_a_request_head_ends_where_its_length_follows() -> None:
@@ -136,10 +139,8 @@ def test_any_payload_comes_out_of_its_chunks(payloads: list[bytes], places: list
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=5))
 def test_no_bytes_break_the_chunk_reader(data: bytes, places: list[int]) -> None:
-    try:
-        fed(Chunked(), *cut(data, places))
-    except UpstreamGarbled as garbled:
-        assert garbled.message
+    with suppress(UpstreamGarbled):
+        assert len(fed(Chunked(), *cut(data, places))) <= len(data)
 
 
 @pytest.mark.parametrize(

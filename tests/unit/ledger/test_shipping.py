@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import delete
 
 from tests.support.clock import ManualClock
 from tests.support.ledger import MemoryDatabase, ProcessDisk, ended, memory_database, opened
@@ -19,6 +20,7 @@ from undercroft.ledger.prices import Price, PriceBook
 from undercroft.ledger.shipping import Flushed, Shipper
 from undercroft.ledger.spool import Spool
 from undercroft.record import CallOpened, CallProgressed, encode
+from undercroft.storage.schema import calls
 
 CLOCK = ManualClock()
 IDS = Ids(CLOCK)
@@ -185,15 +187,39 @@ def test_a_spool_cut_at_any_byte_gives_every_whole_record_and_the_open_call(worl
     lengths = [len(frame(encode(record))) for record in (opened("open"), ended("a"), ended("b"))]
     ends = list(itertools.accumulate(lengths, initial=len(HEADER)))[1:]
     for length in range(len(whole) + 1):
-        with memory_database() as database:
-            cut = World(world.root / f"cut_{length}", database)
-            folder = cut.root / "spool_x"
-            folder.mkdir(parents=True)
-            (folder / segment.name).write_bytes(whole[:length])
-            cut.adopt()
-            expected = [name for name, end in zip(("open", "a", "b"), ends, strict=True) if end <= length]
-            assert cut.ids == sorted(expected), length
-            assert cut.folders == []
+        process.spool.folder.mkdir(exist_ok=True)
+        segment.write_bytes(whole[:length])
+        world.adopt()
+        expected = [name for name, end in zip(("open", "a", "b"), ends, strict=True) if end <= length]
+        assert world.ids == sorted(expected), length
+        assert world.folders == []
+        world.database.run(lambda connection: connection.execute(delete(calls)).close())
+
+
+def test_a_record_that_is_still_being_written_is_waited_for(world: World) -> None:
+    process = world.start()
+    process.spool.append(ended("a"))
+    (segment,) = process.spool.folder.iterdir()
+    data = frame(encode(ended("b")))
+    for start, end in ((0, 5), (5, 40), (40, len(data))):
+        assert process.flush().torn_bytes == 0
+        with segment.open("ab") as writing:
+            writing.write(data[start:end])
+    process.flush()
+    assert world.ids == ["a", "b"]
+
+
+def test_a_call_opened_again_by_a_retry_keeps_the_segment_of_its_first_start(world: World) -> None:
+    process = world.start(segment_bytes=100)
+    process.spool.append(opened("a"))
+    process.spool.append(opened("a", deployment="chat/1"))
+    process.spool.append(ended("b"))
+    segments = sorted(process.spool.folder.iterdir())
+    process.flush()
+    assert sorted(process.spool.folder.iterdir()) == segments
+    process.kill()
+    world.adopt()
+    assert [(row.id, row.deployment) for row in world.database.rows()] == [("a", "chat/1"), ("b", "chat/0")]
 
 
 def test_damage_in_the_middle_costs_only_the_damaged_record_and_keeps_the_file(world: World) -> None:
@@ -341,10 +367,9 @@ def test_the_task_goes_on_after_an_outage_and_after_a_fault(world: World, caplog
         process.spool.append(ended("a"))
         for failure in (_refusing, _broken, None):
             world.database.fail = failure
-            for _ in range(6):
+            for _ in range(30):
                 await asyncio.sleep(0)
                 clock.advance(6)
-        await asyncio.sleep(0)
         running.cancel()
 
     asyncio.run(scenario())

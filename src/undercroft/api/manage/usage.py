@@ -1,11 +1,14 @@
 """`GET /api/v1/usage`: what was used and what it cost."""
 
-from typing import Annotated, Literal
+from functools import partial
+from typing import Literal
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from fastapi import APIRouter
+from pydantic import AwareDatetime, BaseModel
 
 from undercroft.assembly import Undercroft
+from undercroft.ledger.usage import UsageLine, sum_usage
+from undercroft.money import format_usd
 
 
 class UsageRow(BaseModel):
@@ -24,10 +27,9 @@ class UsageRow(BaseModel):
 
 
 class UsageReport(BaseModel):
-    """Rows, largest cost first (days in order)."""
+    """A row a group."""
 
     by: str
-    since: str
     data: list[UsageRow]
 
 
@@ -37,9 +39,30 @@ def router(undercroft: Undercroft) -> APIRouter:
     @routes.get("/usage")
     async def usage(
         by: Literal["key", "model", "provider", "day"] = "model",
-        since: Annotated[str, Query(description="A duration such as 7d or 24h, or a date")] = "30d",
+        since: AwareDatetime | None = None,
+        until: AwareDatetime | None = None,
     ) -> UsageReport:
         """What was used and what it cost, exact to the nano-dollar."""
-        raise NotImplementedError
+        query = partial(
+            sum_usage,
+            organisation="default",
+            by=by,
+            since_us=round(since.timestamp() * 1_000_000) if since else None,
+            until_us=round(until.timestamp() * 1_000_000) if until else None,
+        )
+        return UsageReport(by=by, data=[_row(line) for line in await undercroft.link.read(query)])
 
     return routes
+
+
+def _row(line: UsageLine) -> UsageRow:
+    return UsageRow(
+        group=line.group,
+        calls=line.calls,
+        errors=line.errors,
+        input_tokens=line.usage.input,
+        output_tokens=line.usage.output,
+        cache_read_tokens=line.usage.cache_read,
+        cost_usd=format_usd(line.cost_nano),
+        unpriced_calls=line.unpriced,
+    )

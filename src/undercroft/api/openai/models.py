@@ -1,5 +1,7 @@
 """`GET /v1/models` and `GET /v1/models/{model}`."""
 
+import msgspec
+
 from undercroft.api.exchange import Exchange
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft
@@ -32,4 +34,4 @@ def routes(undercroft: Undercroft) -> list[Route]:
 
 
 def _view(model: Model, created: int) -> wire.Model:
-    return wire.Model(id=model.name, created=created, owned_by=model.owner, **model.notes)
+    return msgspec.convert({"id": model.name, "created": created, "owned_by": model.owner, **model.notes}, wire.Model)

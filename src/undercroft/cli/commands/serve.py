@@ -17,7 +17,9 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, out: Output) -> int:
+    from undercroft.settings.secrets import secrets_of
     from undercroft.settings.sources import load
+    from undercroft.telemetry.logs import configure_logging
 
     given = {"server.host": options.host, "server.port": options.port}
     loaded = load(
@@ -29,8 +31,11 @@ def run(options: Namespace, out: Output) -> int:
     for warning in loaded.warnings:
         out.note(warning)
     settings = loaded.settings
+    telemetry = settings.telemetry
+    configure_logging(telemetry.log_level, telemetry.log_format, secrets=secrets_of(settings))
 
-    from undercroft.api.server import bind, run as run_server
+    from undercroft.api.binding import bind
+    from undercroft.api.server import run as run_server
 
     with bind(settings.server.host, settings.server.port) as sock:
         host, port = sock.getsockname()[:2]

@@ -23,6 +23,10 @@ class Recorder(Protocol):
         """Raises Unavailable when the record cannot be kept: then the call must not go on."""
         ...
 
+    async def durable(self) -> None:
+        """Returns when what was appended is as safe as was promised."""
+        ...
+
 
 class Rates(Protocol):
     """What a deployment's tokens cost."""
@@ -85,6 +89,7 @@ class Meter:
             self._close(call, error)
             raise
         self._close(call, None)
+        await self._recorder.durable()
 
     def _close(self, call: Call, error: BaseException | None) -> None:
         trail = call.trail

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from undercroft.errors import InvalidRequest, UpstreamGarbled
+from undercroft.errors import InvalidRequest, UndercroftError, UpstreamGarbled
 from undercroft.ids import Ids
 from undercroft.llm.reply import Reply, joined, one
 from undercroft.llm.types import ChatRequest, Choice, Chunk, CompletionRequest, Tool, Usage
@@ -133,7 +133,9 @@ class LocalChat:
             if is_open:
                 raise UpstreamGarbled("The local model's answer broke off.")
             yield Chunk(usage=_total(usages, prompts), model=self._label)
-        except (ValueError, RuntimeError, OSError) as error:
+        except UndercroftError:
+            raise
+        except Exception as error:
             raise dialect.raised_error(error) from error
         finally:
             self._engine.end(generation)
@@ -141,7 +143,7 @@ class LocalChat:
     async def _with_calls(
         self, chunks: AsyncGenerator[Chunk, None], called: tuple[Tool, ...]
     ) -> AsyncGenerator[Chunk, None]:
-        """Holds each choice back until it is whole, then gives it as a tool call, or as the text it turned out to be."""
+        """Holds each choice back until it is whole, then gives it as a tool call or as the text it turned out to be."""
         texts: dict[int, str] = {}
         async with aclosing(chunks):
             async for chunk in chunks:

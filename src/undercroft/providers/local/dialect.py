@@ -136,8 +136,6 @@ def told_error(error: Mapping[str, Any], *, param: str) -> UndercroftError:
 
 def raised_error(error: BaseException) -> UndercroftError:
     """An exception out of the runtime, in our words."""
-    if isinstance(error, UndercroftError):
-        return error
     message = str(error).rpartition("Automatic parser generation failed: ")[2]
     if isinstance(error, ValueError | RuntimeError):  # a schema it cannot use; text that is no Unicode
         return InvalidRequest(f"The local model cannot use the request: {message}")

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from undercroft.errors import Unavailable
 from undercroft.providers.local.cores import usable_cores
+from undercroft.providers.local.loading import Background
 
 Operation = Literal["chat", "completion"]
 Piece = dict[str, Any]
@@ -23,7 +24,6 @@ PREFILL_BATCH_TOKENS = 128
 """How much of a prompt is read before others get a turn and a cancelled call is noticed: 0.3 s on two cores, where the
 runtime's default of 2048 takes 4.5 s; reading is a tenth slower for it."""
 BUSY_RETRY_AFTER_S = 2.0
-LOADING_RETRY_AFTER_S = 5.0
 
 
 class Generation:
@@ -89,27 +89,19 @@ class Engine:
         threads: int | None,
         load_timeout_s: float,
     ) -> None:
-        self._gguf = gguf
-        self._slots = slots
         self.capacity = slots + queue
         """Generations that may run or wait."""
-        self._context_tokens = context_tokens
-        self._threads = threads
-        self._load_timeout_s = load_timeout_s
-        self._lock = threading.Lock()
-        self._state: Literal["idle", "loading", "ready", "failed", "closed"] = "idle"
-        self._failure = ""
-        self._loaded: Future[None] = Future()
-        self._loaded.set_running_or_notify_cancel()  # a waiter that is cancelled must not cancel it for all
-        self._server: Any = None
+        load = partial(make_server, gguf, slots=slots, context_tokens=context_tokens, threads=threads)
+        self._server: Background[Any] = Background(load, name="The local model", timeout_s=load_timeout_s)
         self._pool = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="local-model")
-        self._active: set[Generation] = set()
+        self._lock = threading.Lock()
         self._in_flight = 0
+        self._active: set[Generation] = set()
 
     @property
     def state(self) -> str:
         """`idle`, `loading`, `ready`, `closed`, or `failed: ` and why."""
-        return f"failed: {self._failure}" if self._state == "failed" else self._state
+        return self._server.state
 
     @property
     def in_flight(self) -> int:
@@ -117,12 +109,8 @@ class Engine:
         return self._in_flight
 
     def start(self) -> None:
-        """Begins to load, once; returns at once."""
-        with self._lock:
-            if self._state != "idle":
-                return
-            self._state = "loading"
-        threading.Thread(target=self._load, name="local-model-load", daemon=True).start()
+        """Begins to load; returns at once."""
+        self._server.start()
 
     async def begin(self, operation: Operation, bodies: Sequence[Mapping[str, Any]]) -> Generation:
         """Starts a generation for each body; waits for the model where it still loads."""
@@ -130,15 +118,14 @@ class Engine:
         generation = Generation(asyncio.get_running_loop())
         submitted = 0
         try:
-            await self._ready()
-            method = "handle_chat_completions" if operation == "chat" else "handle_completions"
-            call = getattr(self._server, method)
+            server = await self._server.get()
+            call = server.handle_chat_completions if operation == "chat" else server.handle_completions
             for index, body in enumerate(bodies):
                 future = self._pool.submit(_run, call, body, partial(generation.feed, index))
                 submitted += 1
                 future.add_done_callback(lambda _: self._release(1))
                 generation.add(future)
-        except RuntimeError as error:  # the pool was shut down in between
+        except RuntimeError as error:  # the pool was shut down while this call waited
             generation.stop()
             raise Unavailable("The local model is shutting down.", code="model_unavailable") from error
         finally:
@@ -153,16 +140,10 @@ class Engine:
 
     async def close(self) -> None:
         """Stops what runs, within a piece's time, and gives the memory back."""
-        with self._lock:
-            was_loading = self._state == "loading"
-            self._state = "closed"
         for generation in list(self._active):
             generation.stop(Unavailable("The local model is shutting down.", code="model_unavailable"))
-        if was_loading:
-            await asyncio.wrap_future(self._loaded)
         await asyncio.to_thread(self._pool.shutdown)
-        last, self._server = [self._server], None
-        await asyncio.to_thread(last.clear)  # its destructor waits for the runtime's own threads
+        await self._server.close()
 
     def _admit(self, count: int) -> None:
         with self._lock:
@@ -179,53 +160,29 @@ class Engine:
         with self._lock:
             self._in_flight -= count
 
-    async def _ready(self) -> None:
-        self.start()
-        if self._state == "loading":
-            await asyncio.wait([asyncio.wrap_future(self._loaded)], timeout=self._load_timeout_s)
-        if self._state == "loading":
-            raise Unavailable(
-                "The local model is still loading.", code="model_loading", retry_after_s=LOADING_RETRY_AFTER_S
-            )
-        if self._state != "ready":
-            raise Unavailable(f"The local model is not available: {self.state}.", code="model_unavailable")
 
-    def _load(self) -> None:
-        server, failure = None, ""
-        try:
-            server = self._make_server()
-        except (OSError, RuntimeError, ValueError, ImportError) as error:
-            failure = str(error)
-        with self._lock:
-            self._server = server
-            if self._state == "loading":
-                self._state, self._failure = ("failed" if failure else "ready"), failure
-        self._loaded.set_result(None)
-
-    def _make_server(self) -> Any:
-        check_gguf(self._gguf)
-        try:
-            import xllamacpp
-        except ImportError as error:
-            raise ImportError("xllamacpp is not installed; type: pip install 'undercroft[local]'") from error
-        threads = self._threads or usable_cores()
-        params = xllamacpp.CommonParams()
-        params.model.path = str(self._gguf)
-        params.n_ctx, params.n_parallel = self._context_tokens, self._slots
-        params.n_batch = params.n_ubatch = PREFILL_BATCH_TOKENS
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-        params.cache_ram_mib = 0  # the default keeps up to 8 GB of old prompts; the slots keep their last one anyway
-        params.warmup = False
-        params.verbosity = -1
-        params.api_keys = [secrets.token_hex(32)]
-        params.ui = params.endpoint_slots = params.endpoint_props = False
-        params.n_threads_http = 1
-        try:
-            return xllamacpp.Server(params)
-        except RuntimeError as error:
-            raise RuntimeError(
-                f"llama.cpp cannot load {self._gguf}: damaged, cut short, or of an unknown kind"
-            ) from error
+def make_server(gguf: Path, *, slots: int, context_tokens: int, threads: int | None) -> Any:
+    """The runtime with the model in it; raises with one clear line."""
+    check_gguf(gguf)
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise ImportError("xllamacpp is not installed; type: pip install 'undercroft[local]'") from error
+    params = xllamacpp.CommonParams()
+    params.model.path = str(gguf)
+    params.n_ctx, params.n_parallel = context_tokens, slots
+    params.n_batch = params.n_ubatch = PREFILL_BATCH_TOKENS
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads or usable_cores()
+    params.cache_ram_mib = 0  # the default keeps up to 8 GB of old prompts; the slots keep their last one anyway
+    params.warmup = False
+    params.verbosity = -1
+    params.api_keys = [secrets.token_hex(32)]
+    params.ui = params.endpoint_slots = params.endpoint_props = False
+    params.n_threads_http = 1
+    try:
+        return xllamacpp.Server(params)
+    except RuntimeError as error:
+        raise RuntimeError(f"llama.cpp cannot load {gguf}: damaged, cut short, or of an unknown kind") from error
 
 
 def check_gguf(path: Path) -> None:

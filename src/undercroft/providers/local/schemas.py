@@ -1,7 +1,7 @@
 """Which JSON Schemas the local model can be held to.
 
-The runtime turns a schema into a grammar. What it cannot express it drops, with a line on the process's stderr, and some
-schemas keep its one sampling thread busy for minutes; so a schema is looked through here first.
+The runtime turns a schema into a grammar. What it cannot express it drops, with a line on the process's stderr, and
+some schemas keep its one sampling thread busy for minutes; so a schema is looked through here first.
 """
 
 import re
@@ -99,8 +99,8 @@ class _Walk:
             raise InvalidRequest(f"$ref {reference!r}: only references into $defs are understood.", param=self._param)
         target: Any = self._root
         for step in reference[2:].split("/"):
-            step = step.replace("~1", "/").replace("~0", "~")
-            if not isinstance(target, Mapping) or step not in target:
+            name = step.replace("~1", "/").replace("~0", "~")
+            if not isinstance(target, Mapping) or name not in target:
                 raise InvalidRequest(f"$ref {reference!r} leads nowhere.", param=self._param)
-            target = target[step]
+            target = target[name]
         return target

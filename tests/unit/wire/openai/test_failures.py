@@ -148,7 +148,20 @@ def test_an_error_inside_an_answer_has_the_status_it_names(detail: dict[str, Any
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(
-                st.sampled_from("error message code type param detail details loc retryDelay retry_after".split()),
+                st.sampled_from(
+                    [
+                        "error",
+                        "message",
+                        "code",
+                        "type",
+                        "param",
+                        "detail",
+                        "details",
+                        "loc",
+                        "retryDelay",
+                        "retry_after",
+                    ]
+                ),
                 inner,
                 max_size=4,
             )

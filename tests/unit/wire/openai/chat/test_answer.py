@@ -219,7 +219,8 @@ def test_the_older_functions_stream_as_function_call() -> None:
 
 
 def test_refusal_reasoning_and_logprobs_stream_too() -> None:
-    logprobs = {"content": [{"token": "N", "logprob": -0.1, "bytes": None, "top_logprobs": []}], "refusal": None}
+    token = {"token": "N", "logprob": -0.1, "bytes": None, "top_logprobs": []}
+    logprobs: dict[str, Any] = {"content": [token], "refusal": None}
     frame = told(stream(), Chunk(choices=(Choice(refusal="No", reasoning="Hm", logprobs=logprobs),)))[0]
     assert frame["choices"][0]["delta"]["refusal"] == "No"
     assert frame["choices"][0]["delta"]["reasoning_content"] == "Hm"
@@ -232,12 +233,11 @@ def test_a_broken_stream_ends_in_an_error_without_done() -> None:
 
 # --- streams we pass on -----------------------------------------------------------------------------------------------
 
-CONTENT = b'{"id":"up-1","object":"chat.completion.chunk","created":3,"model":"m","choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}], "new":1}'
-END = b'{"id":"up-1","object":"chat.completion.chunk","created":3,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'
+HEAD = b'{"id":"up-1","object":"chat.completion.chunk","created":3,"model":"m","choices":'
+CONTENT = HEAD + b'[{"index":0,"delta":{"content":"x"},"finish_reason":null}], "new":1}'
+END = HEAD + b'[{"index":0,"delta":{},"finish_reason":"stop"}]}'
 TOLD = b'{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"new_count":3}'
-USAGE_ONLY = (
-    b'{"id":"up-1","object":"chat.completion.chunk","created":3,"model":"m","choices":[],"usage":' + TOLD + b"}"
-)
+USAGE_ONLY = HEAD + b'[],"usage":' + TOLD + b"}"
 
 
 def passed(*payloads: bytes, include_usage: bool, usage: Usage | None = None) -> list[Any]:

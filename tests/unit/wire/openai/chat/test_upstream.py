@@ -1,4 +1,5 @@
 import json
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from undercroft.errors import UndercroftError, UpstreamError, UpstreamGarbled, UpstreamOverloaded, UpstreamRefused
+from undercroft.errors import UpstreamError, UpstreamGarbled, UpstreamOverloaded, UpstreamRefused
 from undercroft.llm.types import (
     ChatRequest,
     Choice,
@@ -87,7 +88,7 @@ def test_a_request_of_another_dialect_is_written_anew() -> None:
     }
 
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 NAME = st.sampled_from(["f", "g", "h"])
 IMAGE = Part(type="image_url", data={"type": "image_url", "image_url": {"url": "data:,"}})
 PARTS = st.lists(
@@ -331,7 +332,19 @@ def test_a_whole_answer_without_choices_is_garbled(body: bytes) -> None:
             st.lists(inner, max_size=3)
             | st.dictionaries(
                 st.sampled_from(
-                    "choices delta message content usage error object code tool_calls function index".split()
+                    [
+                        "choices",
+                        "delta",
+                        "message",
+                        "content",
+                        "usage",
+                        "error",
+                        "object",
+                        "code",
+                        "tool_calls",
+                        "function",
+                        "index",
+                    ]
                 ),
                 inner,
                 max_size=4,
@@ -342,7 +355,5 @@ def test_a_whole_answer_without_choices_is_garbled(body: bytes) -> None:
 )
 def test_whatever_comes_is_an_answer_or_an_upstream_error(data: bytes) -> None:
     for read in (decode_chunk, decode_whole):
-        try:
+        with suppress(UpstreamError):
             read(data)
-        except UndercroftError as error:
-            assert isinstance(error, UpstreamError)

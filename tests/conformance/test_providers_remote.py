@@ -1,0 +1,71 @@
+"""Providers that reach their model over a socket, and the one that only plays a script, owe what all providers owe."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.support.egress import open_client
+from tests.support.upstream import running_upstream
+from undercroft.clock import SystemClock
+from undercroft.errors import InvalidRequest
+from undercroft.llm.types import ChatRequest, EmbeddingsRequest, Message, Request
+from undercroft.providers.openai_compatible import OpenAICompatible
+from undercroft.providers.scripted import Line, Scripted
+from undercroft.testing.providers import (
+    Abilities,
+    Claim,
+    Subject,
+    chat_claims,
+    check,
+    completion_claims,
+    embedding_claims,
+    name_of,
+)
+
+ALL_ABILITIES = Abilities(schemas=False)
+REMOTE = list(dict.fromkeys([*chat_claims(ALL_ABILITIES), *completion_claims(ALL_ABILITIES), *embedding_claims()]))
+PLAIN = Abilities(tools=False, schemas=False)
+SCRIPTED = list(dict.fromkeys([*chat_claims(PLAIN), *completion_claims(PLAIN), *embedding_claims()]))
+
+NOTHING_SAID = ChatRequest(model="test", messages=())
+
+
+@asynccontextmanager
+async def over_a_socket() -> AsyncGenerator[Subject, None]:
+    clock = SystemClock()
+    async with running_upstream() as upstream, open_client(clock) as client:
+        provider = OpenAICompatible(
+            "fake", base_url=upstream.base_url, api_key="sk-1", model="test", client=client, clock=clock
+        )
+        yield Subject(provider=provider, running=lambda: upstream.running, refused=(NOTHING_SAID,))
+
+
+@asynccontextmanager
+async def from_a_script() -> AsyncGenerator[Subject, None]:
+    def script(request: Request) -> Line:
+        if isinstance(request, ChatRequest) and not request.messages:
+            return InvalidRequest("Nobody said anything.")
+        return "one two three four five six seven eight nine ten eleven twelve"
+
+    refused = (NOTHING_SAID, EmbeddingsRequest(model="test", inputs=("a",), dimensions=1_000_000))
+    yield Subject(provider=Scripted(script, chunk_delay_s=0.002, clock=SystemClock()), refused=refused)
+
+
+@pytest.mark.parametrize("claim", REMOTE, ids=name_of)
+def test_an_openai_compatible_provider_keeps_its_promises(claim: Claim) -> None:
+    check(claim, over_a_socket)
+
+
+@pytest.mark.parametrize("claim", SCRIPTED, ids=name_of)
+def test_a_scripted_provider_keeps_its_promises(claim: Claim) -> None:
+    check(claim, from_a_script)
+
+
+def test_a_message_may_be_empty() -> None:
+    async def scenario(subject: Subject) -> None:
+        assert isinstance(subject.provider, OpenAICompatible)
+        request = ChatRequest(model="test", messages=(Message(role="user", content=""),))
+        assert (await (await subject.provider.send(request)).read()).text()
+
+    check(scenario, over_a_socket)
