@@ -11,7 +11,7 @@ from undercroft.access.doors import NOBODY, Bind, Caller, Permission, Visit, adm
 from undercroft.api import routes as builtin
 from undercroft.api.exchange import Exchange, Receive, Scope, Send
 from undercroft.api.routing import Route, Router
-from undercroft.assembly import Undercroft, assemble
+from undercroft.assembly import Shared, Undercroft, assemble
 from undercroft.errors import NotFound, Unavailable
 from undercroft.settings.model import Settings
 from undercroft.telemetry.logs import get_logger
@@ -38,11 +38,19 @@ def create_app(settings: Settings | None = None, *, routes: Sequence["BaseRoute"
 class Application:
     """Starts with the server's lifespan, or with the first request where the server has none (mounted applications)."""
 
-    def __init__(self, settings: Settings, *, bind: Bind, own_routes: Sequence["BaseRoute"] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        bind: Bind,
+        own_routes: Sequence["BaseRoute"] = (),
+        shared: Shared | None = None,
+    ) -> None:
         self.settings = settings
         self.closing = False
         """Set when the server winds down: readiness is off, and answers ask clients to connect anew."""
         self._bind = bind
+        self._shared = shared
         self._own_routes = own_routes
         self._stack = AsyncExitStack()
         self._starting: asyncio.Task[Undercroft] | None = None
@@ -66,7 +74,9 @@ class Application:
         return await asyncio.shield(self._starting)
 
     async def _start(self) -> Undercroft:
-        undercroft = await self._stack.enter_async_context(assemble(self.settings, bind=self._bind))
+        undercroft = await self._stack.enter_async_context(
+            assemble(self.settings, bind=self._bind, shared=self._shared)
+        )
         self._router = Router(builtin.table(self, undercroft))
         self._undercroft = undercroft
         return undercroft

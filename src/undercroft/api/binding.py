@@ -1,6 +1,7 @@
 """Taking a port, or saying why not."""
 
 import errno
+import ipaddress
 import socket
 
 from undercroft.errors import UndercroftError
@@ -29,3 +30,10 @@ def bind(host: str, port: int) -> socket.socket:
             raise PortTaken(f"Port {port} on {host} is taken.", hint=f"Type: make run PORT={port + 1}") from error
         raise UndercroftError(f"Cannot listen on {host} port {port}: {error.strerror}.") from error
     return sock
+
+
+def is_loopback(sock: socket.socket) -> bool:
+    """Whether only this machine can reach it. A Unix socket is as private as its folder."""
+    if sock.family == socket.AF_UNIX:
+        return True
+    return ipaddress.ip_address(sock.getsockname()[0]).is_loopback

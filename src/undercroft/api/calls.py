@@ -6,10 +6,10 @@ from contextlib import aclosing
 from typing import Protocol, TypeVar
 
 from undercroft.api.exchange import Exchange
-from undercroft.assembly import Undercroft
 from undercroft.errors import UndercroftError
-from undercroft.gateway.call import Call
+from undercroft.gateway.call import Call, Handler
 from undercroft.llm.types import Chunk, Request
+from undercroft.settings.model import Server
 
 OFF_LOOP_BYTES = 256 * 1024
 """Larger bodies are decoded in a thread: a million keys block the loop for half a second."""
@@ -46,9 +46,8 @@ class Codec(Protocol[Writer]):
         ...
 
 
-async def serve_call(undercroft: Undercroft, exchange: Exchange, codec: Codec[Writer]) -> None:
+async def serve_call(exchange: Exchange, codec: Codec[Writer], *, server: Server, send: Handler) -> None:
     """One AI call from its body to its last byte. Errors before the first byte are raised for `app` to answer."""
-    server = undercroft.settings.server
     body = await exchange.body(limit=server.limits.max_body_bytes, timeout_s=server.limits.body_timeout_s)
     if len(body) > OFF_LOOP_BYTES:
         request = await asyncio.to_thread(codec.decode, exchange, body)
@@ -70,7 +69,7 @@ async def serve_call(undercroft: Undercroft, exchange: Exchange, codec: Codec[Wr
         call.trail.abandoned = reason
 
     with exchange.watch(deadline_s=server.request_timeout_s, abandon=abandon):
-        reply = await undercroft.gateway.send(call)
+        reply = await send(call)
         if request.stream:
             async with aclosing(reply.chunks) as chunks:
                 await _stream(exchange, call, chunks, codec)

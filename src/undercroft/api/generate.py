@@ -36,6 +36,6 @@ def routes(undercroft: Undercroft) -> list[Route]:
 
     async def generate_text(exchange: Exchange) -> None:
         """Answers a prompt, with what it cost."""
-        await serve_call(undercroft, exchange, codec)
+        await serve_call(exchange, codec, server=undercroft.settings.server, send=undercroft.gateway.send)
 
     return [Route("POST", PATH, "ai", generate_text, metered=True)]

@@ -12,15 +12,16 @@ if TYPE_CHECKING:
 
 
 def table(application: "Application", undercroft: Undercroft) -> list[Route]:
-    """The routes over one assembled undercroft."""
-    return [
-        *health.routes(application, undercroft),
-        *generate.routes(undercroft),
-        *chat.routes(undercroft),
-        *completions.routes(undercroft),
-        *embeddings.routes(undercroft),
-        *models.routes(undercroft),
-        *metrics.routes(undercroft),
-        *manage.routes(undercroft),
-        *pages.routes(undercroft),
-    ]
+    """The routes that this process's role has, over one assembled undercroft."""
+    routes = [*health.routes(application, undercroft), *metrics.routes(undercroft)]
+    roles = undercroft.settings.server.roles
+    if "gateway" in roles:
+        routes += generate.routes(undercroft)
+        routes += chat.routes(undercroft)
+        routes += completions.routes(undercroft)
+        routes += embeddings.routes(undercroft)
+        routes += models.routes(undercroft)
+    if "console" in roles:
+        routes += manage.routes(undercroft)
+        routes += pages.routes(undercroft)
+    return routes

@@ -6,10 +6,11 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Protocol
 
 import uvicorn
 
-from undercroft.api.app import Application
+from undercroft.api.exchange import Receive, Scope, Send
 from undercroft.api.protocol import GuardedProtocol, Watchman
 from undercroft.clock import SystemClock
 from undercroft.settings.model import Settings
@@ -21,6 +22,14 @@ KEEP_ALIVE_S = 75
 """Longer than the 60 s most balancers in front keep an idle connection, so that they close first."""
 
 
+class Stoppable(Protocol):
+    """An ASGI application that can be told that its server winds down."""
+
+    closing: bool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None: ...
+
+
 class Server(uvicorn.Server):
     """uvicorn with our way out, which is exit code 0.
 
@@ -29,12 +38,19 @@ class Server(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, application: Application, *, watchman: Watchman, ready: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        application: Stoppable,
+        *,
+        watchman: Watchman,
+        ready: Callable[[], None],
+        lifeline: int | None,
     ) -> None:
         super().__init__(config)
         self._application = application
         self._watchman = watchman
         self._ready = ready
+        self._lifeline = lifeline
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -52,6 +68,8 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for number, lame_duck_s in ((signal.SIGTERM, LAME_DUCK_S), (signal.SIGINT, 0.0)):
             loop.add_signal_handler(number, self._wind_down, lame_duck_s)
+        if self._lifeline is not None:
+            loop.add_reader(self._lifeline, self._orphaned)
         try:
             yield
         finally:
@@ -65,13 +83,28 @@ class Server(uvicorn.Server):
         self._application.closing = True
         asyncio.get_running_loop().call_later(lame_duck_s, self._close_door)
 
+    def _orphaned(self) -> None:
+        assert self._lifeline is not None
+        asyncio.get_running_loop().remove_reader(self._lifeline)
+        if not self._application.closing:
+            self._wind_down(0.0)
+
     def _close_door(self) -> None:
         self.should_exit = True
 
 
-def run(settings: Settings, sock: socket.socket, *, ready: Callable[[], None]) -> None:
-    """Serves until told to stop. `ready` is called when the port answers."""
-    application = Application(settings, bind="loopback" if _is_loopback(sock) else "public")
+def serve(
+    application: Stoppable,
+    settings: Settings,
+    sock: socket.socket,
+    *,
+    ready: Callable[[], None],
+    lifeline: int | None = None,
+) -> None:
+    """Serves until told to stop. `ready` is called when the port answers.
+
+    `lifeline` is the read end of a pipe: when its other end closes, whoever started us is gone, and we wind down.
+    """
     limits = settings.server.limits
     watchman = Watchman(
         clock=SystemClock(),
@@ -93,10 +126,4 @@ def run(settings: Settings, sock: socket.socket, *, ready: Callable[[], None]) -
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=round(settings.server.shutdown_grace_s),
     )
-    Server(config, application, watchman=watchman, ready=ready).run(sockets=[sock])
-
-
-def _is_loopback(sock: socket.socket) -> bool:
-    import ipaddress
-
-    return ipaddress.ip_address(sock.getsockname()[0]).is_loopback
+    Server(config, application, watchman=watchman, ready=ready, lifeline=lifeline).run(sockets=[sock])

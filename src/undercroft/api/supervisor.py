@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from undercroft.api.binding import bind
-from undercroft.clock import Clock
 from undercroft.telemetry.logs import get_logger
 
 MOST_FAILED_STARTS = 5
@@ -67,10 +66,9 @@ class Supervisor:
     `--lifeline` closes: nobody outlives the supervisor, however it died.
     """
 
-    def __init__(self, children: Sequence[Child], *, grace_s: float, clock: Clock) -> None:
+    def __init__(self, children: Sequence[Child], *, grace_s: float) -> None:
         self._children = children
         self._grace_s = grace_s
-        self._clock = clock
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._ready: dict[str, asyncio.Event] = {child.name: asyncio.Event() for child in children}
         self._stopping = asyncio.Event()

@@ -5,15 +5,16 @@ import random
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import SecretStr
 
 from undercroft.access.doors import Bind, Door, host_name
 from undercroft.access.keys import KeyRing
-from undercroft.assembly.bundled import BundledModels
+from undercroft.assembly.bundled import LOCAL, BundledModels, OwnModels, SharedModels
 from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.health import Health
-from undercroft.assembly.models import LOCAL, ModelBuilder
+from undercroft.assembly.models import ModelBuilder
 from undercroft.assembly.rates import BookedRates
 from undercroft.assembly.recorder import FanOut
 from undercroft.assembly.shipping import shipping
@@ -77,12 +78,23 @@ class Undercroft:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the workers of one server have in common."""
+
+    metrics: Path
+    """Folder in which each keeps its series; a scrape of any adds all up."""
+    models: Path
+    """Socket of the process that holds the bundled models."""
+
+
 @contextlib.asynccontextmanager
 async def assemble(
     settings: Settings,
     *,
     bind: Bind = "loopback",
     clock: Clock | None = None,
+    shared: Shared | None = None,
     log_calls: bool = True,
 ) -> AsyncIterator[Undercroft]:
     """Everything, running, for as long as the block lasts. Raises ConfigurationError and Unavailable.
@@ -98,13 +110,17 @@ async def assemble(
         stack.push_async_callback(spool.close)
         client = Client(limits=settings.egress, clock=clock)
         stack.push_async_callback(client.close)
-        bundled = BundledModels(settings, ids=ids)
+        bundled: BundledModels
+        if shared is None:
+            bundled = OwnModels(settings, ids=ids)
+        else:
+            bundled = SharedModels(settings, socket=shared.models, ids=ids, client=client, clock=clock)
         stack.push_async_callback(bundled.close)
         prices = PriceBook()
         catalogue = ModelBuilder(
             settings, bundled=bundled, client=client, prices=prices, clock=clock, rng=rng
         ).catalogue()
-        metrics = Metrics(clock=clock, known=catalogue.is_known)
+        metrics = Metrics(shared.metrics if shared else None, clock=clock, known=catalogue.is_known)
         stack.callback(metrics.close)
         listeners: list[Callable[[list[CallRecord]], None]] = [lambda records: _each(metrics.observe, records)]
         if log_calls:

@@ -1,21 +1,60 @@
-"""The bundled models as part of a running server: made where the weights are, loaded when they are needed."""
+"""The bundled models as part of a running server: in this process, or in one that several workers share."""
 
 import asyncio
+import contextlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final, Protocol
 
-from undercroft.errors import ConfigurationError
+import msgspec
+
+from undercroft.clock import Clock
+from undercroft.egress.client import Client
+from undercroft.egress.http1 import request_head
+from undercroft.egress.origin import Origin
+from undercroft.errors import UndercroftError
 from undercroft.ids import Ids
 from undercroft.providers.local.chat import QUALITY, LocalChat
 from undercroft.providers.local.dialect import DEFAULT_SYSTEM_PROMPT
 from undercroft.providers.local.embedder import LocalEmbedder
 from undercroft.providers.local.weights import locate
+from undercroft.providers.openai_compatible import OpenAICompatible
 from undercroft.settings.model import Settings
 
-BUNDLED_LABEL = "undercroft-local"
+LOCAL: Final = "local"
+LOCAL_EMBEDDING: Final = "local-embedding"
+LABEL: Final = "undercroft-local"
+POLL_S: Final = 1.0
+STATES_LIMIT_BYTES: Final = 4096
 
 
-class BundledModels:
-    """`local` and `local-embedding`, or neither where no weights are installed. Nothing is loaded by making this."""
+class BundledModels(Protocol):
+    """`local` and `local-embedding`; either is None where its weights are not installed."""
+
+    @property
+    def chat(self) -> object | None: ...
+
+    @property
+    def embedding(self) -> object | None: ...
+
+    @property
+    def notes(self) -> Mapping[str, Mapping[str, object]]:
+        """What `/v1/models` says of each."""
+        ...
+
+    def start(self, *, chat: bool, embedding: bool) -> None:
+        """Begins to load what will be asked for; the rest loads with its first call."""
+        ...
+
+    def states(self) -> Mapping[str, str]:
+        """`ok`, `loading`, or what went wrong, of each model that has begun to load."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class OwnModels:
+    """Loaded into this process. Nothing is loaded by making this."""
 
     def __init__(self, settings: Settings, *, ids: Ids) -> None:
         local = settings.local
@@ -32,34 +71,75 @@ class BundledModels:
                 load_timeout_s=local.load_timeout_s,
             )
 
+    @property
+    def notes(self) -> Mapping[str, Mapping[str, object]]:
+        return {name: model.description for name, model in self._models()}
+
     def start(self, *, chat: bool, embedding: bool) -> None:
-        """Begins to load what will be asked for; the rest loads with its first call."""
         if chat and self.chat is not None:
             self.chat.start()
         if embedding and self.embedding is not None:
             self.embedding.start()
 
+    def states(self) -> Mapping[str, str]:
+        return {
+            name: "ok" if model.state == "ready" else model.state
+            for name, model in self._models()
+            if model.state != "idle"
+        }
+
     async def close(self) -> None:
-        await asyncio.gather(*(model.close() for model in (self.chat, self.embedding) if model is not None))
+        await asyncio.gather(*(model.close() for _, model in self._models()))
 
-    def require_chat(self) -> LocalChat:
-        """For a deployment that names it. Raises ConfigurationError where the weights are missing."""
-        if self.chat is None:
-            raise _missing()
-        return self.chat
+    def _models(self) -> list[tuple[str, LocalChat | LocalEmbedder]]:
+        both = ((LOCAL, self.chat), (LOCAL_EMBEDDING, self.embedding))
+        return [(name, model) for name, model in both if model is not None]
 
-    def require_embedding(self) -> LocalEmbedder:
-        if self.embedding is None:
-            raise _missing()
-        return self.embedding
 
-    def states(self) -> dict[str, str]:
-        """`ok`, `loading`, or what went wrong, of each model that has begun to load."""
-        states = {}
-        for name, model in (("local", self.chat), ("local-embedding", self.embedding)):
-            if model is not None and model.state != "idle":
-                states[name] = "ok" if model.state == "ready" else model.state
-        return states
+class SharedModels:
+    """Loaded once in a process of their own (`api/model_process.py`), which this one reaches over a Unix socket."""
+
+    def __init__(self, settings: Settings, *, socket: Path, ids: Ids, client: Client, clock: Clock) -> None:
+        # Made only to know what there is: making them loads nothing.
+        own = OwnModels(settings, ids=ids)
+        self.notes = own.notes
+        self._client = client
+        self._clock = clock
+        self._origin = Origin("unix", str(socket))
+
+        def remote(name: str) -> OpenAICompatible:
+            return OpenAICompatible(
+                LOCAL, base_url=f"unix:{socket}", api_key=None, model=name, client=client, clock=clock
+            )
+
+        self.chat = remote(LOCAL) if own.chat else None
+        self.embedding = remote(LOCAL_EMBEDDING) if own.embedding else None
+        self._states: Mapping[str, str] = {LOCAL: "loading"} if own.chat else {}
+        self._poll: asyncio.Task[None] | None = None
+
+    def start(self, *, chat: bool, embedding: bool) -> None:
+        """The other process has the same configuration and decides for itself what to load; here we only watch it."""
+        if (chat or embedding) and self._poll is None:
+            self._poll = asyncio.create_task(self._watch())
+
+    def states(self) -> Mapping[str, str]:
+        return self._states if self._poll is not None else {}
+
+    async def close(self) -> None:
+        if self._poll is not None:
+            self._poll.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._poll
+
+    async def _watch(self) -> None:
+        head = request_head("GET", "/health", host="localhost", fields={})
+        while True:
+            try:
+                answer = await self._client.send(self._origin, head, b"", first_byte_s=POLL_S)
+                self._states = msgspec.json.decode(await answer.body(STATES_LIMIT_BYTES), type=dict[str, str])
+            except UndercroftError as error:
+                self._states = {LOCAL: f"the model process does not answer: {error.message}"}
+            await self._clock.sleep(POLL_S)
 
 
 def _chat(settings: Settings, gguf: Path, *, ids: Ids) -> LocalChat:
@@ -67,7 +147,7 @@ def _chat(settings: Settings, gguf: Path, *, ids: Ids) -> LocalChat:
     is_own = local.chat_gguf is not None
     return LocalChat(
         gguf,
-        label=gguf.stem if is_own else BUNDLED_LABEL,
+        label=gguf.stem if is_own else LABEL,
         # A model of the operator's own gets neither our label nor our system prompt.
         quality=None if is_own else QUALITY,
         system_prompt=None if is_own else DEFAULT_SYSTEM_PROMPT,
@@ -78,7 +158,3 @@ def _chat(settings: Settings, gguf: Path, *, ids: Ids) -> LocalChat:
         load_timeout_s=local.load_timeout_s,
         ids=ids,
     )
-
-
-def _missing() -> ConfigurationError:
-    return ConfigurationError("The bundled model's weights are not installed.", hint="Type: undercroft models pull")

@@ -116,6 +116,7 @@ class DatabaseLink:
             data_dir=self._settings.data_dir,
             pool_size=database.pool_size,
             clock=self._clock,
+            is_durable=self._settings.ledger.durability == "power",
         )
 
     async def _read_keys(self, database: "Database") -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pydantic import SecretStr
 
-from undercroft.assembly.bundled import BundledModels
+from undercroft.assembly.bundled import LOCAL, LOCAL_EMBEDDING, BundledModels
 from undercroft.clock import Clock
 from undercroft.egress.client import Client
 from undercroft.errors import ConfigurationError
@@ -17,9 +17,6 @@ from undercroft.providers.openai_compatible import OpenAICompatible
 from undercroft.providers.scripted import Scripted
 from undercroft.settings.model import Deployment as DeploymentSettings
 from undercroft.settings.model import Settings
-
-LOCAL = "local"
-LOCAL_EMBEDDING = "local-embedding"
 
 OPENAI_URL = "https://api.openai.com/v1"
 FIRST_CHOICE = {"openai": ("gpt-5-mini", "text-embedding-3-small")}
@@ -99,7 +96,7 @@ class ModelBuilder:
             name=name,
             deployments=(deployment,),
             balancer=Balancer((deployment,), rng=self._rng),
-            notes=getattr(client, "description", {}),
+            notes=self._bundled.notes[name],
         )
 
     def _deployment(self, id: str, public: str, settings: DeploymentSettings) -> Deployment:
@@ -121,9 +118,9 @@ class ModelBuilder:
             case "scripted":
                 return Scripted(settings.script or "Hello from the script.", clock=self._clock)
             case "local":
-                return self._bundled.require_chat()
+                return _installed(self._bundled.chat)
             case "local_embedding":
-                return self._bundled.require_embedding()
+                return _installed(self._bundled.embedding)
         raise ConfigurationError(f"There is no provider '{settings.provider}'.")
 
     def _remote(self, name: str, base_url: str, key: SecretStr | None, model: str) -> OpenAICompatible:
@@ -135,3 +132,9 @@ class ModelBuilder:
             client=self._client,
             clock=self._clock,
         )
+
+
+def _installed(bundled: object | None) -> object:
+    if bundled is None:
+        raise ConfigurationError("The bundled models' weights are not installed.", hint="Type: undercroft models pull")
+    return bundled

@@ -20,10 +20,15 @@ class FanOut:
         self._scheduled = False
 
     def append(self, record: SpoolRecord, /) -> None:
-        """Raises Unavailable when the record cannot be kept."""
-        self._spool.append(record)
-        if not isinstance(record, CallRecord):
-            return
+        """Raises Unavailable when the record cannot be kept now. The end of a call is told all the same: the spool
+        keeps it in memory and writes it when the disk takes it again."""
+        try:
+            self._spool.append(record)
+        finally:
+            if isinstance(record, CallRecord):
+                self._remember(record)
+
+    def _remember(self, record: CallRecord) -> None:
         self._pending.append(record)
         if not self._scheduled:
             self._scheduled = True

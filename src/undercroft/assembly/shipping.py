@@ -48,6 +48,7 @@ async def _ship(link: DatabaseLink, spool: Spool, settings: Settings, *, prices:
     try:
         await shipper.run()
     finally:
+        await spool.close()  # so that the last flush ships and removes our own folder, as it does a dead process's
         try:
             async with asyncio.timeout(LAST_FLUSH_S):
                 await shipper.flush()

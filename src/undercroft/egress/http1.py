@@ -42,6 +42,9 @@ class Headers(Mapping[str, str]):
         self._head = head
         self._lower = lower
 
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and b"\r\n%b:" % name.lower().encode("latin-1") in self._lower
+
     def __getitem__(self, name: str) -> str:
         marker = b"\r\n%b:" % name.lower().encode("latin-1")
         start = self._lower.find(marker)

@@ -4,12 +4,10 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Generic, Literal, TypeVar, get_args
-
-from undercroft.errors import Unavailable
 
 Strategy = Literal["round_robin", "weighted", "least_busy", "fastest"]
 
@@ -42,9 +40,11 @@ class State:
 
 
 def usable(states: Sequence[State], now: float) -> list[int]:
-    """Those that may be chosen: not marked unhealthy, not resting. When all rest, a tired one is better than none."""
+    """Those that may be chosen: neither marked unhealthy nor resting. With none left, the resting ones, then all:
+    a try may fail, a refusal has failed already."""
     healthy = [index for index, state in enumerate(states) if not state.is_out]
-    return [index for index in healthy if states[index].resting_until <= now] or healthy
+    rested = [index for index in healthy if states[index].resting_until <= now]
+    return rested or healthy or list(range(len(states)))
 
 
 def choose(strategy: Strategy, states: Sequence[State], *, turn: int, now: float, rng: random.Random) -> int:
@@ -140,10 +140,10 @@ class Balancer(Generic[Item]):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         if not items:
-            raise ValueError("There is nothing to choose from: the list of endpoints is empty.")
+            raise ValueError("The list of endpoints is empty: there must be at least one.")
         if strategy not in get_args(Strategy):
             raise ValueError(f"There is no strategy {strategy!r}; there are {', '.join(get_args(Strategy))}.")
-        weights = weights or [1] * len(items)
+        weights = [1] * len(items) if weights is None else weights
         if len(weights) != len(items) or min(weights) < 1:
             raise ValueError("Every endpoint needs a weight of at least 1.")
         self._states = {item: State(weight=weight) for item, weight in zip(items, weights, strict=True)}
@@ -160,7 +160,7 @@ class Balancer(Generic[Item]):
         """Somebody is out or resting."""
 
     def choose(self) -> Item:
-        """The item for the next call. Raises Unavailable when all are marked unhealthy."""
+        """The item for the next call."""
         with self._lock:
             return self._items[self._next()]
 
@@ -185,7 +185,7 @@ class Balancer(Generic[Item]):
                 self._look_for_trouble()
 
     def mark(self, item: Item, *, healthy: bool) -> None:
-        """Takes an item out, until it is marked healthy again."""
+        """Takes an item out, as long as there are others, until it is marked healthy again."""
         with self._lock:
             state = self._states[item]
             state.is_out = not healthy
@@ -204,8 +204,6 @@ class Balancer(Generic[Item]):
             return self._pick(self._all, turn, self._monotonic())
         now = self._monotonic()
         candidates = usable(self._all, now)
-        if not candidates:
-            raise Unavailable("None of the endpoints is healthy.", hint="Mark one as healthy when it is.")
         return candidates[self._pick([self._all[index] for index in candidates], turn, now)]
 
     def _pick(self, states: Sequence[State], turn: int, now: float) -> int:
@@ -219,13 +217,18 @@ class LoadBalancer:
     """Hands out endpoints in turn; with other strategies by weight, by calls under way or by speed.
 
     For the last two, tell how a call went: `with balancer.use() as endpoint: …`, or `report` after `get_endpoint`.
-    A mapping gives endpoints with their weights. `Unavailable` is raised when every endpoint is marked unhealthy.
+    Raises ValueError for an empty list, an unknown strategy, or weights that do not fit.
+
+    >>> balancer = LoadBalancer(["http://a", "http://b"])
+    >>> [balancer.get_endpoint() for _ in range(3)]
+    ['http://a', 'http://b', 'http://a']
     """
 
-    def __init__(self, endpoints: Iterable[str] | Mapping[str, int], strategy: Strategy = "round_robin") -> None:
+    def __init__(
+        self, endpoints: Sequence[str], strategy: Strategy = "round_robin", *, weights: Sequence[int] | None = None
+    ) -> None:
         if isinstance(endpoints, str):
             raise ValueError("Endpoints are a list of strings, not one string.")
-        weights = list(endpoints.values()) if isinstance(endpoints, Mapping) else None
         rng = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._balancer = Balancer(tuple(endpoints), strategy, weights=weights, rng=rng)
 

@@ -81,6 +81,12 @@ class OpenAICompatible:
         """An answer that begins well."""
         response = await self._client.send(self._origin, head, body)
         if 200 <= response.status < 300:
+            if "content-encoding" in response.headers and response.headers["content-encoding"] != "identity":
+                response.close()
+                raise UpstreamGarbled(
+                    f"{self._origin} sent a compressed answer although none was asked for.",
+                    hint="Look for a proxy between here and the provider that compresses.",
+                )
             return response
         if response.status < 400:
             response.close()

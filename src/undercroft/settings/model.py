@@ -25,6 +25,9 @@ Usd = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$", examples=["0.
 Text = Annotated[str, Field(min_length=1)]
 
 
+ROLES: Final = ("gateway", "worker", "console")
+
+
 class ServerLimits(Section):
     """What one client may ask of the server."""
 
@@ -48,7 +51,7 @@ class Server(Section):
     workers: Positive = 1
     """Gateway processes."""
     role: str = "all"
-    """What this process does: all, or a comma-separated list of gateway, worker, console."""
+    """What this process does: all, or a comma-separated list of gateway (AI routes), console (management), worker."""
     allowed_hosts: tuple[str, ...] = ()
     """Names besides localhost that the open door answers to in the `Host` header."""
     trusted_proxies: tuple[str, ...] = ()
@@ -62,6 +65,12 @@ class Server(Section):
     shutdown_grace_s: Seconds = 30.0
     """How long open answers may take to finish after SIGTERM."""
     limits: ServerLimits = ServerLimits()
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The names in `role`, `all` spelled out."""
+        named = frozenset(role.strip() for role in self.role.split(","))
+        return frozenset(ROLES) if "all" in named else named
 
 
 class Database(Section):

@@ -9,12 +9,11 @@ from urllib.parse import urlsplit
 from undercroft.settings.database_url import normalise
 from undercroft.settings.explain import did_you_mean, masked_url
 from undercroft.settings.locate import Place
-from undercroft.settings.model import LOCAL_MODELS, Deployment, Settings
+from undercroft.settings.model import LOCAL_MODELS, ROLES, Deployment, Settings
 
 Problem = tuple[Place, str]
 """Where, and what is wrong; the words follow the setting's name."""
 
-ROLES: Final = ("all", "gateway", "worker", "console")
 MASTER_KEY_LINE: Final = "export UNDERCROFT_MASTER_KEY=$(python3 -c 'import secrets; print(secrets.token_urlsafe(32))')"
 SHORT_KEY: Final = 16
 
@@ -26,8 +25,6 @@ NOT_USED_YET: Final[tuple[Place, ...]] = (
     ("telemetry", "sentry_dsn"),
     ("telemetry", "otlp_endpoint"),
     ("egress", "allow"),
-    ("server", "workers"),
-    ("server", "role"),
 )
 """Accepted, because deployments have them, and warned about: this version does nothing with them."""
 
@@ -79,7 +76,7 @@ def _server(settings: Settings) -> Iterator[Problem]:
     if master_key is not None and not _fits_a_header(master_key.get_secret_value()):
         yield ("access", "master_key"), "takes printable ASCII without spaces, since it travels in a header"
     for role in server.role.split(","):
-        if role.strip() not in ROLES:
+        if role.strip() not in ("all", *ROLES):
             yield ("server", "role"), f"takes {', '.join(ROLES)}, got {role!r}{did_you_mean(role, ROLES)}"
     yield from _networks(("server", "trusted_proxies"), server.trusted_proxies)
     yield from _networks(("egress", "allow"), settings.egress.allow)

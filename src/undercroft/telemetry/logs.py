@@ -51,6 +51,8 @@ def configure_logging(
             logger.propagate = True
         # An access line holds the whole address, prompts in query parameters included; `api_request` says the rest.
         logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+        for name in ("uvicorn.error", "alembic"):  # each start and each migration in ten lines; ours take one
+            logging.getLogger(name).setLevel(logging.WARNING)
         logging.captureWarnings(capture=True)
         structlog.configure(
             processors=_processors(),

@@ -26,12 +26,12 @@ class Shape(NamedTuple):
         return "".join([*pieces, text[end:]]) if pieces else text
 
 
-def beginning(literal: str = "") -> str:
-    """Where a secret may begin: not behind a letter or digit, unless those belong to an escape such as `%3D` or `\\n`.
+def beginning(literal: str = "", *, word: str = "A-Za-z0-9") -> str:
+    """Where a secret may begin: not inside a word, but perhaps behind an escape such as `%3D` or `\\n`.
 
     `literal` is the part of the secret that stands before this look-behind.
     """
-    return rf"(?:(?<![A-Za-z0-9]{literal})|(?<=%[0-9A-Fa-f][0-9A-Fa-f]{literal})|(?<=\\[nrt]{literal}))"
+    return rf"(?:(?<![{word}]{literal})|(?<=%[0-9A-Fa-f][0-9A-Fa-f]{literal})|(?<=\\[nrt]{literal}))"
 
 
 def _key(prefix: str, rest: str) -> Shape:
@@ -95,7 +95,10 @@ SHAPES: Final[tuple[Shape, ...]] = (
     _key("xox", r"[abeprs]-[A-Za-z0-9-]{10,}"),
     Shape(  # a JSON web token
         "eyJ",
-        re.compile(r"(?P<secret>eyJ(?<![A-Za-z0-9_-]eyJ)[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+)?)"),
+        re.compile(
+            rf"(?P<secret>eyJ{beginning('eyJ', word='A-Za-z0-9_-')}"
+            r"[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+)?)"
+        ),
     ),
     Shape("://", re.compile(r"""://[^\s/:@"']*+:(?P<secret>[^\s/"']+)(?=@)""")),
     _labelled("authorization", value=rf"(?:(?:basic|bearer|digest|token)\s++)?+{_WORD}"),

@@ -394,3 +394,17 @@ def test_a_large_request_arrives_whole(run: Run) -> None:
             assert await (await post(client, upstream, body=body)).body(100) == b"3000000"
 
     run(scenario())
+
+
+def test_a_stall_of_this_process_is_not_taken_for_a_silent_upstream(run: Run) -> None:
+    async def scenario() -> None:
+        clock = ManualClock()
+        async with running_upstream() as upstream, open_client(clock, first_byte_timeout_s=60) as client:
+            call = asyncio.create_task(post(client, upstream, "silent"))
+            await until(lambda: len(upstream.requests) == 1)
+            await pass_time(clock, 1)
+            upstream.peers[0].transport.write(response("just in time"))
+            clock.advance(1000)
+            assert await (await call).body(100) == b"just in time"
+
+    run(scenario())

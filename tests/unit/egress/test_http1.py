@@ -43,6 +43,8 @@ def test_fields_are_found_in_any_case_and_the_first_of_several_counts() -> None:
     assert headers.get("retry-after") == "7"
     assert headers["x-empty"] == ""
     assert headers.get("content-typ") is None
+    assert "Retry-After" in headers
+    assert "retry" not in headers
     assert dict(headers) == {"content-type": "application/json", "retry-after": "7", "x-empty": ""}
     assert len(headers) == 3
 

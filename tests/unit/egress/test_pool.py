@@ -90,8 +90,9 @@ def test_a_failed_attempt_gives_its_place_back() -> None:
         waiting = asyncio.create_task(pool.acquire(wait_s=1))
         with pytest.raises(UpstreamUnreachable):
             await failing
-        pool.lost(await waiting)
-        assert await pool.acquire(wait_s=1)
+        first = await waiting
+        pool.lost(first)
+        assert await pool.acquire(wait_s=1) is not first
 
     asyncio.run(scenario())
 

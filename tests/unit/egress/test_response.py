@@ -18,9 +18,9 @@ OK = b"HTTP/1.1 200 OK\r\n"
 BODIES: dict[str, list[Step]] = {
     "sized": [response("hello")],
     "sized in two": [OK + b"content-length: 5\r\n\r\nhe", 0.01, b"llo"],
-    "chunked": [CHUNKED_HEAD, chunk(b"hel"), 0.01, chunk(b"lo"), chunk(b"")],
+    "chunked": [CHUNKED_HEAD, chunk(b"he"), 0.01, chunk(b"llo"), chunk(b"")],
     "chunked with all that is allowed": [CHUNKED_HEAD + b"5;a=b\r\nhello\r\n0;c\r\nx-trailer: 1\r\n\r\n"],
-    "until close": [OK + b"\r\nhel", 0.01, b"lo", Do.CLOSE],
+    "until close": [OK + b"\r\nhe", 0.01, b"llo", Do.CLOSE],
     "HTTP/1.0": [b"HTTP/1.0 200 OK\r\n\r\nhello", Do.CLOSE],
     "after interim answers": [
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nlink: x\r\n\r\n" + response("hello")

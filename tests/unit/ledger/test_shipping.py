@@ -1,6 +1,7 @@
 """Each record is booked exactly once, whoever crashes where."""
 
 import asyncio
+import errno
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -207,6 +208,49 @@ def test_a_record_that_is_still_being_written_is_waited_for(world: World) -> Non
             writing.write(data[start:end])
     process.flush()
     assert world.ids == ["a", "b"]
+
+
+def test_a_segment_without_its_header_yet_is_waited_for(world: World) -> None:
+    process = world.start()
+    process.spool.append(ended("a"))
+    (segment,) = process.spool.folder.iterdir()
+    whole = segment.read_bytes()
+    segment.write_bytes(whole[:7])
+    assert process.flush().booked == 0
+    segment.write_bytes(whole)
+    assert process.flush().booked == 1
+
+
+def test_a_segment_that_its_holder_removes_under_our_eyes_is_no_trouble(world: World) -> None:
+    class Late(ProcessDisk):
+        def read(self, path: Path, start: int, size_bytes: int) -> bytes:
+            path.unlink()
+            return super().read(path, start, size_bytes)
+
+    process = world.start()
+    process.spool.append(ended("a"))
+    shipper = Shipper(world.database, world.root, clock=CLOCK, price=price, everyones=True, disk=Late())
+    assert asyncio.run(shipper.flush()) == Flushed()
+
+
+def test_a_folder_that_cannot_be_read_does_not_keep_others_waiting(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Sick(ProcessDisk):
+        def read(self, path: Path, start: int, size_bytes: int) -> bytes:
+            if path.parent.name == first.spool.name:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(path, start, size_bytes)
+
+    first, second = sorted((world.start(), world.start()), key=lambda process: process.spool.name)
+    first.spool.append(ended("a"))
+    second.spool.append(ended("b"))
+    shipper = Shipper(world.database, world.root, clock=CLOCK, price=price, everyones=True, disk=Sick())
+    for _ in range(3):
+        done = asyncio.run(shipper.flush())
+        assert done.left == [f"{first.spool.name}: [Errno 5] Input/output error"]
+    assert world.ids == ["b"]
+    assert caplog.text.count("is left as it is") == 1
 
 
 def test_a_call_opened_again_by_a_retry_keeps_the_segment_of_its_first_start(world: World) -> None:

@@ -314,6 +314,33 @@ def test_closing_writes_what_is_owed(machine: Machine) -> None:
     assert machine.read() == [ended("a")]
 
 
+def test_closing_on_a_full_disk_says_what_is_lost_and_lets_go(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.spool.open()
+    assert machine.spool.problem == ""
+    machine.fill_disk()
+    with pytest.raises(Unavailable):
+        machine.spool.append(ended("a"))
+    asyncio.run(machine.spool.close())
+    assert "1 call records could not be written" in caplog.text
+    assert machine.disk.claim(machine.spool.folder) is not None
+
+
+def test_closing_waits_for_the_sync_that_runs(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, durability="power")
+
+    async def scenario() -> None:
+        machine.spool.append(ended("a"))
+        waiting = asyncio.create_task(machine.spool.durable())
+        await asyncio.sleep(0)
+        await machine.spool.close()
+        await waiting
+
+    asyncio.run(scenario())
+    assert machine.read() == [ended("a")]
+
+
 @pytest.mark.parametrize(
     "wild",
     [

@@ -96,7 +96,8 @@ def test_each_prompt_of_a_completion_is_continued() -> None:
 def test_vectors_come_from_the_text_alone_and_have_length_one() -> None:
     async def embedded(*texts: str, dimensions: int | None = None) -> list[list[float]]:
         request = EmbeddingsRequest(model="demo", inputs=texts, dimensions=dimensions)
-        return [vector.tolist() for vector in (await (await scripted("x").embed(request)).read()).vectors]
+        told = await (await scripted("x").embed(request)).read()
+        return [[float(number) for number in vector] for vector in told.vectors]
 
     cat, dog = asyncio.run(embedded("cat", "dog"))
     assert asyncio.run(embedded("dog")) == [dog]

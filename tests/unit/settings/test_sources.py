@@ -165,15 +165,15 @@ def test_windows_line_ends_and_byte_order_mark_change_no_line_number(tmp_path: P
 def test_what_this_version_does_not_use_is_warned_about_unless_it_is_the_default(tmp_path: Path) -> None:
     found = loaded(
         tmp_path,
-        file="[server]\nworkers = 1\n",
+        file="[egress]\nallow = []\n",
         REDIS_URL="redis://x",
         ANTHROPIC_API_KEY="x",
-        UNDERCROFT_SERVER__ROLE="gateway",
+        SENTRY_DSN="https://x@sentry.example/1",
     )
     assert sorted(found.warnings) == [
         "environment (ANTHROPIC_API_KEY): is set, but this version does not use it yet",
         "environment (REDIS_URL): redis.url is set, but this version does not use it yet",
-        "environment (UNDERCROFT_SERVER__ROLE): server.role is set, but this version does not use it yet",
+        "environment (SENTRY_DSN): telemetry.sentry_dsn is set, but this version does not use it yet",
     ]
     assert found.settings.provider_keys == {}
 

@@ -47,7 +47,7 @@ def routes(undercroft: Undercroft) -> list[Route]:
 
     async def chat_completions(exchange: Exchange) -> None:
         """Continues a conversation, whole or streamed."""
-        await serve_call(undercroft, exchange, codec)
+        await serve_call(exchange, codec, server=undercroft.settings.server, send=undercroft.gateway.send)
 
     return [Route("POST", PATH, "ai", chat_completions, metered=True)]
 

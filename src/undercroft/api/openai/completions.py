@@ -42,7 +42,7 @@ def routes(undercroft: Undercroft) -> list[Route]:
 
     async def text_completions(exchange: Exchange) -> None:
         """Continues plain text, whole or streamed."""
-        await serve_call(undercroft, exchange, codec)
+        await serve_call(exchange, codec, server=undercroft.settings.server, send=undercroft.gateway.send)
 
     return [Route("POST", PATH, "ai", text_completions, metered=True)]
 

@@ -37,6 +37,6 @@ def routes(undercroft: Undercroft) -> list[Route]:
 
     async def embed(exchange: Exchange) -> None:
         """Turns texts into vectors."""
-        await serve_call(undercroft, exchange, codec)
+        await serve_call(exchange, codec, server=undercroft.settings.server, send=undercroft.gateway.send)
 
     return [Route("POST", PATH, "ai", embed, metered=True)]

@@ -1,19 +1,23 @@
 """`undercroft serve`."""
 
 import os
+import socket
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from undercroft.cli.output import Output
+from undercroft.cli.parser import add_config
 
 HELP = "Starts the server.  Example: undercroft serve --port 9000"
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: undercroft.toml)")
+    add_config(parser)
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (default: 8000; 0 picks a free one)")
+    parser.add_argument("--workers", type=int, metavar="N", help="gateway processes (default: 1)")
+    parser.add_argument("--role", help="all, or some of gateway,worker,console (default: all)")
 
 
 def run(options: Namespace, out: Output) -> int:
@@ -21,32 +25,44 @@ def run(options: Namespace, out: Output) -> int:
     from undercroft.settings.sources import load
     from undercroft.telemetry.logs import configure_logging
 
-    given = {"server.host": options.host, "server.port": options.port}
-    loaded = load(
-        config=options.config,
-        environment=os.environ,
-        directory=Path.cwd(),
-        overrides={name: value for name, value in given.items() if value is not None},
-    )
+    given = {
+        "server.host": options.host,
+        "server.port": options.port,
+        "server.workers": options.workers,
+        "server.role": options.role,
+    }
+    overrides = {name: value for name, value in given.items() if value is not None}
+    loaded = load(config=options.config, environment=os.environ, directory=Path.cwd(), overrides=overrides)
     for warning in loaded.warnings:
         out.note(warning)
     settings = loaded.settings
     telemetry = settings.telemetry
     configure_logging(telemetry.log_level, telemetry.log_format, secrets=secrets_of(settings))
 
-    from undercroft.api.binding import bind
-    from undercroft.api.server import run as run_server
+    def ready(sock: socket.socket) -> None:
+        _announce(sock, out, has_key=settings.access.master_key is not None)
+
+    if settings.server.workers > 1:
+        from undercroft.api.workers import serve_workers
+
+        return serve_workers(settings, config=options.config, overrides=overrides, ready=ready)
+
+    from undercroft.api.binding import bind, is_loopback
 
     with bind(settings.server.host, settings.server.port) as sock:
-        host, port = sock.getsockname()[:2]
-        base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        from undercroft.api.app import Application
+        from undercroft.api.server import serve
 
-        def ready() -> None:
-            key = " -H 'Authorization: Bearer …'" if settings.access.master_key else ""
-            out.line(f"undercroft is listening on {base}")
-            out.line(f"  try:  curl -X POST '{base}/api/generate?prompt=What+is+the+capital+of+France%3F'{key}")
-            out.line(f"  page: {base}/")
-            sys.stdout.flush()
-
-        run_server(settings, sock, ready=ready)
+        application = Application(settings, bind="loopback" if is_loopback(sock) else "public")
+        serve(application, settings, sock, ready=lambda: ready(sock))
     return 0
+
+
+def _announce(sock: socket.socket, out: Output, *, has_key: bool) -> None:
+    host, port = sock.getsockname()[:2]
+    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    key = " -H 'Authorization: Bearer …'" if has_key else ""
+    out.line(f"undercroft is listening on {base}")
+    out.line(f"  try:  curl -X POST '{base}/api/generate?prompt=What+is+the+capital+of+France%3F'{key}")
+    out.line(f"  page: {base}/")
+    sys.stdout.flush()

@@ -157,7 +157,7 @@ def _load(graph: Path, tokenizer: Path, threads: int) -> _Model:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1")  # the cores are shared with the chat model
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the cores are shared with the chat model
     try:
         words = Tokenizer.from_file(str(tokenizer))
         session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])

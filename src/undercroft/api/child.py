@@ -1,0 +1,53 @@
+"""How a process runs that the supervisor started: on an inherited socket, and no longer than its parent."""
+
+import argparse
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from undercroft.api.server import Stoppable, serve
+from undercroft.assembly import Shared
+from undercroft.settings.model import Settings
+from undercroft.settings.secrets import secrets_of
+from undercroft.settings.sources import load
+from undercroft.telemetry.logs import configure_logging
+
+Make = Callable[[Settings, argparse.Namespace, socket.socket], Stoppable]
+
+
+def run_child(make: Make) -> int:
+    """Serves the application that `make(settings, options, socket)` builds until the parent says so, or is gone."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--overrides", default="{}", help="settings from the command line, as JSON")
+    parser.add_argument("--fd", type=int, required=True, help="the listening socket")
+    parser.add_argument("--lifeline", type=int, required=True, help="closes when the parent is gone")
+    parser.add_argument("--status", type=int, required=True, help="where to say that we are ready")
+    parser.add_argument("--metrics", type=Path, required=True)
+    parser.add_argument("--models", type=Path, required=True)
+    options = parser.parse_args()
+    loaded = load(
+        config=options.config,
+        environment=os.environ,
+        directory=Path.cwd(),
+        overrides=msgspec.json.decode(options.overrides),
+    )
+    settings = loaded.settings
+    telemetry = settings.telemetry
+    configure_logging(telemetry.log_level, telemetry.log_format, secrets=secrets_of(settings))
+
+    def ready() -> None:
+        os.write(options.status, b"1")
+        os.close(options.status)
+
+    with socket.socket(fileno=options.fd) as sock:
+        serve(make(settings, options, sock), settings, sock, ready=ready, lifeline=options.lifeline)
+    return 0
+
+
+def shared(options: argparse.Namespace) -> Shared:
+    """What this worker has in common with the others."""
+    return Shared(metrics=options.metrics, models=options.models)

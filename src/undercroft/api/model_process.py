@@ -1,0 +1,113 @@
+"""`python -m undercroft.api.model_process`: the bundled models in a process of their own, shared by all workers.
+
+Speaks the OpenAI routes over a Unix socket that only this user may open. Nothing is metered here: the workers do that.
+"""
+
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+
+from undercroft.api.calls import Codec, Writer, serve_call
+from undercroft.api.exchange import Exchange, Receive, Scope, Send
+from undercroft.api.openai.chat import ChatCodec
+from undercroft.api.openai.completions import CompletionCodec
+from undercroft.api.openai.embeddings import EmbeddingsCodec
+from undercroft.api.routing import Route, Router
+from undercroft.assembly import uses
+from undercroft.assembly.bundled import LOCAL, LOCAL_EMBEDDING, OwnModels
+from undercroft.clock import Clock, SystemClock
+from undercroft.gateway.call import Call, Deployment, Trail
+from undercroft.gateway.stages.meter import note
+from undercroft.gateway.stages.route import send
+from undercroft.ids import Ids
+from undercroft.llm.reply import Reply
+from undercroft.llm.types import Chunk
+from undercroft.settings.model import Settings
+from undercroft.wire.errors import envelope
+
+
+class ModelHost:
+    """The ASGI application."""
+
+    closing = False
+
+    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ids = Ids(clock)
+        self._models = OwnModels(settings, ids=self._ids)
+        self._router = Router(
+            [
+                Route("GET", "/health", "open", self._health),
+                self._route(ChatCodec(), LOCAL, self._models.chat),
+                self._route(CompletionCodec(), LOCAL, self._models.chat),
+                self._route(EmbeddingsCodec(), LOCAL_EMBEDDING, self._models.embedding),
+            ]
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] == "lifespan.startup":
+            nothing_else = not self._settings.models and not self._settings.provider_keys
+            self._models.start(
+                chat=nothing_else or uses(self._settings, "local"), embedding=uses(self._settings, "local_embedding")
+            )
+            await send({"type": "lifespan.startup.complete"})
+        await self._models.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(
+            scope,
+            receive,
+            send,
+            id=self._ids.new("req_"),
+            started=self._clock.monotonic(),
+            started_us=self._clock.now_us(),
+            closing=False,
+        )
+        try:
+            route, _ = self._router.find(exchange.method, exchange.path)
+            await route.handle(exchange)
+        except Exception as error:  # noqa: BLE001 - the outermost edge of a request
+            if not exchange.answered:
+                status, headers, body = envelope(error, request_id=exchange.id)
+                await exchange.respond(body, status=status, headers=headers)
+            elif exchange.error_frame is not None:
+                await exchange.finish(exchange.error_frame(error))
+
+    async def _health(self, exchange: Exchange) -> None:
+        await exchange.respond(msgspec.json.encode(self._models.states()))
+
+    def _route(self, codec: Codec[Writer], name: str, model: object) -> Route:
+        deployment = Deployment(id=name, provider=LOCAL, upstream_model=name, client=model)
+
+        async def answer(call: Call) -> Reply:
+            call.trail.model = name
+            reply = await send(deployment, call.request)
+            return Reply(_noted(call.trail, reply.chunks))
+
+        async def handle(exchange: Exchange) -> None:
+            await serve_call(exchange, codec, server=self._settings.server, send=answer)
+
+        return Route("POST", codec.endpoint.removeprefix("/v1"), "open", handle)
+
+
+async def _noted(trail: Trail, chunks: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            note(trail, chunk)
+            yield chunk
+
+
+if __name__ == "__main__":
+    from undercroft.api.child import run_child
+
+    sys.exit(run_child(lambda settings, *_: ModelHost(settings, clock=SystemClock())))
