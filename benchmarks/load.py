@@ -62,8 +62,7 @@ class Caller(asyncio.Protocol):
         self._data = b""
         self._end: bytes | int | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it always is one
         self._transport = transport
 
     @property

@@ -51,8 +51,7 @@ class Upstream(asyncio.Protocol):
         self._data = b""
         self._transport: asyncio.Transport | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it always is one
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:

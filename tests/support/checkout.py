@@ -18,15 +18,17 @@ ROOT = Path(__file__).parents[2]
 SETUP_LIMIT_S = 600
 
 
-def clone(into: Path) -> Path:
-    """What git has of this checkout; all its files where git's data is missing or not to be read."""
-    cloned = subprocess.run(["git", "clone", "--quiet", ROOT, into], capture_output=True, check=False)
-    if cloned.returncode != 0:
-        shutil.rmtree(into, ignore_errors=True)
-        shutil.copytree(
-            ROOT, into, ignore=shutil.ignore_patterns(".venv*", ".git", ".undercroft", ".*_cache", "__pycache__")
-        )
-    return into
+@contextmanager
+def cloned(root: Path) -> Iterator[Path]:
+    """What git has of this checkout; all its files where git's data is missing. Deleted afterwards: it grows large."""
+    made = subprocess.run(["git", "clone", "--quiet", ROOT, root], capture_output=True, check=False)
+    if made.returncode != 0:
+        left_out = shutil.ignore_patterns(".venv*", ".git", ".undercroft", ".*_cache", "__pycache__")
+        shutil.copytree(ROOT, root, ignore=left_out, dirs_exist_ok=True)
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root)
 
 
 def clean_environment(**extra: str) -> dict[str, str]:

@@ -8,7 +8,11 @@ FOLDER = Path(__file__).parent.parent / "golden"
 
 def compare(name: str, text: str) -> None:
     """Fails where `text` is not what stands in `tests/golden/<name>`."""
-    path = FOLDER / name
+    compare_file(FOLDER / name, text)
+
+
+def compare_file(path: Path, text: str) -> None:
+    """The same for a reviewed file that lies where its readers look for it."""
     if os.environ.get("UNDERCROFT_GOLDEN") == "write":
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -10,6 +10,7 @@ import hashlib
 import heapq
 import random
 from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +22,58 @@ START_US = 1_767_225_600_000_000
 
 class Deadlock(AssertionError):
     """Everybody waits and no timer is set: the simulated program hangs."""
+
+
+class Killed(BaseException):
+    """Raised out of a call in the middle of which its process died; nothing of the process runs after that."""
+
+
+class SimulatedProcess:
+    """What can be killed or stopped as a whole: every task begun inside belongs to it, and those that they begin."""
+
+    def __init__(self, loop: "SimulatedLoop") -> None:
+        self._loop = loop
+        self.is_killed = False
+        self.is_stopped = False
+        self.crashes: list[BaseException] = []
+        """What its tasks ended in that was not the simulator's doing."""
+        self.withheld: list[asyncio.Handle] = []
+
+    @property
+    def runs(self) -> bool:
+        return not (self.is_killed or self.is_stopped)
+
+    def start(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Begins a task of this process."""
+        context = Context()
+        context.run(_process.set, self)
+        task = self._loop.create_task(work, context=context)
+        task.add_done_callback(self._ended)
+        return task
+
+    def kill(self) -> None:
+        """As kill -9 does: no `except` and no `finally` of it runs any more."""
+        self.is_killed = True
+
+    def stop(self) -> None:
+        """As SIGSTOP does: time goes on without it."""
+        self.is_stopped = True
+
+    def resume(self) -> None:
+        self.is_stopped = False
+        self.release()
+
+    def release(self) -> None:
+        """What would have run meanwhile runs next."""
+        self._loop._ready.extend(self.withheld)
+        self.withheld.clear()
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, Killed):
+            self.crashes.append(error)
+
+
+_process: ContextVar[SimulatedProcess | None] = ContextVar("simulated process", default=None)
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
@@ -36,6 +89,15 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._now = 0.0
         self._trace = hashlib.blake2b(digest_size=8)
         self._clock_resolution = 1e-9
+        self._is_over = False
+        self._stalled: dict[int, SimulatedProcess] = {}
+        """Processes with something withheld, in the order in which that began."""
+
+    def finish(self) -> None:
+        """Lets killed and stopped processes run again, so that their tasks can be taken down."""
+        self._is_over = True
+        for process in self._stalled.values():
+            process.release()
 
     def time(self) -> float:
         return self._now
@@ -90,9 +152,15 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._ready.clear()
         self.rng.shuffle(ready)
         for handle in ready:
-            if not handle._cancelled:
-                self.steps += 1
-                handle._run()
+            if handle._cancelled:
+                continue
+            process = handle._context.get(_process)
+            if process is not None and not process.runs and not self._is_over:
+                self._stalled[id(process)] = process
+                process.withheld.append(handle)
+                continue
+            self.steps += 1
+            handle._run()
         self._trace.update(b"%d;%.9f" % (len(ready), self._now))
 
 
@@ -132,6 +200,7 @@ def simulate(seed: int, world: Callable[[SimulatedLoop], Coroutine[Any, Any, T]]
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
+        loop.finish()
         if left:
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())

@@ -2,13 +2,14 @@
 
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.checkout import SETUP_LIMIT_S, call, clean_environment, clone, free_port, serving
+from tests.support.checkout import SETUP_LIMIT_S, call, clean_environment, cloned, free_port, serving
 
 pytestmark = pytest.mark.system
 
@@ -38,20 +39,19 @@ def make_run(root: Path, port: int) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirstRun]:
     folder = tmp_path_factory.mktemp("a new folder für undercroft")
-    started = time.monotonic()
-    root = clone(folder / "under croft")
-    port = free_port()
-    with serving(make_run(root, port), port=port, directory=folder, environment=clean_environment()) as server:
-        port_s = time.monotonic() - started
-        chat = first_answer(server.url)
-        answer_s = time.monotonic() - started
-        health = call(f"{server.url}/health")
-        generate = call(f"{server.url}/api/generate", {"prompt": QUESTION})
-        exit_code = server.stop()
-    print(f"\nfresh clone: port after {port_s:.1f} s, first answer after {answer_s:.1f} s")
-    return FirstRun(root, port_s, answer_s, chat, health, generate, exit_code)
+    port, started = free_port(), time.monotonic()
+    with cloned(folder / "under croft") as root:
+        with serving(make_run(root, port), port=port, directory=folder, environment=clean_environment()) as server:
+            port_s = time.monotonic() - started
+            chat = first_answer(server.url)
+            answer_s = time.monotonic() - started
+            health = call(f"{server.url}/health")
+            generate = call(f"{server.url}/api/generate", {"prompt": QUESTION})
+            exit_code = server.stop()
+        print(f"\nfresh clone: port after {port_s:.1f} s, first answer after {answer_s:.1f} s")
+        yield FirstRun(root, port_s, answer_s, chat, health, generate, exit_code)
 
 
 def test_a_fresh_clone_answers_with_a_real_model(first_run: FirstRun) -> None:

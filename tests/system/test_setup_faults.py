@@ -7,11 +7,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.checkout import clean_environment, clone
+from tests.support.checkout import clean_environment, cloned
 
 pytestmark = pytest.mark.system
 
@@ -74,10 +75,25 @@ def without(*modules: str, nothing: Path) -> list[str]:
     return [*namespaces(), "env", f"NOTHING={nothing}", "sh", "-c", script, "sh", *found.stdout.splitlines(), "--"]
 
 
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    with cloned(tmp_path / "undercroft") as root:
+        yield root
+
+
 @pytest.fixture(scope="module")
-def survivor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A clone whose set-up was killed in each of its steps, and then left to finish."""
-    root = clone(tmp_path_factory.mktemp("killed") / "undercroft")
+    with cloned(tmp_path_factory.mktemp("killed") / "undercroft") as root:
+        kill_in_each_step(root)
+        started = time.monotonic()
+        finished = setup(*command(root, "setup"))
+        assert finished.returncode == 0, finished.stderr
+        print(f"\nset-up after three kills: {time.monotonic() - started:.1f} s")
+        yield root
+
+
+def kill_in_each_step(root: Path) -> None:
     for step in ("making .venv", "installing what", "installing the bundled models"):
         with subprocess.Popen(
             command(root, "setup"), env=clean_environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -89,11 +105,6 @@ def survivor(tmp_path_factory: pytest.TempPathFactory) -> Path:
             time.sleep(0.5)  # into the middle of it
             assert process.poll() is None, f"it was not killed while {step}"
             os.killpg(process.pid, signal.SIGKILL)
-    started = time.monotonic()
-    finished = setup(*command(root, "setup"))
-    assert finished.returncode == 0, finished.stderr
-    print(f"\nset-up after three kills: {time.monotonic() - started:.1f} s")
-    return root
 
 
 def test_a_set_up_killed_in_any_step_is_made_whole_by_the_next(survivor: Path) -> None:
@@ -121,8 +132,7 @@ def test_a_taken_port_is_one_line_with_the_next_port(survivor: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_read_only_checkout_is_refused_in_one_line(tmp_path: Path) -> None:
-    root = clone(tmp_path / "undercroft")
+def test_a_read_only_checkout_is_refused_in_one_line(root: Path) -> None:
     if os.geteuid() == 0:  # permissions do not bind root
         mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
         ended = setup(*namespaces(), "sh", "-c", mount, str(root), *command(root, "run"))
@@ -136,8 +146,7 @@ def test_a_read_only_checkout_is_refused_in_one_line(tmp_path: Path) -> None:
     assert "clone it where you may write" in ended.stderr
 
 
-def test_two_set_ups_at_once_leave_one_sound_environment(tmp_path: Path) -> None:
-    root = clone(tmp_path / "undercroft")
+def test_two_set_ups_at_once_leave_one_sound_environment(root: Path) -> None:
     with subprocess.Popen(command(root, "setup"), env=clean_environment(), stderr=subprocess.PIPE, text=True) as first:
         second = setup(*command(root, "setup"))
         _, errors = first.communicate()
@@ -147,8 +156,7 @@ def test_two_set_ups_at_once_leave_one_sound_environment(tmp_path: Path) -> None
     verify(root)
 
 
-def test_without_ensurepip_another_pip_does_it(tmp_path: Path) -> None:
-    root = clone(tmp_path / "undercroft")
+def test_without_ensurepip_another_pip_does_it(root: Path, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     if setup(str(base_python()), "-I", "-m", "pip", "--version").returncode:
         pytest.skip(f"not run: {base_python()} has no pip of its own")
@@ -158,8 +166,7 @@ def test_without_ensurepip_another_pip_does_it(tmp_path: Path) -> None:
     verify(root)
 
 
-def test_without_any_pip_the_line_says_what_to_install(tmp_path: Path) -> None:
-    root = clone(tmp_path / "undercroft")
+def test_without_any_pip_the_line_says_what_to_install(root: Path, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     front = without("ensurepip", "pip", nothing=tmp_path / "nothing")
     programs = os.pathsep.join(

@@ -68,7 +68,7 @@ async def serve_call(exchange: Exchange, codec: Codec[Writer], *, server: Server
     def abandon(reason: UndercroftError) -> None:
         call.trail.abandoned = reason
 
-    with exchange.watch(deadline_s=server.request_timeout_s, abandon=abandon):
+    with exchange.watch(deadline=call.deadline, seconds=server.request_timeout_s, abandon=abandon):
         reply = await send(call)
         if request.stream:
             async with aclosing(reply.chunks) as chunks:

@@ -5,15 +5,17 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import Any
 
 from undercroft.access.doors import NOBODY, Caller
+from undercroft.api.cycle import EXTENSION, Cycle
 from undercroft.errors import ClientClosed, InvalidRequest, TooLarge, UndercroftError, UpstreamTimedOut
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
 
 WATCH_AFTER_S = 0.05
-"""A call longer than this gets a task that waits for the client to leave; shorter ones never pay for it."""
+"""How long a call lasts before TaskWatch begins; shorter ones never pay for a task."""
 
 
 class Exchange:
@@ -21,6 +23,7 @@ class Exchange:
 
     __slots__ = (
         "_answered",
+        "_cycle",
         "_headers",
         "_receive",
         "_send",
@@ -52,6 +55,8 @@ class Exchange:
         """Set once a stream has begun: how an error is told inside it."""
         self._receive = receive
         self._send = send
+        self._cycle: Cycle | None = scope["extensions"].get(EXTENSION) if "extensions" in scope else None
+        """Our own server's way to answer, shorter than ASGI's; None under another server."""
         self._headers: dict[bytes, bytes] | None = None
         self._answered = False
 
@@ -132,30 +137,53 @@ class Exchange:
         self, body: bytes, *, status: int = 200, content_type: bytes = b"application/json", headers: Headers = ()
     ) -> None:
         """The whole answer at once."""
-        await self.start(status, [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *headers])
+        lines = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *headers]
+        cycle = self._cycle
+        if cycle is not None:
+            cycle.respond(status, self._with_identity(lines), body)
+            self._answered = True
+            await cycle.drain()
+            return
+        await self.start(status, lines)
         await self._send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Status and headers; `write` and `finish` follow."""
-        identity = self.id.encode()
-        headers += [(b"x-request-id", identity), (b"request-id", identity)]
-        if self.closing:
-            headers.append((b"connection", b"close"))
+        lines = self._with_identity(headers)
         self._answered = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        if self._cycle is not None:
+            self._cycle.begin(status, lines)
+        else:
+            await self._send({"type": "http.response.start", "status": status, "headers": lines})
 
     async def write(self, piece: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        """A piece of the body; returns when the client keeps up."""
+        if self._cycle is not None:
+            self._cycle.write(piece)
+            await self._cycle.drain()
+        else:
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def finish(self, piece: bytes = b"") -> None:
-        await self._send({"type": "http.response.body", "body": piece})
+        """The last piece of the body."""
+        if self._cycle is not None:
+            self._cycle.end(piece)
+        else:
+            await self._send({"type": "http.response.body", "body": piece})
+
+    def _with_identity(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        identity = self.id.encode()
+        headers += ((b"x-request-id", identity), (b"request-id", identity))
+        if self.closing:
+            headers.append((b"connection", b"close"))
+        return headers
 
     async def forward(self, application: Any, *, prefix: str) -> None:
         """Lets another ASGI application answer below `prefix`, with the request's id on its answer."""
         root = str(self.scope.get("root_path", ""))
         scope = {**self.scope, "root_path": root + prefix, "undercroft.request_id": self.id}
 
-        async def send(message: MutableMapping[str, Any]) -> None:
+        async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await self.start(message["status"], list(message.get("headers", ())))
             else:
@@ -163,12 +191,14 @@ class Exchange:
 
         await application(scope, self._receive, send)
 
-    def watch(self, *, deadline_s: float, abandon: Callable[[UndercroftError], None]) -> "Watch":
-        """Calls `abandon` and cancels the current task when the client leaves or `deadline_s` from now has passed.
+    def watch(self, *, deadline: float, seconds: float, abandon: Callable[[UndercroftError], None]) -> "Watch":
+        """Calls `abandon` and cancels the current task when the client leaves, or `deadline` (monotonic) has passed.
 
-        The body must have been read. Use as `with exchange.watch(…):`.
+        `seconds` is the same limit as the caller knows it. The body must have been read. Use as `with …:`.
         """
-        return Watch(self._receive, deadline_s=deadline_s, abandon=abandon)
+        if self._cycle is not None:
+            return CycleWatch(self._cycle, deadline=deadline, seconds=seconds, abandon=abandon)
+        return TaskWatch(self._receive, seconds=seconds, abandon=abandon)
 
 
 class Watch:
@@ -177,48 +207,106 @@ class Watch:
     The cancellation never leaves the block: the error it stands for is raised instead.
     """
 
-    def __init__(self, receive: Receive, *, deadline_s: float, abandon: Callable[[UndercroftError], None]) -> None:
-        self._receive = receive
-        self._deadline_s = deadline_s
+    __slots__ = ("_abandon", "_reason", "_seconds", "_task")
+
+    def __init__(self, *, seconds: float, abandon: Callable[[UndercroftError], None]) -> None:
+        self._seconds = seconds
         self._abandon = abandon
-        self._watcher: asyncio.Task[None] | None = None
         self._reason: UndercroftError | None = None
 
     def __enter__(self) -> None:
-        self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None, "a request is always handled in a task"
         self._task = task
-        self._timer = self._loop.call_later(WATCH_AFTER_S, self._begin)
-
-    def _begin(self) -> None:
-        self._watcher = self._loop.create_task(self._wait())
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(self._deadline_s - WATCH_AFTER_S):
-                while (await self._receive())["type"] != "http.disconnect":
-                    pass
-            reason: UndercroftError = ClientClosed("The client left before the answer was complete.")
-        except TimeoutError:
-            reason = UpstreamTimedOut(
-                f"The call took longer than {self._deadline_s:g} s.",
-                code="request_timeout",
-                hint="Raise [server] request_timeout_s if answers may take longer.",
-            )
-        self._reason = reason
-        self._abandon(reason)
-        self._task.cancel()
+        self._begin()
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        self._timer.cancel()
-        if self._watcher is not None and not self._watcher.done():
-            self._watcher.cancel()
+        self._end()
         if self._reason is None:
             return
         cancelled_from_outside = self._task.uncancel() > 0
         if isinstance(error, asyncio.CancelledError) and not cancelled_from_outside:
             raise self._reason from None
+
+    def _begin(self) -> None:
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        raise NotImplementedError
+
+    def _left(self) -> None:
+        self._cancel(ClientClosed("The client left before the answer was complete."))
+
+    def _expired(self) -> None:
+        self._cancel(
+            UpstreamTimedOut(
+                f"The call took longer than {self._seconds:g} s.",
+                code="request_timeout",
+                hint="Raise [server] request_timeout_s if answers may take longer.",
+            )
+        )
+
+    def _cancel(self, reason: UndercroftError) -> None:
+        if self._reason is None:
+            self._reason = reason
+            self._abandon(reason)
+            self._task.cancel()
+
+
+class CycleWatch(Watch):
+    """Under our own server: the connection itself tells."""
+
+    __slots__ = ("_cycle", "_deadline")
+
+    def __init__(
+        self, cycle: Cycle, *, deadline: float, seconds: float, abandon: Callable[[UndercroftError], None]
+    ) -> None:
+        super().__init__(seconds=seconds, abandon=abandon)
+        self._cycle = cycle
+        self._deadline = deadline
+
+    def _begin(self) -> None:
+        cycle = self._cycle
+        cycle.deadline = self._deadline
+        cycle.on_lost = self._left
+        cycle.on_expired = self._expired
+        if cycle.is_lost:
+            self._left()
+
+    def _end(self) -> None:
+        self._cycle.on_lost = self._cycle.on_expired = None
+
+
+class TaskWatch(Watch):
+    """Under any other server: a task that waits for the client to leave, for calls that last long enough to need it."""
+
+    __slots__ = ("_receive", "_timer", "_watcher")
+
+    def __init__(self, receive: Receive, *, seconds: float, abandon: Callable[[UndercroftError], None]) -> None:
+        super().__init__(seconds=seconds, abandon=abandon)
+        self._receive = receive
+        self._watcher: asyncio.Task[None] | None = None
+
+    def _begin(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start)
+
+    def _start(self) -> None:
+        self._watcher = asyncio.get_running_loop().create_task(self._wait())
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(self._seconds - WATCH_AFTER_S):
+                while (await self._receive())["type"] != "http.disconnect":
+                    pass
+        except TimeoutError:
+            self._expired()
+        else:
+            self._left()
+
+    def _end(self) -> None:
+        self._timer.cancel()
+        if self._watcher is not None and not self._watcher.done():
+            self._watcher.cancel()
 
 
 def _too_large(limit: int) -> TooLarge:

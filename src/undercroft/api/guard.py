@@ -5,6 +5,7 @@ been used for request smuggling (folded lines, bare line feeds, several framings
 """
 
 import re
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from undercroft.access.doors import is_host
@@ -14,21 +15,26 @@ MAX_FIELDS: Final = 100
 
 # Request line with an origin-form target (or `*` for OPTIONS), then fields without folding, controls or stray spaces.
 _HEAD = re.compile(
-    rb"(?:[A-Z]{3,10} /[!-~]*+|OPTIONS \*) HTTP/1\.([01])\r\n"
+    rb"(?:([A-Z]{3,10}) (/[!-~]*+)|(OPTIONS) (\*)) HTTP/1\.([01])\r\n"
     rb"(?>[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n)*+"
     rb"\r\n"
 )
+_FIELD = re.compile(rb"([^:\r]++):[ \t]*+([^\r]*+)\r\n")
 
 
-class Framing(NamedTuple):
-    """How long the body is: `length` bytes, or chunked until its own end."""
+@dataclass(slots=True)
+class Request:
+    """A head that may be served. `length` is its body's, unless that comes in chunks."""
 
-    length: int
-    is_chunked: bool
-
-
-NO_BODY: Final = Framing(0, False)  # noqa: FBT003 - positional: made once a request
-CHUNKED: Final = Framing(0, True)  # noqa: FBT003
+    method: str
+    target: bytes
+    version: str
+    headers: list[tuple[bytes, bytes]]
+    """Names in lower case, in the order they came."""
+    keep_alive: bool = True
+    expects_continue: bool = False
+    length: int = 0
+    is_chunked: bool = False
 
 
 class Refusal(NamedTuple):
@@ -38,51 +44,58 @@ class Refusal(NamedTuple):
     message: str
 
 
-def examine(head: bytes) -> Framing | Refusal:
-    """Judges a whole head, its final empty line included."""
+def examine(head: bytes) -> Request | Refusal:
+    """Judges a whole head, its final empty line included, and takes it apart."""
     if len(head) > MAX_HEAD_BYTES:
         return TOO_LONG
     form = _HEAD.fullmatch(head)
     if form is None:
-        return Refusal(400, "The request is not well-formed HTTP/1.1.")
-    if head.count(b"\r\n") - 2 > MAX_FIELDS:
+        return NOT_HTTP
+    method, target, options, star, minor = form.groups()
+    headers = [(name.lower(), value.rstrip(b" \t")) for name, value in _FIELD.findall(head, head.find(b"\r\n") + 2)]
+    if len(headers) > MAX_FIELDS:
         return Refusal(431, f"The request has more than {MAX_FIELDS} header fields.")
-    is_1_0 = form[1] == b"0"
-    lower = head.lower()
-    hosts = _values(lower, b"\r\nhost:")
-    if len(hosts) != 1 and not (is_1_0 and not hosts):
+    request = Request((method or options).decode(), target or star, "1.1" if minor == b"1" else "1.0", headers)
+    return _framed(request) or request
+
+
+def _framed(request: Request) -> Refusal | None:
+    """Notes what the fields say of the connection and the body; anything doubtful is refused."""
+    is_1_0 = request.version == "1.0"
+    request.keep_alive = not is_1_0
+    hosts = lengths = codings = 0
+    for name, value in request.headers:
+        match name:
+            case b"host":
+                hosts += 1
+                if not is_host(value.decode("latin-1")):
+                    return Refusal(400, "The Host header is not a host.")
+            case b"content-length":
+                lengths += 1
+                if not value.isdigit() or len(value) > 15:
+                    return Refusal(400, "The Content-Length header is not one number.")
+                request.length = int(value)
+            case b"transfer-encoding":
+                codings += 1
+                if is_1_0 or value.lower() != b"chunked":
+                    return Refusal(400, "The only Transfer-Encoding taken is 'chunked', in HTTP/1.1.")
+                request.is_chunked = True
+            case b"connection":
+                request.keep_alive = _lives_on(value.lower(), by_default=request.keep_alive)
+            case b"expect":
+                request.expects_continue = value.lower() == b"100-continue"
+    if hosts != 1 and not (is_1_0 and not hosts):
         return Refusal(400, "The request must have exactly one Host header.")
-    if hosts and not is_host(hosts[0].decode("latin-1")):
-        return Refusal(400, "The Host header is not a host.")
-    return _framing(lower, is_1_0=is_1_0)
+    if lengths + codings > 1:
+        return Refusal(400, "The request says more than once how long its body is.")
+    return None
+
+
+def _lives_on(connection: bytes, *, by_default: bool) -> bool:
+    if b"close" in connection:
+        return False
+    return by_default or b"keep-alive" in connection
 
 
 TOO_LONG: Final = Refusal(431, f"The request's head is longer than {MAX_HEAD_BYTES} bytes.")
-
-
-def _framing(lower: bytes, *, is_1_0: bool) -> Framing | Refusal:
-    lengths = _values(lower, b"\r\ncontent-length:")
-    codings = _values(lower, b"\r\ntransfer-encoding:")
-    if not codings:
-        if not lengths:
-            return NO_BODY
-        if len(lengths) == 1 and lengths[0].isdigit() and len(lengths[0]) <= 15:
-            return Framing(int(lengths[0]), False)  # noqa: FBT003
-        return Refusal(400, "The Content-Length header is not one number.")
-    if lengths:
-        return Refusal(400, "The request has both Content-Length and Transfer-Encoding.")
-    if is_1_0 or codings != [b"chunked"]:
-        return Refusal(400, "The only Transfer-Encoding taken is 'chunked', in HTTP/1.1.")
-    return CHUNKED
-
-
-def _values(lower: bytes, field: bytes) -> list[bytes]:
-    """The values of one field, `field` being its name as it stands in a lower-case head."""
-    values = []
-    at = lower.find(field)
-    while at >= 0:
-        start = at + len(field)
-        end = lower.find(b"\r\n", start)
-        values.append(lower[start:end].strip(b" \t"))
-        at = lower.find(field, end)
-    return values
+NOT_HTTP: Final = Refusal(400, "The request is not well-formed HTTP/1.1.")

@@ -20,7 +20,6 @@ from undercroft.assembly.bundled import LOCAL, LOCAL_EMBEDDING, OwnModels
 from undercroft.clock import Clock, SystemClock
 from undercroft.gateway.call import Call, Deployment, Trail
 from undercroft.gateway.stages.meter import note
-from undercroft.gateway.stages.route import send
 from undercroft.ids import Ids
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import Chunk
@@ -90,8 +89,7 @@ class ModelHost:
         deployment = Deployment(id=name, provider=LOCAL, upstream_model=name, client=model)
 
         async def answer(call: Call) -> Reply:
-            call.trail.model = name
-            reply = await send(deployment, call.request)
+            reply = await deployment.ask(call.request)
             return Reply(_noted(call.trail, reply.chunks))
 
         async def handle(exchange: Exchange) -> None:

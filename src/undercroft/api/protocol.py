@@ -1,26 +1,32 @@
-"""uvicorn's HTTP protocol behind the hostile-request guard.
+"""The server side of HTTP/1.1: one client connection, from bytes to ASGI calls and back.
 
-Heads are collected whole and judged by `guard.examine` before the parser gets them; bodies are handed on by the length
-their head declared. Two requests are never made out of one, and a connection that sent anything odd is closed.
+uvicorn keeps the listening socket, counts connections and winds down; what it would parse, `guard.examine` has already
+taken apart. Heads are judged whole before anything else sees them, bodies are handed on by the length their head
+declared, and requests of one connection are answered strictly one after the other.
 """
 
 import asyncio
 import re
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
-
-from undercroft.api.guard import MAX_HEAD_BYTES, TOO_LONG, Framing, Refusal, examine
+from undercroft.api.cycle import Cycle
+from undercroft.api.guard import MAX_HEAD_BYTES, NOT_HTTP, TOO_LONG, Refusal, examine
 from undercroft.clock import Clock
-from undercroft.errors import InvalidRequest
+from undercroft.egress.http1 import Chunked
+from undercroft.errors import InvalidRequest, UpstreamGarbled
 from undercroft.wire.errors import envelope
 
-SWEEP_S = 1.0
-END = b"\r\n\r\n"
-NOT_HTTP = Refusal(400, "The request is not well-formed HTTP/1.1.")
-TOO_SLOW = Refusal(408, "The request's head did not come in time.")
-TOO_MANY = Refusal(503, "The server has as many connections as it takes.")
+if TYPE_CHECKING:
+    from uvicorn import Config
+    from uvicorn.server import ServerState
+
+SWEEP_S: Final = 1.0
+END: Final = b"\r\n\r\n"
+READ_AHEAD_BYTES: Final = 64 * 1024
+"""What a connection may send ahead of what is being answered before it has to wait."""
+TOO_SLOW: Final = Refusal(408, "The request's head did not come in time.")
+TOO_MANY: Final = Refusal(503, "The server has as many connections as it takes.")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
 
@@ -35,9 +41,9 @@ class Watchman:
         self.max_connections = max_connections
         self._header_timeout_s = header_timeout_s
         self._keep_alive_s = keep_alive_s
-        self._watched: weakref.WeakSet[GuardedProtocol] = weakref.WeakSet()
+        self._watched: weakref.WeakSet[HttpProtocol] = weakref.WeakSet()
 
-    def watch(self, protocol: "GuardedProtocol") -> None:
+    def watch(self, protocol: "HttpProtocol") -> None:
         self._watched.add(protocol)
 
     async def run(self) -> None:
@@ -49,118 +55,208 @@ class Watchman:
                 protocol.sweep(now, header_timeout_s=self._header_timeout_s, keep_alive_s=self._keep_alive_s)
 
 
-class GuardedProtocol(HttpToolsProtocol):
-    """One client connection."""
+class HttpProtocol(asyncio.Protocol):
+    """One client connection. uvicorn makes it, and calls `shutdown` when it winds down."""
 
-    def __init__(self, *arguments: Any, watchman: Watchman, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(
+        self,
+        config: "Config",
+        server_state: "ServerState",
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        watchman: Watchman,
+    ) -> None:
+        self.app = config.loaded_app
+        self.loop = _loop or asyncio.get_running_loop()
+        self.state = server_state
         self._watchman = watchman
         self._clock = watchman.clock
-        self._head = b""
+        self._ahead = b""
+        """Received and not yet taken: part of a head, or what follows the request that is being answered."""
         self._body_left = 0
-        self._in_chunked_body = False
-        self._chunked_body_ended = False
+        self._chunks: Chunked | None = None
+        self.cycle: Cycle | None = None
+        """The request under way."""
         self._waiting_since: float | None = None
         """Since when the connection waits for (the rest of) a head; None while a request is under way."""
+        self._reading = True
+        self._resumed: asyncio.Event | None = None
+        """Set when the client reads again; there only while it does not."""
+        self._is_winding_down = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        super().connection_made(transport)
+    # What the transport tells us.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # always one
+        self.transport = transport
+        self.client = _address(transport.get_extra_info("peername"))
+        self.server = _address(transport.get_extra_info("sockname"))
+        self.scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self.state.connections.add(self)  # type: ignore[arg-type]  # any protocol with `shutdown` will do
         self._waiting_since = self._clock.monotonic()
         self._watchman.watch(self)
-        if len(self.connections) > self._watchman.max_connections:
+        if len(self.state.connections) > self._watchman.max_connections:
             self._refuse(TOO_MANY)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.state.connections.discard(self)
+        self.resume_writing()
+        if self.cycle is not None:
+            self.cycle.lose()
+            self.cycle = None
+
     def data_received(self, data: bytes) -> None:
-        while data and not self.transport.is_closing():
-            if self._body_left:
-                piece, data = data[: self._body_left], data[self._body_left :]
-                self._body_left -= len(piece)
-                super().data_received(piece)
-            elif self._in_chunked_body:
-                self._chunked_body_ended = False
-                super().data_received(data)
-                return
+        if self.cycle is None:
+            self._take_head(self._ahead + data if self._ahead else data)
+        elif self._body_left or self._chunks is not None:
+            self._take_body(self.cycle, data)
+        else:
+            self._keep(data)
+
+    def pause_writing(self) -> None:
+        self._resumed = asyncio.Event()
+
+    def resume_writing(self) -> None:
+        if self._resumed is not None:
+            self._resumed.set()
+            self._resumed = None
+
+    # From bytes to requests.
+
+    def _take_head(self, data: bytes) -> None:
+        end = data.find(END) + len(END)
+        if end < len(END):
+            self._collect(data)
+            return
+        self._ahead = b""
+        request = examine(data[:end])
+        if isinstance(request, Refusal):
+            self._refuse(request)
+            return
+        self._waiting_since = None
+        self._body_left = request.length
+        self._chunks = Chunked() if request.is_chunked else None
+        cycle = self.cycle = Cycle(self, request, body_is_whole=not (request.length or request.is_chunked))
+        if rest := data[end:]:
+            if request.length or request.is_chunked:
+                self._take_body(cycle, rest)
             else:
-                data = self._take_head(data)
+                self._keep(rest)
+        if not self.transport.is_closing():
+            task = self.loop.create_task(cycle.run(self.app))
+            self.state.tasks.add(task)
+            task.add_done_callback(self.state.tasks.discard)
 
-    def _take_head(self, data: bytes) -> bytes:
-        """Collects a head and has it examined; returns the bytes that follow it."""
-        collected = self._head + data if self._head else data
-        end = collected.find(END)
-        if end < 0:
-            self._collect(collected)
-            return b""
-        end += len(END)
-        verdict = examine(collected[:end])
-        if isinstance(verdict, Refusal):
-            self._refuse(verdict)
-            return b""
-        self._begin(collected[:end], verdict)
-        return collected[end:]
-
-    def _collect(self, collected: bytes) -> None:
-        if len(collected) > MAX_HEAD_BYTES:
+    def _collect(self, data: bytes) -> None:
+        """Part of a head: as much as can be said of it is said at once."""
+        if len(data) > MAX_HEAD_BYTES:
             self._refuse(TOO_LONG)
-        elif _BARE_LINE_FEED.search(collected):
+        elif _BARE_LINE_FEED.search(data):
             self._refuse(NOT_HTTP)
         else:
-            if not self._head:
+            if not self._ahead:
                 self._waiting_since = self._clock.monotonic()
-            self._head = collected
+            self._ahead = data
 
-    def _begin(self, head: bytes, framing: Framing) -> None:
-        self._head = b""
-        self._waiting_since = None
-        super().data_received(head)
-        self._body_left, self._in_chunked_body = framing
-
-    def on_message_begin(self) -> None:
-        if self._in_chunked_body or self._chunked_body_ended:
-            # Something follows a chunked body in the same piece. No client does that; smugglers do.
-            self.transport.abort()
-            raise ValueError("a request behind a chunked body")
-        super().on_message_begin()
-
-    def on_message_complete(self) -> None:
-        if self._in_chunked_body:
-            self._in_chunked_body, self._chunked_body_ended = False, True
-        super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        """As uvicorn's, but the watchman ends idle connections."""
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
+    def _take_body(self, cycle: Cycle, data: bytes) -> None:
+        if self._chunks is not None:
+            self._take_chunks(cycle, self._chunks, data)
             return
-        self.flow.resume_reading()
-        if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
-        elif self._waiting_since is None:
-            self._waiting_since = self._clock.monotonic()
+        left = self._body_left
+        if len(data) > left:
+            self._keep(data[left:])
+            data = data[:left]
+        self._body_left = left - len(data)
+        cycle.feed(data, is_last=not self._body_left)
+
+    def _take_chunks(self, cycle: Cycle, chunks: Chunked, data: bytes) -> None:
+        try:
+            payload = chunks.feed(data)
+        except UpstreamGarbled:
+            self._drop(cycle)
+            return
+        if chunks.overrun:
+            # Something follows a chunked body in the same piece. No client does that; smugglers do.
+            self._drop(cycle)
+            return
+        if chunks.ended:
+            self._chunks = None
+        cycle.feed(payload, is_last=chunks.ended)
+
+    def _drop(self, cycle: Cycle) -> None:
+        """A body that breaks its own framing: the request is not served, and nothing after it."""
+        if cycle.answered:
+            self.transport.abort()
+        else:
+            cycle.answered = True
+            self._refuse(NOT_HTTP)
+        cycle.lose()
+
+    def _keep(self, data: bytes) -> None:
+        """The client is ahead of us: what it sends waits, and past a limit so does the client."""
+        self._ahead += data
+        if len(self._ahead) > READ_AHEAD_BYTES:
+            self.pause_reading()
+
+    def pause_reading(self) -> None:
+        if self._reading and not self.transport.is_closing():
+            self._reading = False
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._reading and not self.transport.is_closing():
+            self._reading = True
+            self.transport.resume_reading()
+
+    # What a cycle and uvicorn tell us.
+
+    def answered(self, cycle: Cycle, *, keep_alive: bool) -> None:
+        """A request has its whole answer: the next one may begin."""
+        self.state.total_requests += 1
+        self.cycle = None
+        if not keep_alive or self._is_winding_down or not cycle.body_is_whole:
+            # An answer before the end of its request (413, say): what is still coming cannot be told from a new one.
+            self.transport.close()
+            return
+        self._waiting_since = self._clock.monotonic()
+        if self._ahead:
+            ahead, self._ahead = self._ahead, b""
+            self.loop.call_soon(self.data_received, ahead)
+        self.resume_reading()
+
+    async def drain(self) -> None:
+        """Returns when the client has read enough of what was written."""
+        if self._resumed is not None:
+            await self._resumed.wait()
+
+    def shutdown(self) -> None:
+        """uvicorn winds down: an idle connection closes, a busy one after its answer."""
+        self._is_winding_down = True
+        if self.cycle is None:
+            self.transport.close()
 
     def sweep(self, now: float, *, header_timeout_s: float, keep_alive_s: float) -> None:
         """Closes the connection if it has waited for too long."""
+        if self.cycle is not None:
+            self.cycle.sweep(now)
         since = self._waiting_since
         if since is None or self.transport.is_closing():
             return
-        if self._head and now - since > header_timeout_s:
+        if self._ahead and now - since > header_timeout_s:
             self._refuse(TOO_SLOW)
-        elif not self._head and now - since > keep_alive_s:
+        elif not self._ahead and now - since > keep_alive_s:
             self.transport.close()
 
-    def send_400_response(self, msg: str) -> None:
-        """The parser's own refusals, in our envelope."""
-        self._refuse(NOT_HTTP)
-
     def _refuse(self, refusal: Refusal) -> None:
-        if self.transport.is_closing():
-            return
-        cycle: RequestResponseCycle | None = self.cycle  # uvicorn declares it never None, and sets it so
-        if cycle is None or cycle.response_complete:
-            _, _, body = envelope(InvalidRequest(refusal.message, code="malformed_http"), request_id="")
-            self.transport.write(
-                b"%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-                % (STATUS_LINE[refusal.status], len(body), body)
-            )
-        # else: an earlier request of this connection is being answered; nothing may be put into the middle of that.
+        error = InvalidRequest(refusal.message, code="malformed_http")
+        _, _, body = envelope(error, request_id="")
+        head = (
+            b"HTTP/1.1 %d Refused\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        )
+        self.transport.write(head % (refusal.status, len(body)) + body)
         self.transport.close()
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    """An ASGI address of what a socket calls it; None for Unix sockets."""
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else None

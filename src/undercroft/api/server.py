@@ -11,7 +11,7 @@ from typing import Protocol
 import uvicorn
 
 from undercroft.api.exchange import Receive, Scope, Send
-from undercroft.api.protocol import GuardedProtocol, Watchman
+from undercroft.api.protocol import HttpProtocol, Watchman
 from undercroft.clock import SystemClock
 from undercroft.settings.model import Settings
 
@@ -115,7 +115,7 @@ def serve(
     config = uvicorn.Config(
         application,
         loop="uvloop",
-        http=partial(GuardedProtocol, watchman=watchman),  # type: ignore[arg-type]  # called like the class
+        http=partial(HttpProtocol, watchman=watchman),  # type: ignore[arg-type]  # called like the class
         ws="none",
         lifespan="on",
         log_config=None,

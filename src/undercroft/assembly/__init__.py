@@ -27,6 +27,7 @@ from undercroft.ledger.spool import Spool
 from undercroft.record import CallRecord
 from undercroft.settings.model import Settings
 from undercroft.settings.secrets import secrets_of
+from undercroft.telemetry import monitor
 from undercroft.telemetry.metrics import Metrics
 from undercroft.telemetry.redaction import Redactor
 from undercroft.telemetry.requests import RequestLog
@@ -35,7 +36,7 @@ SPOOL = "spool"
 """Folder of the data directory that holds every process's call records."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Undercroft:
     """An assembled installation: what the routes and the command line work with."""
 
@@ -62,7 +63,7 @@ class Undercroft:
     def scrape(self, accept: str) -> tuple[str, bytes]:
         """All series, those of calls that have just ended included: content type and text."""
         self.recorder.tell()
-        return self.metrics.render(accept)
+        return self.metrics.render(accept, foreign=monitor.registered)
 
     def health(self) -> Health:
         """What is up and what is not, at this moment; asks nobody, only reads what is known."""
@@ -122,6 +123,8 @@ async def assemble(
         ).catalogue()
         metrics = Metrics(shared.metrics if shared else None, clock=clock, known=catalogue.is_known)
         stack.callback(metrics.close)
+        monitor.attach(metrics)
+        stack.callback(monitor.attach, None)
         listeners: list[Callable[[list[CallRecord]], None]] = [lambda records: _each(metrics.observe, records)]
         if log_calls:
             log = _request_log(settings, clock=clock)

@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from undercroft.errors import UndercroftError
+from undercroft.errors import InvalidRequest, UndercroftError
 from undercroft.gateway.balance import Balancer
+from undercroft.llm.provider import ChatProvider, CompletionProvider, EmbeddingProvider
 from undercroft.llm.reply import Reply
-from undercroft.llm.types import ChatRequest, CompletionRequest, Request
+from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, Request
 from undercroft.record import Usage, Who
 
 Kind = Literal["chat", "completions", "embeddings"]
@@ -20,17 +21,43 @@ def kind_of(request: Request) -> Kind:
     return "completions" if isinstance(request, CompletionRequest) else "embeddings"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Deployment:
-    """One place that can answer for a public model: a provider object with the names to book it under."""
+    """One place that can answer for a public model: a provider object with the names to book it under.
 
-    id: str
-    """`model/0`: stable across restarts while the configuration stays."""
-    provider: str
-    upstream_model: str
-    client: object
-    """A ChatProvider, CompletionProvider and/or EmbeddingProvider."""
-    weight: int = 1
+    `id` is `model/0`: stable across restarts while the configuration stays.
+    """
+
+    __slots__ = ("_doors", "id", "provider", "upstream_model", "weight")
+
+    def __init__(self, *, id: str, provider: str, upstream_model: str, client: object, weight: int = 1) -> None:
+        self.id = id
+        self.provider = provider
+        self.upstream_model = upstream_model
+        self.weight = weight
+        self._doors = _doors(client)
+
+    async def ask(self, request: Request) -> Reply:
+        """Sends a request to the provider; what the provider cannot do is the caller's mistake (400)."""
+        door = self._doors.get(type(request))
+        if door is None:
+            raise InvalidRequest(
+                f"The model '{request.model}' does not do {kind_of(request)}.",
+                code="unsupported_operation",
+                param="model",
+            )
+        return await door(request)
+
+
+def _doors(client: object) -> Mapping[type, Callable[[Any], Awaitable[Reply]]]:
+    """What a provider can do, found out once: asking a runtime Protocol takes 5 us."""
+    doors: dict[type, Callable[[Any], Awaitable[Reply]]] = {}
+    if isinstance(client, ChatProvider):
+        doors[ChatRequest] = client.send
+    if isinstance(client, CompletionProvider):
+        doors[CompletionRequest] = client.complete
+    if isinstance(client, EmbeddingProvider):
+        doors[EmbeddingsRequest] = client.embed
+    return doors
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +80,8 @@ class Model:
 class Trail:
     """What happened to a call so far: written by the stages, read by the meter when the call ends."""
 
-    model: str = ""
-    """The public model that was found."""
+    found: Model | None = None
+    """What the request's name was found to mean."""
     substituted_for: str = ""
     deployment: Deployment | None = None
     """The last one tried."""
@@ -68,8 +95,13 @@ class Trail:
     """What an answer without usage is estimated by."""
     abandoned: UndercroftError | None = None
     """Why the call's task was cancelled from outside: the caller left, or its time is up."""
-    releases: list[Callable[[bool], None]] = field(default_factory=list)
-    """Run by the meter when the answer has ended, with whether it went well: slots, gauges, connections counted."""
+    releases: list[Callable[[BaseException | None], None]] = field(default_factory=list)
+    """Run by the meter when the answer has ended, with what ended it too early: slots, gauges, connections counted."""
+
+    @property
+    def model(self) -> str:
+        """The public model's name; empty before it is found."""
+        return self.found.name if self.found else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +117,6 @@ class Call:
     """Monotonic seconds, as is `deadline`."""
     deadline: float
     trace: str = ""
-    model: Model | None = None
     trail: Trail = field(default_factory=Trail)
 
     @property
@@ -100,4 +131,4 @@ Handler = Callable[[Call], Awaitable[Reply]]
 class Stage(Protocol):
     """The whole story of one concern: gets the call and `proceed`, returns the reply or raises."""
 
-    async def __call__(self, call: Call, proceed: Handler, /) -> Reply: ...
+    def __call__(self, call: Call, proceed: Handler, /) -> Awaitable[Reply]: ...

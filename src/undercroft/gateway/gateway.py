@@ -29,7 +29,7 @@ class Gateway:
                 self.meter,  # sees everything, also what the stages below refuse
                 Find(catalogue),
                 Retry(clock=clock, rng=rng),  # outside Route, so that another attempt may go to another deployment
-                Route(gauge),
+                Route(gauge, clock=clock),
                 self.meter.opening,
             ],
             provide,

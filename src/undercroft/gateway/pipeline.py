@@ -1,6 +1,6 @@
 """How stages are put around each other; `gateway.py` holds their order."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from undercroft.gateway.call import Call, Handler, Stage
 from undercroft.llm.reply import Reply
@@ -15,7 +15,7 @@ def pipeline(stages: Sequence[Stage], last: Handler) -> Handler:
 
 
 def _around(stage: Stage, inner: Handler) -> Handler:
-    async def run(call: Call) -> Reply:
-        return await stage(call, inner)
+    def run(call: Call) -> Awaitable[Reply]:  # not a coroutine of its own: there is one per stage already
+        return stage(call, inner)
 
     return run

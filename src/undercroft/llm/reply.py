@@ -2,21 +2,38 @@
 
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 from undercroft.llm.types import Choice, Chunk, ToolCallDelta, Usage
 
 
-@dataclass(frozen=True, slots=True)
 class Reply:
     """What a provider or stage returns. Whoever holds it last reads `chunks` to the end or calls `aclose` on them:
-    a provider stops its upstream when the generator is closed."""
+    a provider stops its upstream when the generator is closed.
 
-    chunks: AsyncGenerator[Chunk, None]
+    A whole answer is a stream of one chunk; `whole` is that chunk where it is there already, so that nobody has to
+    take the long way to it.
+    """
+
+    __slots__ = ("_chunks", "whole")
+
+    def __init__(self, chunks: AsyncGenerator[Chunk, None] | None = None, *, whole: Chunk | None = None) -> None:
+        assert (chunks is None) != (whole is None), "either a stream or a whole answer"
+        self._chunks = chunks
+        self.whole = whole
+
+    @property
+    def chunks(self) -> AsyncGenerator[Chunk, None]:
+        """The answer piece by piece."""
+        if self._chunks is None:
+            assert self.whole is not None
+            self._chunks = one(self.whole)
+        return self._chunks
 
     async def read(self) -> Chunk:
         """The whole answer as one chunk: texts joined per choice, the last usage, tool calls put together."""
+        if self.whole is not None:
+            return self.whole
         async with aclosing(self.chunks) as chunks:
             return await joined(chunks)
 

@@ -163,7 +163,7 @@ class Redactor:
             return record.msg, record.args
         try:
             again = str(record.msg) % arguments
-        except (TypeError, ValueError):  # a number or object with a format of its own has become text
+        except (TypeError, ValueError, LookupError):  # a number has become text, or a name has gone
             return cleaned, None
         return (record.msg, arguments) if self.text(again) == again else (cleaned, None)
 

@@ -4,7 +4,8 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from io import UnsupportedOperation
 from typing import Final, TextIO
 
@@ -19,6 +20,7 @@ from undercroft.telemetry.redaction import Redactor
 LOGGER: Final = "undercroft.requests"
 CAPACITY: Final = 20_000
 """Records that wait for a slow reader of the log; further ones are dropped and counted (the ledger has them all)."""
+REMEMBERED: Final = 4096
 BATCH: Final = 1000
 _SEVERITY: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -55,9 +57,9 @@ class Line(msgspec.Struct, omit_defaults=True):
     end_user: str = ""
 
 
-def line_of(record: CallRecord, redactor: Redactor) -> Line:
-    """The line of a record. What callers chose themselves is searched for secrets."""
-    who, usage, clean = record.who, record.usage, redactor.text
+def line_of(record: CallRecord, clean: Callable[[str], str]) -> Line:
+    """The line of a record. `clean` takes secrets out of what others than ourselves chose."""
+    who, usage = record.who, record.usage
     return Line(
         event="api_request",
         level=level_of(record),
@@ -67,8 +69,8 @@ def line_of(record: CallRecord, redactor: Redactor) -> Line:
         model=clean(record.model),
         tokens=usage.total,
         user_id=clean(who.user),
-        request_id=clean(record.id),
-        trace_id=clean(record.trace),
+        request_id=record.id,
+        trace_id=record.trace,
         latency_ms=record.duration_us / 1000,
         cost=format_usd(record.cost_nano),
         status=record.status,
@@ -113,7 +115,7 @@ class RequestLog:
     ) -> None:
         self._out = _Output(stream)
         self._clock = clock
-        self._redactor = redactor
+        self._clean = lru_cache(REMEMBERED)(redactor.text)  # the same few names again and again
         self._readable = is_readable(format, stream)
         self._least = _SEVERITY[level]
         self._capacity = capacity
@@ -156,6 +158,8 @@ class RequestLog:
         self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
+        else:
+            self._out.close()
 
     def _run(self) -> None:
         while True:
@@ -166,11 +170,12 @@ class RequestLog:
                 self._write(self._batch())
             if closing:
                 self._write(self._losses())
+                self._out.close()
                 return
 
     def _batch(self) -> list[bytes]:
         count = min(len(self._waiting), BATCH)
-        lines = [self._encode(line_of(self._waiting.popleft(), self._redactor)) for _ in range(count)]
+        lines = [self._encode(line_of(self._waiting.popleft(), self._clean)) for _ in range(count)]
         return lines + self._losses()
 
     def _losses(self) -> list[bytes]:
@@ -210,14 +215,22 @@ def _readable(timestamp: str, level: str, event: str, fields: Mapping[str, objec
 
 
 class _Output:
-    """Whole lines to a stream, through its descriptor where it has one."""
+    """Whole lines to a stream; through a descriptor of our own where it has one.
+
+    Our own, because a thread that is still writing when the stream is closed would write into whatever file gets its
+    number next.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         try:
-            self._descriptor: int | None = stream.fileno()
+            self._descriptor: int | None = os.dup(stream.fileno())
         except (UnsupportedOperation, AttributeError):
             self._descriptor = None
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
     def write(self, lines: Iterable[bytes]) -> None:
         if self._descriptor is None:

@@ -367,7 +367,7 @@ def _chat(
     *,
     stream: bool = False,
     include_usage: bool = False,
-    max_tokens: int | None = 32,
+    max_tokens: int | None = 16,
     stop: tuple[str, ...] = (),
     n: int = 1,
 ) -> ChatRequest:

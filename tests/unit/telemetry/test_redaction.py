@@ -218,6 +218,41 @@ def test_a_field_called_password_is_one_and_one_called_tokens_is_not() -> None:
     }
 
 
+def test_sets_and_lists_under_a_secret_name_are_searched_too() -> None:
+    redactor = Redactor([SECRET])
+    assert redactor.value({SECRET, "a"}) == {REPLACEMENT, "a"}
+    assert redactor.value({"Set-Cookie": ["a=b", "", 5]}) == {"Set-Cookie": [REPLACEMENT, "", 5]}
+    assert redactor.value({"password": None, "token": {"left": 5}}) == {"password": None, "token": {"left": 5}}
+
+
+def test_what_only_the_repr_shows_counts_as_well() -> None:
+    class Shy:
+        def __repr__(self) -> str:
+            return SECRET
+
+        def __str__(self) -> str:
+            return "shy"
+
+    assert Redactor([SECRET]).value(Shy()) == REPLACEMENT
+
+
+def test_an_exception_already_written_by_another_handler_is_cleaned() -> None:
+    record = logging.makeLogRecord({"msg": "failed", "exc_text": f"ValueError: {SECRET}"})
+    assert Redactor([SECRET]).record(record).exc_text == f"ValueError: {REPLACEMENT}"
+
+
+def test_a_number_with_a_format_of_its_own_may_hold_a_secret() -> None:
+    class Odd:
+        def __int__(self) -> int:
+            return 12_345_678
+
+        def __str__(self) -> str:
+            return SECRET
+
+    record = logging.makeLogRecord({"msg": "%d", "args": (Odd(),)})
+    assert Redactor([SECRET]).record(record).getMessage() == "12345678"
+
+
 def test_a_cycle_ends() -> None:
     cycle: list[Any] = [SECRET]
     cycle.append(cycle)
@@ -273,6 +308,7 @@ class Broken:
         ("bytes %s", (SECRET.encode(),)),
         ("broken %s", (Broken(),)),
         ("number %d and %s", (5, SECRET)),
+        (f"its name %({SECRET})s", ({SECRET: "x"},)),
     ],
 )
 def test_no_message_and_no_argument_shows_a_secret(

@@ -18,11 +18,9 @@ class Find:
     async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
         asked = call.request.model
         model = self._catalogue.find(asked, kind_of(call.request))
-        call.trail.model = model.name
+        trail = call.trail
+        trail.found = model
         if model.name == asked:
-            return await proceed(replace(call, model=model))
-        if asked:
-            call.trail.substituted_for = asked
-        return await proceed(
-            replace(call, model=model, request=msgspec.structs.replace(call.request, model=model.name))
-        )
+            return await proceed(call)
+        trail.substituted_for = asked
+        return await proceed(replace(call, request=msgspec.structs.replace(call.request, model=model.name)))

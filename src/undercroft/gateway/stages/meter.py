@@ -50,10 +50,17 @@ class Meter:
     async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
         try:
             reply = await proceed(call)
+            if call.request.stream:
+                return Reply(self._metered(call, reply.chunks))
+            whole = await reply.read()
+            call.trail.first_chunk_at = self._clock.monotonic()
+            note(call.trail, whole)
         except BaseException as error:
             self._close(call, error)
             raise
-        return Reply(self._metered(call, reply.chunks))
+        self._close(call, None)
+        await self._recorder.durable()
+        return Reply(whole=whole)
 
     async def opening(self, call: Call, proceed: Handler, /) -> Reply:
         """The innermost stage: from here on tokens may be spent, so a crash must find a trace of the call."""
@@ -95,7 +102,7 @@ class Meter:
         trail = call.trail
         cause = trail.abandoned or error
         for release in trail.releases:
-            release(cause is None or isinstance(cause, ClientClosed | GeneratorExit | asyncio.CancelledError))
+            release(cause)
         trail.releases.clear()
         usage, estimated = usage_of(call, answered=error is None)
         deployment = trail.deployment

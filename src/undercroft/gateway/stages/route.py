@@ -2,11 +2,10 @@
 
 from typing import Protocol
 
-from undercroft.errors import InvalidRequest, UpstreamError
-from undercroft.gateway.call import Call, Deployment, Handler
-from undercroft.llm.provider import ChatProvider, CompletionProvider, EmbeddingProvider
+from undercroft.clock import Clock
+from undercroft.errors import UpstreamError
+from undercroft.gateway.call import Call, Handler
 from undercroft.llm.reply import Reply
-from undercroft.llm.types import ChatRequest, CompletionRequest, Request
 
 
 class Gauge(Protocol):
@@ -19,59 +18,43 @@ class Gauge(Protocol):
 class Route:
     """Chooses one of the model's deployments for this attempt, and holds its place until the answer has ended."""
 
-    def __init__(self, gauge: Gauge) -> None:
+    def __init__(self, gauge: Gauge, *, clock: Clock) -> None:
         self._gauge = gauge
+        self._clock = clock
 
     async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
-        model = call.model
+        gauge, trail = self._gauge, call.trail
+        model = trail.found
         assert model is not None, "Find stands before Route"
-        balancer, gauge, trail = model.balancer, self._gauge, call.trail
+        balancer = model.balancer
         deployment = balancer.choose()
         trail.deployment = deployment
         trail.attempts += 1
         balancer.started(deployment)
         gauge.begin(call.endpoint, model.name, deployment.provider)
+        started = self._clock.monotonic()
 
-        def release(ok: bool) -> None:
-            balancer.finished(deployment, ok=ok)
+        def release(error: BaseException | None) -> None:
+            seconds = self._clock.monotonic() - started
+            balancer.finished(deployment, ok=not is_its_fault(error), seconds=seconds)
             gauge.end(call.endpoint, model.name, deployment.provider)
 
         try:
             reply = await proceed(call)
         except BaseException as error:
-            release(not isinstance(error, UpstreamError))
+            release(error)
             raise
         trail.releases.append(release)
         return reply
+
+
+def is_its_fault(error: BaseException | None) -> bool:
+    """Whether a failure speaks against the deployment: not when the caller's own request was refused, or it left."""
+    return isinstance(error, UpstreamError) and error.status >= 500
 
 
 async def provide(call: Call) -> Reply:
     """The innermost step: asks the chosen deployment's provider."""
     deployment = call.trail.deployment
     assert deployment is not None, "Route stands before provide"
-    return await send(deployment, call.request)
-
-
-async def send(deployment: Deployment, request: Request) -> Reply:
-    """Asks a provider in the way the request's kind wants; a provider that cannot is the caller's mistake (400)."""
-    client = deployment.client
-    if isinstance(request, ChatRequest):
-        if isinstance(client, ChatProvider):
-            return await client.send(request)
-        raise _cannot(request.model, "chat", "/v1/embeddings")
-    if isinstance(request, CompletionRequest):
-        if isinstance(client, CompletionProvider):
-            return await client.complete(request)
-        raise _cannot(request.model, "text completion", "another model")
-    if isinstance(client, EmbeddingProvider):
-        return await client.embed(request)
-    raise _cannot(request.model, "embeddings", "an embedding model")
-
-
-def _cannot(model: str, what: str, instead: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"The model '{model}' does not do {what}.",
-        code="unsupported_operation",
-        param="model",
-        hint=f"Use {instead}.",
-    )
+    return await deployment.ask(call.request)

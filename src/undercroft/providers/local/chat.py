@@ -18,7 +18,8 @@ QUALITY = "demo quality, 135M"
 class LocalChat:
     """Answers chats and continues texts with a GGUF model in this process.
 
-    `quality` and the system prompt belong to the bundled model; a model of the operator's own has neither.
+    `quality` and the system prompt belong to the bundled model; a model of the operator's own has neither. One with a
+    quality label is offered only the tools that a question seems to be about.
     """
 
     name = "local"
@@ -46,6 +47,7 @@ class LocalChat:
             load_timeout_s=load_timeout_s,
         )
         self._label = label
+        self._is_small = quality is not None
         self._system_prompt = system_prompt
         self._ids = ids
         self.context_length = context_tokens // slots
@@ -71,7 +73,7 @@ class LocalChat:
         await self._engine.close()
 
     async def send(self, request: ChatRequest, /) -> Reply:
-        called = dialect.usable_tools(tools.callable_tools(request))
+        called = dialect.usable_tools(tools.callable_tools(request, by_words=self._is_small))
         count = self._choices(request.sampling.n)
         bodies = [
             dialect.chat_body(request, called, system_prompt=self._system_prompt, choice=choice)

@@ -14,6 +14,7 @@ from undercroft.llm.types import (
     ResponseFormat,
     Sampling,
     Tool,
+    ToolCall,
     Usage,
 )
 from undercroft.providers.local import schemas, tools
@@ -145,11 +146,11 @@ def raised_error(error: BaseException) -> UndercroftError:
 def _messages(turns: Sequence[Message]) -> list[dict[str, str]]:
     if not turns:
         raise InvalidRequest("There is no message to answer.", param="messages")
-    names = {call.id: call.name for turn in turns for call in turn.tool_calls}
-    return [_message(turn, place, names) for place, turn in enumerate(turns)]
+    calls = {call.id: call for turn in turns for call in turn.tool_calls}
+    return [_message(turn, place, calls) for place, turn in enumerate(turns) if turn.text() or not turn.tool_calls]
 
 
-def _message(turn: Message, place: int, names: Mapping[str, str]) -> dict[str, str]:
+def _message(turn: Message, place: int, calls: Mapping[str, ToolCall]) -> dict[str, str]:
     if not isinstance(turn.content, str | None):
         for number, part in enumerate(turn.content):
             if part.type not in ("text", "refusal"):
@@ -158,9 +159,8 @@ def _message(turn: Message, place: int, names: Mapping[str, str]) -> dict[str, s
                     param=f"messages[{place}].content[{number}]",
                 )
     if turn.role in ("tool", "function"):
-        return {"role": "user", "content": tools.as_text(turn, names)}
-    role = "system" if turn.role == "developer" else turn.role
-    return {"role": role, "content": tools.as_text(turn, names)}
+        return {"role": "user", "content": tools.result_text(turn, calls)}
+    return {"role": "system" if turn.role == "developer" else turn.role, "content": turn.text()}
 
 
 def _tell(messages: list[dict[str, str]], what: str) -> None:

@@ -4,19 +4,33 @@ Values in, values out; nothing here runs a model. Only one call is made at a tim
 answers in text, so that a conversation comes to an end.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from undercroft.errors import InvalidRequest
-from undercroft.llm.types import ChatRequest, Message, Tool, ToolCallDelta
+from undercroft.llm.types import ChatRequest, Message, Tool, ToolCall, ToolCallDelta
 
 ANSWER = "answer"
 
+_EVERYWHERE = frozenset(
+    re.findall(
+        r"\w+",
+        "and are can did doe for from get give has have how into list make new not now set show tell that the them thi "
+        "use using wa what when where which who why will with you your",
+    )
+)
+"""Words, without a final s, that say nothing about what a text is about."""
 
-def callable_tools(request: ChatRequest) -> tuple[Tool, ...]:
-    """The tools that may be called in the next answer; none means that it is plain text."""
+
+def callable_tools(request: ChatRequest, *, by_words: bool) -> tuple[Tool, ...]:
+    """The tools that may be called in the next answer; none means that it is plain text.
+
+    With `by_words` a free choice is offered only among tools that share a word with the user's last message: a model of
+    135M that is offered a tool calls it, whatever the question.
+    """
     choice = request.tool_choice
     if not request.tools or choice.mode == "none":
         return ()
@@ -27,9 +41,22 @@ def callable_tools(request: ChatRequest) -> tuple[Tool, ...]:
         if not found:
             raise InvalidRequest(f"There is no tool '{choice.name}'.", param="tool_choice")
         return found
-    if choice.allowed:
-        return tuple(tool for tool in request.tools if tool.name in choice.allowed)
-    return request.tools
+    allowed = tuple(tool for tool in request.tools if not choice.allowed or tool.name in choice.allowed)
+    if choice.mode == "auto" and by_words:
+        asked = _words(next((turn.text() for turn in reversed(request.messages) if turn.role == "user"), ""))
+        return tuple(tool for tool in allowed if asked & _words(_described(tool)))
+    return allowed
+
+
+def _described(tool: Tool) -> str:
+    properties = tool.parameters.get("properties")
+    return " ".join([tool.name, tool.description, *(properties if isinstance(properties, dict) else ())])
+
+
+def _words(text: str) -> set[str]:
+    """Words of three letters and more, without plurals; `getWeather` and `get_weather` are two."""
+    found = re.findall(r"[A-Z]?[a-z]{2,}|[A-Z]{3,}", text)
+    return {word.lower().removesuffix("s") for word in found if len(word) > 2} - _EVERYWHERE
 
 
 def answer_schema(
@@ -80,13 +107,14 @@ def read(text: str, tools: Sequence[Tool], *, call_id: str) -> ToolCallDelta | s
     return ToolCallDelta(index=0, id=call_id, name=tool.name, arguments=written, type=tool.type)
 
 
-def as_text(message: Message, names: Mapping[str, str]) -> str:
-    """A turn with a call or a result, as the model sees it; `names` has the tool of each earlier call's id."""
-    if message.role in ("tool", "function"):
-        name = message.name or names.get(message.tool_call_id or "", "the function")
-        return f"Result of {name}: {message.text()}"
-    calls = [f'{{"name": "{call.name}", "arguments": {call.arguments}}}' for call in message.tool_calls]
-    return "\n".join([*([message.text()] if message.text() else []), *calls])
+def result_text(message: Message, calls: Mapping[str, ToolCall]) -> str:
+    """A tool's result, as the user's words; `calls` has the earlier calls by id.
+
+    Of the forms tried, the one that a small model answers from. It repeats any call that it is shown as its own.
+    """
+    call = calls.get(message.tool_call_id or "")
+    asked = f"{call.name}({call.arguments})" if call else message.name or "The result"
+    return f"{asked} is {message.text()}. Answer the question."
 
 
 def _arguments(tool: Tool) -> dict[str, Any]:

@@ -1,0 +1,77 @@
+"""The real SQL on SQLite in memory, behind a network that delays, breaks off and loses answers."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import Context
+from typing import TypeVar
+
+from sqlalchemy import Connection, StaticPool, Table, create_engine, text
+
+from tests.support.simulation import SimulatedLoop
+from undercroft.errors import Unavailable
+
+T = TypeVar("T")
+
+USUAL_S = 0.02
+LONGEST_S = 8.0
+
+
+class SimulatedDatabase:
+    """One transaction at a time, at some moment between asking and answer.
+
+    Works once sent are done whether or not their process lives to hear of it, and maybe long after.
+    """
+
+    def __init__(self, loop: SimulatedLoop, tables: list[Table]) -> None:
+        self._loop = loop
+        self._rng = loop.rng
+        self._engine = create_engine("sqlite://", poolclass=StaticPool)
+        tables[0].metadata.create_all(self._engine, tables=tables)
+        self.is_away = False
+        self.loss_rate = 0.0
+        """Share of answers that get lost on the way."""
+        self.count = 0
+
+    async def read(self, work: Callable[[Connection], T], /) -> T:
+        # In a context of its own: the server's side does not belong to the process that asks.
+        return await self._loop.create_task(self._serve(work), context=Context())
+
+    async def write(self, work: Callable[[Connection], T], /) -> T:
+        return await self.read(work)
+
+    def now(self, work: Callable[[Connection], T], /) -> T:
+        """For the test itself: at once, whatever the weather."""
+        with self._engine.begin() as connection:
+            return work(connection)
+
+    def execute(self, *statements: str) -> None:
+        for statement in statements:
+            self.now(lambda connection, statement=statement: connection.execute(text(statement)))  # type: ignore[misc]  # the default binds it
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    async def _serve(self, work: Callable[[Connection], T]) -> T:
+        await self._travel()
+        if self.is_away:
+            raise Unavailable("The database is away.")
+        self.count += 1
+        result = self.now(work)
+        await self._travel()
+        if self._rng.random() < self.loss_rate:
+            raise Unavailable("The connection broke during COMMIT.")
+        return result
+
+    async def _travel(self) -> None:
+        longest = LONGEST_S if self._rng.random() < 0.01 else USUAL_S
+        await asyncio.sleep(self._rng.uniform(0, longest))
+
+
+@contextmanager
+def simulated_database(loop: SimulatedLoop, *tables: Table) -> Iterator[SimulatedDatabase]:
+    database = SimulatedDatabase(loop, list(tables))
+    try:
+        yield database
+    finally:
+        database.close()
