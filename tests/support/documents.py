@@ -3,6 +3,7 @@
 A comment before a block, which no reader of the page sees, changes what is done with it:
 
     <!-- run: output -->            it is what the block before has printed; `…` stands for anything
+    <!-- run: stopped -->           the server is stopped before it runs
     <!-- run: not, needs a key -->  it is only checked, and reported as not run
 """
 
@@ -19,6 +20,8 @@ SHELLS: Final = ("bash", "sh")
 DEVELOPER: Final = re.compile(r"(cd|git|make|pip) |python3 scripts/")
 """Commands of a line that is checked, not run: they need another machine, another checkout, or a network."""
 SERVER: Final = re.compile(r"make run\b|undercroft serve\b")
+
+STOPPED: Final = "stopped"
 
 _FENCE: Final = re.compile(r"(?P<indent> *)(?P<fence>```+|~~~+) *(?P<language>[^\s`]*) *(?P<rest>[^`]*)")
 _ORDER: Final = re.compile(r" *<!-- run: (?P<order>.+) -->")
@@ -92,9 +95,9 @@ def parse(page: str, path: Path) -> list[Block]:
 def action_of(block: Block) -> Action | None:
     """What is done with a block; None where nothing says so."""
     is_program = block.language in SHELLS or block.language == "python"
+    if block.order and is_program:
+        return Action.NOT_RUN if block.order.startswith("not, ") else {STOPPED: Action.RUN}.get(block.order)
     if block.order:
-        if block.order.startswith("not, ") and is_program:
-            return Action.NOT_RUN
         return Action.COMPARE if block.order == "output" and block.language in ("text", "json") else None
     if block.language in SHELLS:
         if SERVER.match(block.commands[-1]):
@@ -112,11 +115,11 @@ def differs(expected: Block, printed: str) -> str:
     """Where what was printed is not what the page says; empty where it is."""
     if expected.language == "json":
         return _unlike(json.loads(expected.text), json.loads(printed), "")
-    pattern = "\n".join(
-        r"(?:.*\n)*?.*" if line == "…" else ".*?".join(map(re.escape, line.split("…")))
-        for line in expected.text.rstrip().splitlines()
+    pattern = "".join(
+        r"(?:.*\n)*?" if line == "…" else ".*?".join(map(re.escape, line.rstrip().split("…"))) + "\n"
+        for line in expected.text.splitlines()
     )
-    shown = "\n".join(line.rstrip() for line in printed.rstrip().splitlines())
+    shown = "".join(f"{line.rstrip()}\n" for line in printed.rstrip().splitlines())
     return "" if re.fullmatch(pattern, shown) else f"printed was:\n{shown}"
 
 

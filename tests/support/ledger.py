@@ -13,6 +13,7 @@ from sqlalchemy import Connection, StaticPool, create_engine, select
 from undercroft.errors import Unavailable
 from undercroft.ledger.disk import SystemDisk
 from undercroft.ledger.entries import record_of
+from undercroft.ledger.shipping import GONE
 from undercroft.record import CallOpened, CallRecord, Usage, Who
 from undercroft.storage.schema import calls, metadata, spool_offsets
 
@@ -159,8 +160,10 @@ class MemoryDatabase:
             return [record_of(row) for row in connection.execute(select(calls).order_by(calls.c.id)).mappings()]
 
     def places(self) -> dict[str, tuple[int, int]]:
+        """How far each spool is booked that is not gone."""
+        there = select(spool_offsets).where(spool_offsets.c.segment < GONE.segment)
         with self._engine.begin() as connection:
-            return {row.spool: (row.segment, row.position) for row in connection.execute(select(spool_offsets))}
+            return {row.spool: (row.segment, row.position) for row in connection.execute(there)}
 
     def close(self) -> None:
         self._engine.dispose()

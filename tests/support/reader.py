@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.checkout import clean_environment, free_port
-from tests.support.documents import SERVER, SHELLS, Action, Block, action_of, differs
+from tests.support.documents import SERVER, SHELLS, STOPPED, Action, Block, action_of, differs
 
 PAGE_PORT = "8000"
 PAGE_DATABASE = re.compile(r"postgresql://[^\s'\"]+")
-BLOCK_LIMIT_S = 120
+BLOCK_LIMIT_S = 300
 START_LIMIT_S = 60
 
 
@@ -39,7 +39,8 @@ class Reader:
             "silent\nshow-error\n"
         )  # as on a terminal, where the meter is not part of the text
         self._work = folder / "work"
-        self._work.mkdir()
+        (self._work / ".venv").mkdir(parents=True)
+        (self._work / ".venv" / "bin").symlink_to(programs)  # as in a clone after `make run`
         path = f"{programs}:{clean_environment()['PATH']}"
         self._environment = clean_environment(PATH=path, HOME=str(home), PORT=self._port, PYTHONUNBUFFERED="1")
 
@@ -52,7 +53,9 @@ class Reader:
             case Action.START:
                 self._start(block, text)
             case Action.RUN:
-                if f":{self._port}" in text and self._server is None:
+                if block.order == STOPPED:
+                    self.close()
+                elif f":{self._port}" in text and self._server is None:
                     self._start(block, "undercroft serve")
                 self._run(block, text)
             case Action.COMPARE:
@@ -80,6 +83,9 @@ class Reader:
         text = re.sub(rf"\b{PAGE_PORT}\b", self._port, text)
         return PAGE_DATABASE.sub(lambda _: self._database_url, text)
 
+    def _theirs(self, text: str) -> str:
+        return re.sub(rf"\b{self._port}\b", PAGE_PORT, text)
+
     def _run(self, block: Block, text: str) -> None:
         is_shell = block.language in SHELLS
         command = ["bash", "-euo", "pipefail", "-c", text] if is_shell else [sys.executable, "-c", text]
@@ -94,7 +100,7 @@ class Reader:
             timeout=BLOCK_LIMIT_S,
             check=False,
         )
-        self._printed = re.sub(rf"\b{self._port}\b", PAGE_PORT, ended.stdout)
+        self._printed = self._theirs(ended.stdout)
         assert ended.returncode == 0, f"{block}: ended with {ended.returncode}:\n{self._printed}"
 
     def _start(self, block: Block, text: str) -> None:
@@ -103,7 +109,7 @@ class Reader:
         *first, last = text.rstrip().splitlines()
         assert SERVER.match(last) or last == "undercroft serve", f"{block}: its last line starts no server"
         before = [line for line in first if not line.startswith(("git ", "cd "))]
-        command = "undercroft serve" if last.startswith("make run") else last
+        command = re.sub(r"^make run\b", "undercroft serve", last)
         with self._log.open("wb") as log:
             self._server = subprocess.Popen(
                 ["bash", "-euc", "\n".join([*before, f"exec {command}"])],
@@ -114,11 +120,12 @@ class Reader:
                 stderr=subprocess.STDOUT,
             )
         deadline = time.monotonic() + START_LIMIT_S
-        while not self._is_ready():
+        while not (self._is_ready() and "is listening on" in self._log.read_text()):
             said = self._log.read_text()
             assert self._server.poll() is None, f"{block}: the server ended with {self._server.returncode}: {said}"
             assert time.monotonic() < deadline, f"{block}: the server is not ready after {START_LIMIT_S} s: {said}"
             time.sleep(0.05)
+        self._printed = self._theirs(self._log.read_text())
 
     def _is_ready(self) -> bool:
         try:

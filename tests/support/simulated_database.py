@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 USUAL_S = 0.02
 LONGEST_S = 8.0
+PATIENCE_S = 4.0
+"""Then whoever asked is told that nobody knows; what was asked may still happen."""
 
 
 class SimulatedDatabase:
@@ -35,7 +37,12 @@ class SimulatedDatabase:
 
     async def read(self, work: Callable[[Connection], T], /) -> T:
         # In a context of its own: the server's side does not belong to the process that asks.
-        return await self._loop.create_task(self._serve(work), context=Context())
+        serving = self._loop.create_task(self._serve(work), context=Context())
+        serving.add_done_callback(lambda task: task.cancelled() or task.exception())
+        done, _ = await asyncio.wait({serving}, timeout=PATIENCE_S)
+        if not done:
+            raise Unavailable("The database does not answer.")
+        return serving.result()
 
     async def write(self, work: Callable[[Connection], T], /) -> T:
         return await self.read(work)

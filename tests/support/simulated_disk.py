@@ -129,8 +129,7 @@ class SimulatedDisk:
         return found.claim
 
     def release(self, claim: int) -> None:
-        self._step(fails=False)
-        folder = self._open.pop(claim)
+        folder = self._open.pop(claim, None)
         if isinstance(folder, Folder) and folder.claim == claim:
             folder.claim = None
 
@@ -169,8 +168,7 @@ class SimulatedDisk:
         del file.data[size_bytes:]
 
     def close(self, descriptor: int) -> None:
-        self._step(fails=False)
-        del self._open[descriptor]
+        self._open.pop(descriptor, None)
 
     async def sync(self, descriptor: int) -> None:
         file = self._file(descriptor)
@@ -219,7 +217,7 @@ class SimulatedDisk:
         self._medium.folders.setdefault(target.parent.name, Folder()).files[target.name] = file
         del self._medium.folder(path.parent).files[path.name]
 
-    def _step(self, *, writes: bool = False, fails: bool = True) -> None:
+    def _step(self, *, writes: bool = False) -> None:
         """One call into the system: where the process may die, and the disk say no."""
         if self._is_dead:
             raise Killed
@@ -228,8 +226,6 @@ class SimulatedDisk:
             if self.fuse < 0:
                 self._kill()
                 raise Killed
-        if not fails:
-            return
         if self._medium.trouble == "broken" and self._rng.random() < 0.5:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         if self._medium.trouble == "full" and writes:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from undercroft.access.keys import PREFIX, KeyRing
 from undercroft.errors import Misdirected, NotAllowed, NotAuthenticated
 from undercroft.record import Who
@@ -30,8 +32,7 @@ class Door:
     allowed_hosts: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """What the request shows. `host` is the Host header, `peer` the client's address, `credential` the key it sent."""
 
     host: str
@@ -39,8 +40,7 @@ class Visit:
     credential: str
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who came in, and what they may do."""
 
     who: Who

@@ -61,6 +61,7 @@ class Cycle:
         "is_lost",
         "on_expired",
         "on_lost",
+        "task",
     )
 
     def __init__(self, connection: Connection, request: Request, *, body_is_whole: bool) -> None:
@@ -78,6 +79,8 @@ class Cycle:
         """The status line is out."""
         self.is_lost = False
         """The client has gone, or the whole answer is out: nothing more is read or written."""
+        self.task: asyncio.Task[None] | None = None
+        """What runs the application."""
         self.on_lost: Callable[[], None] | None = None
         self.deadline = float("inf")
         """Monotonic seconds after which `on_expired` is called, within a second."""

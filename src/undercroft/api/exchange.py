@@ -215,9 +215,7 @@ class Watch:
         self._reason: UndercroftError | None = None
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "a request is always handled in a task"
-        self._task = task
+        self._task = self._current_task()
         self._begin()
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -227,6 +225,11 @@ class Watch:
         cancelled_from_outside = self._task.uncancel() > 0
         if isinstance(error, asyncio.CancelledError) and not cancelled_from_outside:
             raise self._reason from None
+
+    def _current_task(self) -> asyncio.Task[Any]:
+        task = asyncio.current_task()
+        assert task is not None, "a request is always handled in a task"
+        return task
 
     def _begin(self) -> None:
         raise NotImplementedError
@@ -264,6 +267,9 @@ class CycleWatch(Watch):
         super().__init__(seconds=seconds, abandon=abandon)
         self._cycle = cycle
         self._deadline = deadline
+
+    def _current_task(self) -> asyncio.Task[Any]:
+        return self._cycle.task or super()._current_task()
 
     def _begin(self) -> None:
         cycle = self._cycle

@@ -143,7 +143,7 @@ class HttpProtocol(asyncio.Protocol):
             else:
                 self._keep(rest)
         if not self.transport.is_closing():
-            task = self.loop.create_task(cycle.run(self.app))
+            task = cycle.task = self.loop.create_task(cycle.run(self.app))
             self.state.tasks.add(task)
             task.add_done_callback(self.state.tasks.discard)
 

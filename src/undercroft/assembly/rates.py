@@ -13,9 +13,11 @@ class BookedRates:
 
     def __init__(self, book: PriceBook, *, overrides: Mapping[str, Price]) -> None:
         self._book = book
-        self._overrides = overrides
+        # Such a price holds at any time.
+        self._fixed = {name: book.price("", "", override, at_us=0) for name, override in overrides.items()}
 
     def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int) -> tuple[int, str]:
-        override = self._overrides.get(deployment.id)
-        price = self._book.price(deployment.provider, deployment.upstream_model, override, at_us=at_us)
+        price = self._fixed.get(deployment.id)
+        if price is None:
+            price = self._book.price(deployment.provider, deployment.upstream_model, at_us=at_us)
         return charge(price, usage)

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 from undercroft.errors import InvalidRequest, UndercroftError
 from undercroft.gateway.balance import Balancer
 from undercroft.llm.provider import ChatProvider, CompletionProvider, EmbeddingProvider
@@ -76,8 +78,7 @@ class Model:
         return self.deployments[0].provider
 
 
-@dataclass(slots=True)
-class Trail:
+class Trail(msgspec.Struct):
     """What happened to a call so far: written by the stages, read by the meter when the call ends."""
 
     found: Model | None = None
@@ -95,7 +96,7 @@ class Trail:
     """What an answer without usage is estimated by."""
     abandoned: UndercroftError | None = None
     """Why the call's task was cancelled from outside: the caller left, or its time is up."""
-    releases: list[Callable[[BaseException | None], None]] = field(default_factory=list)
+    releases: list[Callable[[BaseException | None], None]] = []
     """Run by the meter when the answer has ended, with what ended it too early: slots, gauges, connections counted."""
 
     @property
@@ -104,9 +105,8 @@ class Trail:
         return self.found.name if self.found else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """The value that travels. A stage passes on a changed copy (`replace(call, …)`)."""
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """The value that travels. A stage passes on a changed copy (`msgspec.structs.replace(call, …)`)."""
 
     id: str
     endpoint: str
@@ -117,7 +117,7 @@ class Call:
     """Monotonic seconds, as is `deadline`."""
     deadline: float
     trace: str = ""
-    trail: Trail = field(default_factory=Trail)
+    trail: Trail = msgspec.field(default_factory=Trail)
 
     @property
     def answered_by(self) -> str:

@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, and_, delete, select, update
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
 from undercroft.ledger.disk import Disk, SystemDisk
-from undercroft.ledger.entries import interrupted, row_of
+from undercroft.ledger.entries import LARGEST, interrupted, row_of
 from undercroft.ledger.frames import NewerFormat
 from undercroft.ledger.prices import Price, charge
 from undercroft.ledger.reader import Batch, OpenCall, Place, SpoolReader
@@ -30,6 +30,11 @@ T = TypeVar("T")
 DAMAGED: Final = "damaged"
 """Folder beside the spools that keeps segments with something unreadable in the middle."""
 LONGEST_PAUSE_S: Final = 5.0
+GONE: Final = Place(LARGEST, 0)
+"""The place of a spool that is wholly booked and removed. Were it forgotten at once, a move that is still on its way
+from a process that died, or was stopped, would find no place and book everything anew."""
+GONE_FOR_US: Final = 86_400_000_000
+"""How long such places are kept: no move is under way for so long."""
 
 _log = logging.getLogger(__name__)
 
@@ -202,8 +207,8 @@ class Shipper:
             else:
                 self._disk.remove(path)
         if not is_alive:
-            # The place outlives the records and the folder outlives the place, so that no crash here leaves one behind.
-            await self._database.write(partial(forget, spool=shipment.name))
+            # The folder outlives the records, so that a crash here leaves nobody without what he has to do next.
+            await self._database.write(partial(leave, spool=shipment.name, now_us=self._clock.now_us()))
             self._disk.remove_folder(reader.folder)
 
     def _let_go(self, shipment: _Shipment) -> None:
@@ -264,6 +269,10 @@ def book(
     return True
 
 
-def forget(connection: Connection, *, spool: str) -> None:
-    """Drops the place of a spool that is wholly booked and gone."""
-    connection.execute(delete(spool_offsets).where(spool_offsets.c.spool == spool))
+def leave(connection: Connection, *, spool: str, now_us: int) -> None:
+    """Puts a spool's place behind everything; drops those that have been there for long."""
+    place = {"segment": GONE.segment, "position": GONE.position, "updated_us": now_us}
+    there = and_(spool_offsets.c.spool == spool, spool_offsets.c.segment < GONE.segment)
+    connection.execute(update(spool_offsets).where(there).values(**place))
+    old = spool_offsets.c.updated_us < now_us - GONE_FOR_US
+    connection.execute(delete(spool_offsets).where(spool_offsets.c.segment == GONE.segment, old))

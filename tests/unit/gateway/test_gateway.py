@@ -175,7 +175,7 @@ def test_a_provider_is_not_asked_for_what_it_cannot_do() -> None:
     bench = Bench(Prompter(said("Hello")))
 
     async def scene() -> None:
-        from dataclasses import replace
+        from msgspec.structs import replace
 
         call = replace(bench.call(), request=EmbeddingsRequest(model="chat", inputs=("text",)))
         await bench.gateway.send(call)

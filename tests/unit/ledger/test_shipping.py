@@ -21,7 +21,7 @@ from undercroft.ledger.prices import Price, PriceBook
 from undercroft.ledger.shipping import Flushed, Shipper
 from undercroft.ledger.spool import Spool
 from undercroft.record import CallOpened, CallProgressed, encode
-from undercroft.storage.schema import calls
+from undercroft.storage.schema import calls, spool_offsets
 
 CLOCK = ManualClock()
 IDS = Ids(CLOCK)
@@ -194,7 +194,8 @@ def test_a_spool_cut_at_any_byte_gives_every_whole_record_and_the_open_call(worl
         expected = [name for name, end in zip(("open", "a", "b"), ends, strict=True) if end <= length]
         assert world.ids == sorted(expected), length
         assert world.folders == []
-        world.database.run(lambda connection: connection.execute(delete(calls)).close())
+        for table in (calls, spool_offsets):
+            world.database.run(lambda connection, table=table: connection.execute(delete(table)).close())  # type: ignore[misc]  # the default binds it
 
 
 def test_a_record_that_is_still_being_written_is_waited_for(world: World) -> None:

@@ -1,8 +1,6 @@
 """Finds the model a request is for."""
 
-from dataclasses import replace
-
-import msgspec
+from msgspec.structs import replace
 
 from undercroft.gateway.call import Call, Handler, kind_of
 from undercroft.gateway.catalogue import Catalogue
@@ -23,4 +21,4 @@ class Find:
         if model.name == asked:
             return await proceed(call)
         trail.substituted_for = asked
-        return await proceed(replace(call, request=msgspec.structs.replace(call.request, model=model.name)))
+        return await proceed(replace(call, request=replace(call.request, model=model.name)))

@@ -69,7 +69,7 @@ class Background(Generic[Loaded]):
         try:
             self._held.append(self._load())
         except (OSError, ValueError, RuntimeError, ImportError) as error:
-            failure = str(error)
+            failure = " ".join(str(error).split()) or type(error).__name__
         with self._lock:
             if self._stage == "loading":
                 self._stage, self._failure = ("failed" if failure else "ready"), failure

