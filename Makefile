@@ -6,7 +6,7 @@ SETUP := $(PYTHON) -BIS scripts/setup.py
 COMPILE := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: run test check test-system golden lock help
+.PHONY: run test check test-system golden bench docs lock help
 
 run: ## start the server with the bundled model on port 8000 (PORT=9000: another)
 	@$(SETUP) run $(ARGS)
@@ -20,14 +20,21 @@ check: ## format, lint, types, import contracts, spelling
 test-system: ## clone this checkout, run it, break it: minutes, and it starts servers
 	@$(SETUP) test -n 0 -m system --capture=no tests/system $(ARGS)
 
-golden: ## write the files in tests/golden anew; look at the diff
-	@UNDERCROFT_GOLDEN=write $(SETUP) test tests/golden $(ARGS)
+golden: ## write the files in tests/golden and docs/reference anew; look at the diff
+	@UNDERCROFT_GOLDEN=write $(SETUP) test tests/golden tests/docs/test_reference.py $(ARGS)
+
+bench: ## measure this gateway beside others (ARGS="--contenders nginx,undercroft,litellm"); minutes
+	@$(SETUP) bench $(ARGS)
+
+docs: ## build the documentation as a site, into site/
+	@$(SETUP) docs $(ARGS)
 
 lock: ## resolve requirements/*.txt again (ARGS=--upgrade: to the newest versions)
 	@$(SETUP) $(COMPILE) $(ARGS) requirements/uv.in -o requirements/uv.txt
 	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres -o requirements/run.txt
 	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres requirements/dev.in \
 		-c requirements/run.txt -o requirements/dev.txt
+	@$(SETUP) $(COMPILE) $(ARGS) requirements/docs.in -c requirements/dev.txt -o requirements/docs.txt
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'

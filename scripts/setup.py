@@ -5,6 +5,8 @@ usage: python3 scripts/setup.py COMMAND [ARGUMENTS]
     run     the server with the bundled models; ARGUMENTS go to `undercroft serve`
     test    the test suite; ARGUMENTS go to pytest
     check   format, lint, types, import contracts, spelling
+    bench   gateways side by side; ARGUMENTS go to benchmarks/gateway.py
+    docs    the documentation as a site; ARGUMENTS go to `mkdocs build`
     setup   nothing more: .venv as `run` needs it
     uv      the locked uv with this machine's pip settings; ARGUMENTS go to uv
 """
@@ -50,8 +52,10 @@ PINS = {
     "uv": "requirements/uv.txt",
     "run": "requirements/run.txt",
     "dev": "requirements/dev.txt",  # with all of run.txt
+    "docs": "requirements/docs.txt",  # on top of dev.txt
     "models": "src/undercroft/providers/local/weights.json",
 }
+LAYERS = ("run", "dev", "docs")  # packages, each set on top of those before it
 
 # What pip calls it -> what uv, which does not read pip's configuration, calls it.
 UV_NAMES = {
@@ -185,9 +189,9 @@ class Environment:
         if self.folder.is_symlink() or (self.folder.exists() and not self.folder.is_dir()):
             raise SetupFailed(f"{self.folder} is not a folder of this checkout: remove it, then type the same again")
         try:
-            packages = "dev" if "dev" in parts else "run"
-            if not self.has(packages):
-                self._install_packages(packages)
+            for part in LAYERS:
+                if part in parts and not self.has(part):
+                    self._install_packages(part)
             if "models" in parts and not self.has("models"):
                 self._fetch_models()
         finally:
@@ -209,14 +213,15 @@ class Environment:
             fcntl.flock(self._turn, fcntl.LOCK_EX)
 
     def _install_packages(self, part: str) -> None:
-        is_extension = part == "dev" and self.has("run")
-        for other in ("run", "dev"):  # nothing counts as complete while packages change: a killed set-up starts again
+        below = LAYERS[: LAYERS.index(part)]
+        is_extension = bool(below) and self.has(below[-1])
+        for other in LAYERS:  # nothing counts as complete while packages change: a killed set-up starts again
             self._mark(other).unlink(missing_ok=True)
         if not is_extension:
             self._make_folder()
         self.say(f"installing what {PINS[part]} names")
         self._install_locked(part)
-        for done in {"run", part}:
+        for done in (*below, part):
             self._mark(done).write_text(self._fingerprint(done))
 
     def _make_folder(self) -> None:
@@ -329,6 +334,8 @@ NEEDS = {
     "setup": ["run", "models"],
     "test": ["dev", "models"],
     "check": ["dev"],
+    "bench": ["dev"],
+    "docs": ["dev", "docs"],
     "uv": ["run"],
 }
 
@@ -371,6 +378,12 @@ def start(environment: Environment, command: str, arguments: Sequence[str]) -> i
         os.execve(python, [python, "-m", "pytest", "-n", "2", "-m", "not system", *arguments], variables)
     if command == "check":
         os.execve(python, [python, "scripts/check.py", *arguments], variables)
+    if command == "docs":
+        variables["NO_MKDOCS_2_WARNING"] = "1"
+        os.execve(python, [python, "-m", "mkdocs", "build", "--strict", *arguments], variables)
+    if command == "bench":
+        variables.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.execve(python, [python, "-m", "benchmarks.gateway", *arguments], variables)
     if command == "uv":
         uv = str(environment.folder / "bin" / "uv")
         os.execve(uv, [uv, *arguments], environment.index_variables | {"UV_NO_CACHE": "1"})

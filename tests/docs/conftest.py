@@ -1,4 +1,4 @@
-"""The generator of docs/reference, as a module: scripts/ is no package."""
+"""Programs of the checkout that are no package, as modules."""
 
 import importlib.util
 import sys
@@ -11,10 +11,22 @@ from tests.support.checkout import ROOT
 
 @pytest.fixture(scope="session")
 def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference_script", ROOT / "scripts" / "reference.py")
+    """The generator of docs/reference."""
+    return module_of("scripts/reference.py")
+
+
+@pytest.fixture(scope="session")
+def bench_readme() -> ModuleType:
+    """The generator of the README's performance table."""
+    return module_of("benchmarks/readme.py")
+
+
+def module_of(file: str) -> ModuleType:
+    name = file.removesuffix(".py").replace("/", "_")
+    spec = importlib.util.spec_from_file_location(name, ROOT / file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module

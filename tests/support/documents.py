@@ -124,21 +124,27 @@ def differs(expected: Block, printed: str) -> str:
 
 
 def _unlike(expected: Any, actual: Any, at: str) -> str:
+    """Where the actual value is not the expected one; the key or element "…" stands for any further ones."""
     match expected, actual:
         case "…", _:
             return ""
         case dict(), dict():
-            extra = set() if "…" in expected else actual.keys() - expected.keys()
-            missing = expected.keys() - actual.keys() - {"…"}
-            if extra or missing:
-                return f"{at or '.'}: has no {sorted(missing)}, and also {sorted(extra)}"
-            inside = [_unlike(expected[key], actual[key], f"{at}.{key}") for key in expected.keys() - {"…"}]
-        case list(), list() if "…" in expected or len(expected) == len(actual):
-            pairs = zip(expected, actual, strict=False)
-            inside = [_unlike(one, other, f"{at}[{number}]") for number, (one, other) in enumerate(pairs)]
-        case str(), str() if "…" in expected:
+            missing = sorted(expected.keys() - actual.keys() - {"…"})
+            extra = [] if "…" in expected else sorted(actual.keys() - expected.keys())
+            if missing or extra:
+                return f"{at or '.'}: lacks {missing}, and has {extra} besides"
+            inside = [_unlike(value, actual[key], f"{at}.{key}") for key, value in expected.items() if key != "…"]
+            return next(filter(None, inside), "")
+        case list(), list():
+            is_open = expected[-1:] == ["…"]
+            wanted = expected[:-1] if is_open else expected
+            shown = actual[: len(wanted)] if is_open else actual
+            if len(shown) != len(wanted):
+                return f"{at}: is {actual}"
+            pairs = enumerate(zip(wanted, shown, strict=True))
+            inside = [_unlike(one, other, f"{at}[{n}]") for n, (one, other) in pairs]
+            return next(filter(None, inside), "")
+        case str(), str():
             pattern = ".*?".join(map(re.escape, expected.split("…")))
             return "" if re.fullmatch(pattern, actual, re.DOTALL) else f"{at}: is {actual!r}"
-        case _:
-            return "" if expected == actual else f"{at}: is {actual!r}"
-    return next(filter(None, inside), "")
+    return "" if (type(expected), expected) == (type(actual), actual) else f"{at}: is {actual!r}"

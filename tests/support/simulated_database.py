@@ -14,8 +14,8 @@ from undercroft.errors import Unavailable
 T = TypeVar("T")
 
 USUAL_S = 0.02
-LONGEST_S = 8.0
-PATIENCE_S = 4.0
+LONGEST_S = 3.0
+PATIENCE_S = 2.0
 """Then whoever asked is told that nobody knows; what was asked may still happen."""
 
 

@@ -113,9 +113,9 @@ class SimulatedDisk:
 
     def make_folder(self, folder: Path) -> int:
         self._step(writes=True)
-        made = self._medium.folders[f".{folder.name}"] = Folder()
-        made.claim = self._opened(made)
+        made = self._medium.folders.setdefault(f".{folder.name}", Folder())
         self._step()
+        made.claim = self._opened(made)
         del self._medium.folders[f".{folder.name}"]
         self._medium.folders[folder.name] = made
         return made.claim

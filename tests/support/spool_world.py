@@ -28,12 +28,12 @@ from undercroft.record import CallProgressed, CallRecord, Usage
 from undercroft.storage.schema import calls, spool_offsets
 
 ROOT: Final = Path("/spool")
-PRICE: Final = price_of("settings", (0, Rates(250, 2000, 25, 250, 2000)))
+PRICE: Final = price_of("settings", (0, Rates(250_000_000, 2_000_000_000, 25_000_000, 250_000_000, 2_000_000_000)))
 GATEWAYS: Final = 3
 CALLERS: Final = 2
-BUSY_S: Final = 12.0
+BUSY_S: Final = 10.0
 """Seconds of calls and faults."""
-QUIET_S: Final = 30.0
+QUIET_S: Final = 10.0
 """Of peace after them: longer than any answer of the database takes, and any pause of a shipper."""
 WATCHES: Final = (
     "CREATE TABLE moves_back (spool TEXT)",
@@ -123,6 +123,7 @@ class Gateway(Program):
         self.has_paid = False
         """It ended in order, on a disk that took what was owed."""
         self.lost_power = False
+        """While it ran, or after: what it did not wait for may be lost."""
         self._spool = Spool(
             ROOT,
             clock=world.clock,
@@ -298,10 +299,9 @@ class World:
 
     async def _power(self) -> None:
         for program in self.programs:
-            if program.is_alive:
-                program.kill()
-                if isinstance(program, Gateway):
-                    program.lost_power = True
+            program.kill()
+            if isinstance(program, Gateway):
+                program.lost_power = True
         self.medium.lose_power()
 
     def _heal(self) -> None:
@@ -328,7 +328,9 @@ class Judge:
         _claim(not self._rows, f"booked and never called: {list(self._rows)}")
         for program in world.programs:
             _claim(not program.process.crashes, f"crashed: {program.process.crashes}")
-        _claim(not world.medium.folders, f"left on disk: {list(world.medium.folders)}")
+        # A process that dies while it makes its folder leaves that behind under its hidden name, empty.
+        left = [name for name in world.medium.folders if not name.startswith(".")]
+        _claim(not left, f"left on disk: {left}")
         _claim(not world.database.now(_places), f"places without a spool: {world.database.now(_places)}")
         _claim(not world.database.now(_moves_back), f"moved back: {world.database.now(_moves_back)}")
         disk = SimulatedDisk(world.medium, kill=lambda: None)

