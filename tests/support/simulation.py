@@ -197,6 +197,7 @@ def simulate(seed: int, world: Callable[[SimulatedLoop], Coroutine[Any, Any, T]]
     asyncio.set_event_loop(loop)
     try:
         result = loop.run_until_complete(world(loop))
+        run = Run(seed=seed, result=result, virtual_s=loop.time(), steps=loop.steps, digest=loop.digest)
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
@@ -204,7 +205,7 @@ def simulate(seed: int, world: Callable[[SimulatedLoop], Coroutine[Any, Any, T]]
         if left:
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
-        return Run(seed=seed, result=result, virtual_s=loop.time(), steps=loop.steps, digest=loop.digest)
+        return run
     finally:
         asyncio.set_event_loop(None)
         loop.close()

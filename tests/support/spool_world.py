@@ -4,6 +4,7 @@ The world knows what each caller was told, and at the end compares it with the l
 """
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -107,10 +108,8 @@ class PasserBy(Program):
         self.process.start(self._flush())
 
     async def _flush(self) -> None:
-        try:
+        with contextlib.suppress(Unavailable, OSError):  # told on the terminal
             await self._shipper.flush()
-        except (Unavailable, OSError):
-            pass  # told on the terminal
         self.kill()
 
 
@@ -146,10 +145,8 @@ class Gateway(Program):
         is_well = not self.world.medium.trouble
         await self._spool.close()
         self.has_paid = is_well
-        try:
+        with contextlib.suppress(Unavailable, OSError):  # logged; the next one ships what is left
             await self._shipper.flush()
-        except (Unavailable, OSError):
-            pass  # logged; the next one ships it
         self.kill()
 
     async def _caller(self) -> None:
@@ -339,10 +336,10 @@ class Judge:
 
     def _check_call(self, call: Call, row: CallRecord | None) -> None:
         what = f"{call} is booked as {row}"
-        is_interrupted = row is not None and row.error == INTERRUPTED
         if call.is_refused:
             return _claim(row is None, f"refused, but {what}")
-        if is_interrupted:
+        is_interrupted = row is not None and row.error == INTERRUPTED
+        if row is not None and is_interrupted:
             _claim(row.usage.output in call.progress or call.gateway.lost_power, f"counted wrong: {what}")
             _claim(not call.gateway.has_paid, f"alive, but {what}")
         if call.is_acknowledged:

@@ -142,6 +142,14 @@ class SharedModels:
             await self._clock.sleep(POLL_S)
 
 
+def has_something_to_answer_with(settings: Settings) -> bool:
+    """Whether any model can answer: a configured one, a provider's whose key is set, or a bundled one."""
+    local = settings.local
+    return bool(
+        settings.models or settings.provider_keys or local.chat_gguf or locate(local.models_dir, settings.data_dir)
+    )
+
+
 def _chat(settings: Settings, gguf: Path, *, ids: Ids) -> LocalChat:
     local = settings.local
     is_own = local.chat_gguf is not None

@@ -21,6 +21,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, out: Output) -> int:
+    from undercroft.assembly.bundled import has_something_to_answer_with
     from undercroft.settings.secrets import secrets_of
     from undercroft.settings.sources import load
     from undercroft.telemetry.logs import configure_logging
@@ -41,6 +42,9 @@ def run(options: Namespace, out: Output) -> int:
 
     def ready(sock: socket.socket) -> None:
         _announce(sock, out, has_key=settings.access.master_key is not None)
+        if not has_something_to_answer_with(settings):
+            out.line("  no model is configured and the bundled one is not installed: type  undercroft models pull")
+        sys.stdout.flush()
 
     if settings.server.workers > 1:
         from undercroft.api.workers import serve_workers
@@ -65,4 +69,3 @@ def _announce(sock: socket.socket, out: Output, *, has_key: bool) -> None:
     out.line(f"undercroft is listening on {base}")
     out.line(f"  try:  curl -X POST '{base}/api/generate?prompt=What+is+the+capital+of+France%3F'{key}")
     out.line(f"  page: {base}/")
-    sys.stdout.flush()

@@ -49,6 +49,7 @@ def test_list_shows_configured_and_bundled_models(hollow: Path, capsys: pytest.C
 
 
 def test_list_names_a_gguf_of_the_operators_own(hollow: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("own.gguf").write_bytes(b"GGUF")
     Path("undercroft.toml").write_text('[local]\nchat_gguf = "own.gguf"\nslots = 1\n')
     assert main(["models", "list", "--json"]) == 0
     row = json.loads(capsys.readouterr().out)[0]
