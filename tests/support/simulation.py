@@ -194,10 +194,12 @@ class Run(Generic[T]):
 def simulate(seed: int, world: Callable[[SimulatedLoop], Coroutine[Any, Any, T]]) -> Run[T]:
     """Runs `world(loop)` to its end on virtual time and takes down whatever still runs."""
     loop = SimulatedLoop(seed)
+    loop.set_exception_handler(_report)
     asyncio.set_event_loop(loop)
     try:
         result = loop.run_until_complete(world(loop))
-        run = Run(seed=seed, result=result, virtual_s=loop.time(), steps=loop.steps, digest=loop.digest)
+        return Run(seed=seed, result=result, virtual_s=loop.time(), steps=loop.steps, digest=loop.digest)
+    finally:
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
@@ -205,7 +207,11 @@ def simulate(seed: int, world: Callable[[SimulatedLoop], Coroutine[Any, Any, T]]
         if left:
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
-        return run
-    finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Nobody is left to be told that a task's process was killed."""
+    if not isinstance(context.get("exception"), Killed):
+        loop.default_exception_handler(context)

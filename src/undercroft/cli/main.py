@@ -33,7 +33,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "migrate": ("undercroft.cli.commands.migrate", "Brings the database to the current schema."),
     "doctor": ("undercroft.cli.commands.doctor", "Checks what undercroft needs, and says what to do about it."),
     "config": ("undercroft.cli.commands.config", "Shows, checks and describes the settings."),
-    "models": ("undercroft.cli.commands.models", "Lists the models and fetches the bundled one."),
+    "models": (
+        "undercroft.cli.commands.models",
+        "Lists the models that can be asked for; checks and fetches the weights of the bundled ones.",
+    ),
     "usage": ("undercroft.cli.commands.usage", "What was used and what it cost."),
     "ledger": ("undercroft.cli.commands.ledger", "Verifies the books."),
 }

@@ -176,7 +176,9 @@ def _unused_keys(layers: Mapping[str, Variable], followed: Collection[str], prov
 def _warn(settings: Settings, draft: Draft, *, unused: list[Origin]) -> None:
     defaults = dict(leaves(Settings().model_dump()))
     for place, _ in draft.leaves():
-        if any(place[: len(each)] == each for each in rules.NOT_USED_YET) and draft.value(place) != defaults.get(place):
+        value = draft.value(place)
+        given = tuple(value) if isinstance(value, list) else value  # TOML has lists where settings have tuples
+        if any(place[: len(each)] == each for each in rules.NOT_USED_YET) and given != defaults.get(place):
             draft.warnings.append(
                 (draft.origin(place), f"{dotted(place)} is set, but this version does not use it yet")
             )

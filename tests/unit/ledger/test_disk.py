@@ -1,5 +1,6 @@
 """A folder has one holder, and none once it is gone."""
 
+import errno
 import fcntl
 from pathlib import Path
 
@@ -18,6 +19,20 @@ def test_a_made_folder_is_held_until_released(tmp_path: Path) -> None:
     claim = DISK.claim(folder)
     assert claim is not None
     DISK.release(claim)
+    assert DISK.names(folder.parent) == ["spool_1"]
+
+
+def test_making_a_folder_is_tried_again_after_it_broke_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "spool" / "spool_1"
+
+    def full(path: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "rename", full)
+        with pytest.raises(OSError, match="No space"):
+            DISK.make_folder(folder)
+    DISK.release(DISK.make_folder(folder))
     assert DISK.names(folder.parent) == ["spool_1"]
 
 

@@ -4,13 +4,14 @@ import asyncio
 import errno
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from tests.support.clock import ManualClock
 from tests.support.ledger import MemoryDatabase, ProcessDisk, ended, memory_database, opened
@@ -18,7 +19,8 @@ from undercroft.errors import Unavailable
 from undercroft.ids import Ids
 from undercroft.ledger.frames import HEADER, frame
 from undercroft.ledger.prices import Price, PriceBook
-from undercroft.ledger.shipping import Flushed, Shipper
+from undercroft.ledger.reader import Place
+from undercroft.ledger.shipping import GONE_FOR_US, Flushed, Shipper, book
 from undercroft.ledger.spool import Spool
 from undercroft.record import CallOpened, CallProgressed, encode
 from undercroft.storage.schema import calls, spool_offsets
@@ -152,6 +154,26 @@ def test_a_spool_that_was_closed_is_shipped_and_removed(world: World) -> None:
     asyncio.run(process.spool.close())
     assert process.flush().booked == 1
     assert (world.ids, world.folders, world.database.places()) == (["a"], [], {})
+
+
+def test_a_move_that_arrives_when_its_spool_is_gone_books_nothing(world: World) -> None:
+    process = world.start()
+    process.spool.append(ended("a"))
+    process.kill()
+    world.adopt()
+    late = partial(book, spool=process.spool.name, before=None, after=Place(1, 99), records=[ended("b")], now_us=0)
+    assert not world.database.run(late)
+    assert (world.ids, world.database.places()) == (["a"], {})
+
+
+def test_the_places_of_spools_long_gone_are_dropped(world: World) -> None:
+    for name in ("a", "b"):
+        process = world.start()
+        process.spool.append(ended(name))
+        process.kill()
+        world.adopt()
+        assert world.database.run(lambda connection: len(connection.execute(select(spool_offsets)).all())) == 1
+        CLOCK.advance(GONE_FOR_US / 1e6 + 1)
 
 
 def test_a_living_others_spool_is_shipped_only_on_request_and_never_touched(world: World) -> None:
