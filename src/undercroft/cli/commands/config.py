@@ -7,6 +7,9 @@ from pathlib import Path
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.errors import ConfigurationError
+from undercroft.settings.effective import effective
+from undercroft.settings.model import Settings
+from undercroft.settings.sources import load
 
 HELP = """Shows, checks and describes the settings.
 
@@ -41,9 +44,6 @@ def run(options: Namespace, out: Output) -> int:
 
 
 def _show(options: Namespace, out: Output) -> int:
-    from undercroft.settings.effective import effective
-    from undercroft.settings.sources import load
-
     loaded = load(config=options.config, environment=os.environ, directory=Path.cwd())
     for warning in loaded.warnings:
         out.note(f"warning: {warning}")
@@ -57,8 +57,6 @@ def _show(options: Namespace, out: Output) -> int:
 
 
 def _check(options: Namespace, out: Output) -> int:
-    from undercroft.settings.sources import load
-
     try:
         loaded = load(config=options.config, environment=os.environ, directory=Path.cwd())
     except ConfigurationError as error:
@@ -75,8 +73,6 @@ def _check(options: Namespace, out: Output) -> int:
 
 def _schema(out: Output) -> int:
     import msgspec
-
-    from undercroft.settings.model import Settings
 
     schema = Settings.model_json_schema()
     out.show(schema, text=msgspec.json.format(msgspec.json.encode(schema), indent=2).decode())

@@ -4,16 +4,16 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from undercroft import __version__
+from undercroft.assembly.inspection import Finding, inspect
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
+from undercroft.clock import SystemClock
 from undercroft.errors import ConfigurationError, InvalidRequest
-
-if TYPE_CHECKING:
-    from undercroft.assembly.inspection import Finding
-    from undercroft.settings.sources import Loaded
+from undercroft.settings.effective import effective
+from undercroft.settings.sources import Loaded, load
+from undercroft.telemetry.redaction import Redactor, secrets_in
 
 HELP = """Checks what undercroft needs, and says what to do about it.
 
@@ -33,10 +33,6 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, out: Output) -> int:
-    from undercroft.assembly.inspection import Finding, inspect
-    from undercroft.clock import SystemClock
-    from undercroft.settings.sources import load
-
     loaded: Loaded | None = None
     findings: list[Finding] = []
     try:
@@ -57,19 +53,16 @@ def run(options: Namespace, out: Output) -> int:
     return 0 if is_well else 1
 
 
-def _line(finding: "Finding") -> str:
+def _line(finding: Finding) -> str:
     advice = f"; {finding.advice}" if finding.advice else ""
     return f"{finding.status:<8} {finding.name:<15} {finding.detail}{advice}"
 
 
-def _write_report(path: Path, findings: Sequence["Finding"], loaded: "Loaded | None") -> None:
+def _write_report(path: Path, findings: Sequence[Finding], loaded: Loaded | None) -> None:
     import platform
     from importlib.metadata import distributions
 
     import msgspec
-
-    from undercroft.settings.effective import effective
-    from undercroft.telemetry.redaction import Redactor, secrets_in
 
     report = {
         "undercroft": __version__,

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock
 from undercroft.errors import NotFound, Unavailable
+from undercroft.ledger.verify import verify
 from undercroft.money import format_usd
-
-if TYPE_CHECKING:
-    from undercroft.settings.model import Settings
-    from undercroft.storage.engine import Database
+from undercroft.settings.model import Settings
+from undercroft.settings.sources import load
+from undercroft.storage.engine import FILE_NAME, Database, open_database
 
 HELP = "Verifies the books: every cost from its own row, the sums, the spools.  Example: undercroft ledger verify"
 
@@ -29,8 +28,6 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, out: Output) -> int:
     settings = read_settings(options, out)
-
-    from undercroft.ledger.verify import verify
 
     with opened_database(settings) as database:
         findings = database.read_sync(partial(verify, root=spool_root(settings)))
@@ -46,23 +43,20 @@ def run(options: Namespace, out: Output) -> int:
     return 1 if findings.faults else 0
 
 
-def read_settings(options: Namespace, out: Output) -> "Settings":
-    from undercroft.settings.sources import load
-
+def read_settings(options: Namespace, out: Output) -> Settings:
     loaded = load(config=options.config, environment=os.environ, directory=Path.cwd())
     for warning in loaded.warnings:
         out.note(warning)
     return loaded.settings
 
 
-def spool_root(settings: "Settings") -> Path:
+def spool_root(settings: Settings) -> Path:
     return settings.data_dir / "spool"
 
 
 @contextmanager
-def opened_database(settings: "Settings") -> "Iterator[Database]":
+def opened_database(settings: Settings) -> Iterator[Database]:
     """The ledger's database. Raises Unavailable when it is away or has no tables, NotFound where none was ever made."""
-    from undercroft.storage.engine import FILE_NAME, open_database
 
     url = settings.database.url
     if url is None and not (settings.data_dir / FILE_NAME).exists() and not spool_root(settings).exists():

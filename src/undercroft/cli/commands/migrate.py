@@ -6,6 +6,10 @@ from pathlib import Path
 
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
+from undercroft.clock import SystemClock
+from undercroft.settings.sources import load
+from undercroft.storage.engine import dialect_of, open_database
+from undercroft.storage.migrate import ddl
 
 HELP = """Brings the database to the current schema, or to the revision named.
 
@@ -30,20 +34,13 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, out: Output) -> int:
-    from undercroft.settings.sources import load
-
     loaded = load(config=options.config, environment=os.environ, directory=Path.cwd())
     for warning in loaded.warnings:
         out.note(f"warning: {warning}")
     settings = loaded.settings
     url = settings.database.url.get_secret_value() if settings.database.url else None
 
-    from undercroft.clock import SystemClock
-    from undercroft.storage.engine import dialect_of, open_database
-
     if options.sql:
-        from undercroft.storage.migrate import ddl
-
         statements = ddl(dialect_of(url), options.to)
         out.show({"sql": statements}, text=statements.rstrip())
         return 0

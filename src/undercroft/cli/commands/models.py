@@ -3,13 +3,12 @@
 import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from undercroft.assembly.local_models import faults, listed, pull
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
-
-if TYPE_CHECKING:
-    from undercroft.settings.model import Settings
+from undercroft.settings.model import Settings
+from undercroft.settings.sources import load
 
 HELP = """Lists the models that can be asked for; checks and fetches the weights of the bundled ones.
 
@@ -36,8 +35,6 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, out: Output) -> int:
-    from undercroft.settings.sources import load
-
     loaded = load(config=options.config, environment=os.environ, directory=Path.cwd())
     for warning in loaded.warnings:
         out.note(f"warning: {warning}")
@@ -50,24 +47,18 @@ def run(options: Namespace, out: Output) -> int:
             return _pull(loaded.settings, options.into, out)
 
 
-def _list(settings: "Settings", out: Output) -> int:
-    from undercroft.assembly.local_models import listed
-
+def _list(settings: Settings, out: Output) -> int:
     out.table(listed(settings))
     return 0
 
 
-def _check(settings: "Settings", out: Output) -> int:
-    from undercroft.assembly.local_models import faults
-
+def _check(settings: Settings, out: Output) -> int:
     found = faults(settings)
     out.show({"ok": not found, "faults": found}, text="\n".join(found) or "the local models' files are whole")
     return 1 if found else 0
 
 
-def _pull(settings: "Settings", into: Path | None, out: Output) -> int:
-    from undercroft.assembly.local_models import pull
-
+def _pull(settings: Settings, into: Path | None, out: Output) -> int:
     folder = pull(settings, into, out.note)
     out.show({"folder": str(folder.absolute())}, text=f"the models are in {folder}")
     return 0

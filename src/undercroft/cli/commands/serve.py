@@ -6,8 +6,16 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from undercroft.api.app import Application
+from undercroft.api.binding import bind, is_loopback
+from undercroft.api.server import serve
+from undercroft.api.workers import serve_workers
+from undercroft.assembly.bundled import has_something_to_answer_with
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config
+from undercroft.settings.secrets import secrets_of
+from undercroft.settings.sources import load
+from undercroft.telemetry.logs import configure_logging
 
 HELP = "Starts the server.  Example: undercroft serve --port 9000"
 
@@ -21,11 +29,6 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, out: Output) -> int:
-    from undercroft.assembly.bundled import has_something_to_answer_with
-    from undercroft.settings.secrets import secrets_of
-    from undercroft.settings.sources import load
-    from undercroft.telemetry.logs import configure_logging
-
     given = {
         "server.host": options.host,
         "server.port": options.port,
@@ -47,16 +50,9 @@ def run(options: Namespace, out: Output) -> int:
         sys.stdout.flush()
 
     if settings.server.workers > 1:
-        from undercroft.api.workers import serve_workers
-
         return serve_workers(settings, config=options.config, overrides=overrides, ready=ready)
 
-    from undercroft.api.binding import bind, is_loopback
-
     with bind(settings.server.host, settings.server.port) as sock:
-        from undercroft.api.app import Application
-        from undercroft.api.server import serve
-
         application = Application(settings, bind="loopback" if is_loopback(sock) else "public")
         serve(application, settings, sock, ready=lambda: ready(sock))
     return 0

@@ -4,19 +4,19 @@ import asyncio
 import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from undercroft.cli.commands.ledger import opened_database, read_settings, spool_root
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock
+from undercroft.ledger.opened import OpenedPrices
+from undercroft.ledger.prices import PriceBook
+from undercroft.ledger.shipping import Flushed, Shipper
+from undercroft.ledger.usage import UsageLine, sum_usage
 from undercroft.money import format_usd
-
-if TYPE_CHECKING:
-    from undercroft.ledger.shipping import Flushed
-    from undercroft.ledger.usage import UsageLine
-    from undercroft.settings.model import Settings
-    from undercroft.storage.engine import Database
+from undercroft.settings.model import Settings
+from undercroft.storage.engine import Database
 
 HELP = "What was used and what it cost, exactly.  Example: undercroft usage --by model --since 7d"
 ORGANISATION: Final = "default"
@@ -46,8 +46,6 @@ def moment(text: str) -> int:
 def run(options: Namespace, out: Output) -> int:
     settings = read_settings(options, out)
 
-    from undercroft.ledger.usage import sum_usage
-
     with opened_database(settings) as database:
         flushed = asyncio.run(_flush(settings, database))
         query = partial(sum_usage, organisation=ORGANISATION, since_us=options.since)
@@ -65,18 +63,15 @@ def run(options: Namespace, out: Output) -> int:
     return 0
 
 
-async def _flush(settings: "Settings", database: "Database") -> "Flushed":
+async def _flush(settings: Settings, database: Database) -> Flushed:
     """Brings in what processes, running or dead, have on disk: the sums are as of now."""
-    from undercroft.ledger.opened import OpenedPrices
-    from undercroft.ledger.prices import PriceBook
-    from undercroft.ledger.shipping import Shipper
 
     price = OpenedPrices(PriceBook(), settings.models)
     shipper = Shipper(database, spool_root(settings), clock=SystemClock(), price=price, everyones=True)
     return await shipper.flush()
 
 
-def _cells(by: str, group: str, line: "UsageLine") -> dict[str, object]:
+def _cells(by: str, group: str, line: UsageLine) -> dict[str, object]:
     return {
         by: group,
         "calls": line.calls,
@@ -92,7 +87,7 @@ def _cells(by: str, group: str, line: "UsageLine") -> dict[str, object]:
     }
 
 
-def _pending(flushed: "Flushed") -> list[str]:
+def _pending(flushed: Flushed) -> list[str]:
     said = []
     if flushed.running:
         calls = "1 call is" if flushed.running == 1 else f"{flushed.running} calls are"
