@@ -35,14 +35,14 @@ class Reader:
             (programs / name).chmod(0o755)
         home = folder / "home"
         home.mkdir()
-        (home / ".curlrc").write_text(
-            "silent\nshow-error\n"
-        )  # as on a terminal, where the meter is not part of the text
+        # As on a terminal, where curl's meter is no part of what is printed.
+        (home / ".curlrc").write_text("silent\nshow-error\n")
         self._work = folder / "work"
         (self._work / ".venv").mkdir(parents=True)
         (self._work / ".venv" / "bin").symlink_to(programs)  # as in a clone after `make run`
         path = f"{programs}:{clean_environment()['PATH']}"
-        self._environment = clean_environment(PATH=path, HOME=str(home), PORT=self._port, PYTHONUNBUFFERED="1")
+        here = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        self._environment = clean_environment(PATH=path, HOME=str(home), PORT=self._port, **here)
 
     def follow(self, block: Block) -> None:
         """Raises AssertionError, with the block's file and line, where the page is wrong."""

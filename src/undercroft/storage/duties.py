@@ -11,7 +11,7 @@ def try_hold(connection: Connection, name: str, *, holder: str, now_us: int, lea
     `holder` names one life of one process. Called again inside the transaction that does the duty's work, it also
     fences: a process that slept through its lease learns so before it commits. `token` counts the changes of hand.
     """
-    now = _now(connection, now_us)
+    now = database_now(connection, now_us)
     offer = insert(connection, duties).values(name=name, holder=holder, token=1, lease_until_us=now + lease_us)
     taken = connection.execute(
         offer.on_conflict_do_update(
@@ -33,7 +33,7 @@ def release(connection: Connection, name: str, *, holder: str) -> None:
     connection.execute(update(duties).where(duties.c.name == name, duties.c.holder == holder).values(lease_until_us=0))
 
 
-def _now(connection: Connection, now_us: int) -> ColumnElement[int]:
+def database_now(connection: Connection, now_us: int) -> ColumnElement[int]:
     """The database's clock where processes may sit on several machines; with SQLite all share the caller's."""
     if connection.dialect.name == "postgresql":
         return cast(func.extract("epoch", func.clock_timestamp()) * 1_000_000, BigInteger)

@@ -163,6 +163,22 @@ duties = Table(
     Column("lease_until_us", BigInteger, nullable=False),
 )
 
+# What each process has leased of each limit's window (ledger/slices.py). A window's row without an owner is its sum.
+slices = Table(
+    "slices",
+    metadata,
+    Column("organisation", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("owner", Text, primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("lease_until_us", BigInteger, nullable=False),
+    Column("frozen", Boolean, nullable=False),
+    Column("ends_us", BigInteger, nullable=False),
+    Index("slices_owner", "owner"),
+)
+
 # Counters that processes poll to learn that something they hold in memory has changed (storage/versions.py).
 versions = Table(
     "versions",

@@ -1,0 +1,1 @@
+"""Where slices are kept."""

@@ -1,0 +1,172 @@
+"""Slices in the database: one row an owner and window, and one a window for what is spent and settled.
+
+Whoever changes how much of a window is out holds its sum's row, so that changes of one window follow one another.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, delete, func, select, update
+
+from undercroft.clock import Clock
+from undercroft.ledger.shipping import Transactions
+from undercroft.ledger.slices import Slice, Window, slice_size
+from undercroft.storage.duties import database_now
+from undercroft.storage.schema import insert, slices
+
+LEASE_S: Final = 10.0
+SETTLED: Final = ""
+"""Owner of the row that holds a window's sum: its amount is what was spent by those who have left, its token the last
+that was given out."""
+
+
+class SqlSliceStore:
+    """A SliceStore in SQLite or PostgreSQL. Leases run on the database's clock."""
+
+    def __init__(self, database: Transactions, *, clock: Clock, lease_s: float = LEASE_S) -> None:
+        self._database = database
+        self._clock = clock
+        self.lease_s = lease_s
+
+    async def lease(self, held: Slice, requested: int, *, limit: int) -> Slice | None:
+        change = partial(_lease, held=held, requested=requested, limit=limit)
+        return await self._database.write(partial(change, now_us=self._clock.now_us(), lease_us=self._lease_us))
+
+    async def give_back(self, held: Slice, unspent: int) -> Slice | None:
+        change = partial(_give_back, held=held, unspent=unspent)
+        return await self._database.write(partial(change, now_us=self._clock.now_us(), lease_us=self._lease_us))
+
+    async def renew(self, owner: str) -> list[Slice]:
+        change = partial(_renew, owner=owner)
+        return await self._database.write(partial(change, now_us=self._clock.now_us(), lease_us=self._lease_us))
+
+    async def freeze(self) -> list[Slice]:
+        return await self._database.write(partial(_freeze, now_us=self._clock.now_us()))
+
+    async def settle(self, held: Slice, spent: int) -> bool:
+        return await self._database.write(partial(_settle, held=held, spent=spent))
+
+    async def forget(self, before_us: int) -> int:
+        return await self._database.write(partial(_forget, before_us=before_us))
+
+    @property
+    def _lease_us(self) -> int:
+        return round(self.lease_s * 1_000_000)
+
+
+def _lease(
+    connection: Connection, *, held: Slice, requested: int, limit: int, now_us: int, lease_us: int
+) -> Slice | None:
+    def more() -> int:
+        out = connection.execute(
+            select(
+                func.coalesce(func.sum(slices.c.amount), 0).label("amount"),
+                func.count(case((and_(slices.c.owner.not_in((SETTLED, held.owner)), ~slices.c.frozen), 1))).label(
+                    "others"
+                ),
+            ).where(_of(held.window))
+        ).one()
+        # PostgreSQL's sum of bigints is a numeric.
+        return held.amount + slice_size(requested, left=limit - int(out.amount), owners=out.others + 1)
+
+    return _change(connection, held, to=more, now_us=now_us, lease_us=lease_us)
+
+
+def _give_back(connection: Connection, *, held: Slice, unspent: int, now_us: int, lease_us: int) -> Slice | None:
+    if not 0 <= unspent <= held.amount:
+        raise ValueError(f"{unspent} of {held.amount} cannot be given back")
+    return _change(connection, held, to=lambda: held.amount - unspent, now_us=now_us, lease_us=lease_us)
+
+
+def _change(connection: Connection, held: Slice, *, to: Callable[[], int], now_us: int, lease_us: int) -> Slice | None:
+    """Changes a slice's amount to what `to` says, if `held` is what is there; renews its lease in any case."""
+    last_token = _hold(connection, held.window)
+    there = _there(connection, held)
+    if there is None and held.token == 0:
+        there = held  # its first
+    if there is None or there.is_frozen:
+        return None
+    amount = to() if there.token == held.token else there.amount
+    token = there.token
+    if amount != there.amount:
+        token = last_token + 1
+        connection.execute(update(slices).where(_of(held.window), slices.c.owner == SETTLED).values(token=token))
+    if token == 0:
+        return there  # and nothing was left for it
+    changes = {"amount": amount, "token": token, "lease_until_us": database_now(connection, now_us) + lease_us}
+    row = insert(connection, slices).values(**_key(held.window), owner=held.owner, frozen=False, **changes)
+    connection.execute(row.on_conflict_do_update(index_elements=list(slices.primary_key), set_=changes))
+    return msgspec.structs.replace(there, amount=amount, token=token)
+
+
+def _renew(connection: Connection, *, owner: str, now_us: int, lease_us: int) -> list[Slice]:
+    renewed = (
+        update(slices)
+        .where(slices.c.owner == owner, ~slices.c.frozen)
+        .values(lease_until_us=database_now(connection, now_us) + lease_us)
+        .returning(*slices.c)
+    )
+    return [_slice_of(row) for row in connection.execute(renewed).mappings()]
+
+
+def _freeze(connection: Connection, *, now_us: int) -> list[Slice]:
+    # Whoever is just being changed is alive, and not waited for.
+    late = and_(
+        slices.c.owner != SETTLED, ~slices.c.frozen, slices.c.lease_until_us <= database_now(connection, now_us)
+    )
+    for row in connection.execute(select(slices).where(late).with_for_update(skip_locked=True)).mappings().all():
+        held = _slice_of(row)
+        connection.execute(update(slices).where(_of(held.window), slices.c.owner == held.owner).values(frozen=True))
+    return [_slice_of(row) for row in connection.execute(select(slices).where(slices.c.frozen)).mappings()]
+
+
+def _settle(connection: Connection, *, held: Slice, spent: int) -> bool:
+    _hold(connection, held.window)
+    there = _there(connection, held)
+    if there is None or (there.token, there.is_frozen) != (held.token, held.is_frozen):
+        return False
+    connection.execute(delete(slices).where(_of(held.window), slices.c.owner == held.owner))
+    settled = update(slices).where(_of(held.window), slices.c.owner == SETTLED)
+    connection.execute(settled.values(amount=slices.c.amount + spent))
+    return True
+
+
+def _forget(connection: Connection, *, before_us: int) -> int:
+    return connection.execute(delete(slices).where(slices.c.ends_us < before_us)).rowcount
+
+
+def _hold(connection: Connection, window: Window) -> int:
+    """Makes everybody else who changes this window wait until this transaction ends; returns its last token."""
+    sum_of = select(slices.c.token).where(_of(window), slices.c.owner == SETTLED).with_for_update()
+    token: int | None = connection.execute(sum_of).scalar_one_or_none()
+    if token is None:
+        first = {"owner": SETTLED, "amount": 0, "token": 0, "lease_until_us": 0, "frozen": False}
+        connection.execute(insert(connection, slices).values(**_key(window), **first).on_conflict_do_nothing())
+        token = connection.execute(sum_of).scalar_one()
+    return token
+
+
+def _there(connection: Connection, held: Slice) -> Slice | None:
+    """The slice as the store has it, held so that nobody freezes it meanwhile."""
+    own = select(slices).where(_of(held.window), slices.c.owner == held.owner).with_for_update()
+    row = connection.execute(own).mappings().one_or_none()
+    return None if row is None else _slice_of(row)
+
+
+def _of(window: Window) -> ColumnElement[bool]:
+    return and_(
+        slices.c.organisation == window.organisation, slices.c.name == window.name, slices.c.period == window.id
+    )
+
+
+def _key(window: Window) -> dict[str, Any]:
+    return {
+        "organisation": window.organisation, "name": window.name, "period": window.id, "ends_us": window.ends_us,
+    }  # fmt: skip
+
+
+def _slice_of(row: RowMapping) -> Slice:
+    window = Window(organisation=row["organisation"], name=row["name"], id=row["period"], ends_us=row["ends_us"])
+    return Slice(window=window, owner=row["owner"], amount=row["amount"], token=row["token"], is_frozen=row["frozen"])
