@@ -9,7 +9,7 @@ from undercroft.assembly.bundled import LOCAL, LOCAL_EMBEDDING, BundledModels
 from undercroft.clock import Clock
 from undercroft.egress.client import Client
 from undercroft.errors import ConfigurationError
-from undercroft.gateway.balance import Balancer
+from undercroft.gateway.balance import Balancer, Strategy
 from undercroft.gateway.call import Deployment, Model
 from undercroft.gateway.catalogue import Catalogue, Defaults
 from undercroft.ledger.prices import PriceBook
@@ -53,7 +53,7 @@ class ModelBuilder:
                 self._deployment(f"{model.name}/{place}", model.name, deployment)
                 for place, deployment in enumerate(model.deployments)
             )
-            yield self._model(model.name, deployments)
+            yield self._model(model.name, deployments, strategy=model.strategy)
         if self._bundled.chat is not None:
             yield self._bundled_model(LOCAL, LOCAL, self._bundled.chat)
         if self._bundled.embedding is not None:
@@ -87,8 +87,10 @@ class ModelBuilder:
                 return self._model(name, (self._deployment(f"{name}/0", name, settings),))
         return None
 
-    def _model(self, name: str, deployments: tuple[Deployment, ...]) -> Model:
-        return Model(name=name, deployments=deployments, balancer=Balancer(deployments, rng=self._rng))
+    def _model(self, name: str, deployments: tuple[Deployment, ...], *, strategy: Strategy = "round_robin") -> Model:
+        weights = [deployment.weight for deployment in deployments]
+        balancer = Balancer(deployments, strategy, weights=weights, rng=self._rng)
+        return Model(name=name, deployments=deployments, balancer=balancer)
 
     def _bundled_model(self, name: str, provider: str, client: object) -> Model:
         deployment = Deployment(id=f"{name}/0", provider=provider, upstream_model=name, client=client)

@@ -28,7 +28,7 @@ class Findings(msgspec.Struct, kw_only=True):
     calls: int = 0
     cost_nano: int = 0
     unpriced: int = 0
-    """Rows whose price is unknown; they must cost 0."""
+    """Rows that used something at a price that is unknown; they must cost 0."""
     unproven: int = 0
     """Rows whose price names no rates: their cost is taken as it stands."""
     spools: int = 0
@@ -70,7 +70,7 @@ def _row_faults(connection: Connection, findings: Findings) -> Iterator[str]:
     for row in connection.execute(query).mappings():
         booked, price = row["cost_nano"], row["price"]
         expected = recompute(price, usage_of(row)) if price else 0
-        findings.unpriced += not price
+        findings.unpriced += not price and usage_of(row).total > 0
         if expected is None:
             findings.unproven += 1
             expected = booked

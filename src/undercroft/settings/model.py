@@ -111,7 +111,7 @@ class Deployment(Section):
     base_url: str | None = None
     """Address up to and including the version, e.g. `https://api.example.com/v1`."""
     weight: Positive = 1
-    """Share of the calls among the model's deployments."""
+    """Share of the calls among the model's deployments, for the strategies that go by it."""
     price: Price | None = None
     """Overrides the price book."""
     script: str | None = None
@@ -123,8 +123,8 @@ class Model(Section):
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     """What callers ask for."""
-    strategy: Literal["round_robin"] = "round_robin"
-    """How a deployment is chosen."""
+    strategy: Literal["round_robin", "weighted", "least_busy", "fastest"] = "round_robin"
+    """How a deployment is chosen; all but round_robin and fastest go by weight."""
     deployments: Annotated[tuple[Deployment, ...], Field(min_length=1)]
     """The places that can answer, at least one."""
 

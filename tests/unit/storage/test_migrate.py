@@ -37,7 +37,7 @@ def test_a_revision_is_older_current_newer_or_foreign(revision: str | None, kind
 def test_the_statements_can_be_had_as_text(dialect: str) -> None:
     text = ddl(dialect, "head")
     assert "CREATE TABLE calls" in text
-    assert f"VALUES ('{HEAD}')" in text
+    assert f"SET version_num='{HEAD}'" in text
     assert ("JSONB" in text) is (dialect == "postgresql")
     assert "DROP TABLE calls" in ddl(dialect, f"{HEAD}:base")
 
