@@ -11,7 +11,7 @@ from undercroft.egress.http1 import request_head
 from undercroft.egress.origin import parse_base_url
 from undercroft.egress.response import Response
 from undercroft.errors import UpstreamError, UpstreamGarbled
-from undercroft.llm.reply import Reply, one
+from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, Chunk, CompletionRequest, EmbeddingsRequest
 from undercroft.wire import sse
 from undercroft.wire.openai import chat, completions, embeddings
@@ -75,7 +75,7 @@ class OpenAICompatible:
         chunk = embeddings.decode_whole(await response.body(_MAX_ANSWER_BYTES), base64=request.base64)
         if len(chunk.vectors) != len(request.inputs):
             raise UpstreamGarbled(f"The provider sent {len(chunk.vectors)} vectors for {len(request.inputs)} inputs.")
-        return Reply(one(chunk))
+        return Reply(whole=chunk)
 
     async def _post(self, head: bytes, body: bytes) -> Response:
         """An answer that begins well."""
@@ -103,7 +103,7 @@ class OpenAICompatible:
 
 
 async def _whole(response: Response, decode: Decode) -> Reply:
-    return Reply(one(decode(await response.body(_MAX_ANSWER_BYTES))))
+    return Reply(whole=decode(await response.body(_MAX_ANSWER_BYTES)))
 
 
 async def _streamed(response: Response, decode_chunk: Decode, decode_whole: Decode, *, choices: int) -> Reply:
@@ -112,7 +112,7 @@ async def _streamed(response: Response, decode_chunk: Decode, decode_whole: Deco
         first = await response.read()
         if first.lstrip()[:1] in (b"{", b"[", b"<"):
             # Not a stream: an error, a web page, or the whole answer of a server that cannot stream.
-            return Reply(one(decode_whole(first + await response.body(_MAX_ANSWER_BYTES))))
+            return Reply(whole=decode_whole(first + await response.body(_MAX_ANSWER_BYTES)))
         stream = _Stream(response, decode_chunk, choices=choices)
         await stream.begin(first)
     except BaseException:

@@ -8,7 +8,7 @@ from typing import Final
 
 from undercroft.clock import Clock
 from undercroft.errors import ConfigurationError, InvalidRequest, UndercroftError
-from undercroft.llm.reply import Reply, one
+from undercroft.llm.reply import Reply
 from undercroft.llm.types import (
     ChatRequest,
     Choice,
@@ -57,7 +57,7 @@ class Scripted:
             raise InvalidRequest(f"dimensions must be between 1 and {_MAX_DIMENSIONS}.", param="dimensions")
         vectors = tuple(_vector(text, dimensions) for text in request.inputs)
         usage = Usage(input=sum(_count(text) for text in request.inputs))
-        return Reply(one(Chunk(vectors=vectors, usage=usage, model=request.model)))
+        return Reply(whole=Chunk(vectors=vectors, usage=usage, model=request.model))
 
     def _next(self, request: Request) -> str:
         line = self._script(request)
@@ -76,7 +76,7 @@ class Scripted:
         await self._pause(len(pieces))
         text = "".join(pieces)
         choices = tuple(Choice(index=index, role=role, text=text, finish_reason=reason) for index in range(count))
-        return Reply(one(Chunk(choices=choices, usage=usage, model=request.model)))
+        return Reply(whole=Chunk(choices=choices, usage=usage, model=request.model))
 
     async def _stream(
         self, pieces: list[str], reason: str, usage: Usage, *, count: int, role: str | None, model: str

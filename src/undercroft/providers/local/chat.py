@@ -7,7 +7,7 @@ from typing import Any
 
 from undercroft.errors import InvalidRequest, UndercroftError, UpstreamGarbled
 from undercroft.ids import Ids
-from undercroft.llm.reply import Reply, joined, one
+from undercroft.llm.reply import Reply, joined
 from undercroft.llm.types import ChatRequest, Choice, Chunk, CompletionRequest, Tool, Usage
 from undercroft.providers.local import dialect, tools
 from undercroft.providers.local.engine import Engine, Operation, Piece
@@ -170,7 +170,7 @@ async def _reply(chunks: AsyncGenerator[Chunk, None], *, is_streamed: bool) -> R
     """Waits for the first piece, or for all of a whole answer, so that what can go wrong early is raised here."""
     if not is_streamed:
         async with aclosing(chunks):
-            return Reply(one(await joined(chunks)))
+            return Reply(whole=await joined(chunks))
     started = _started(chunks)
     await anext(started)
     return Reply(started)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from undercroft.errors import InvalidRequest, Unavailable, UndercroftError
-from undercroft.llm.reply import Reply, one
+from undercroft.llm.reply import Reply
 from undercroft.llm.types import Chunk, EmbeddingsRequest, Usage
 from undercroft.providers.local.cores import usable_cores
 from undercroft.providers.local.loading import Background
@@ -84,7 +84,7 @@ class LocalEmbedder:
             with self._lock:
                 self._in_flight -= 1
         usage = Usage(input=sum(map(len, ids)))
-        return Reply(one(Chunk(vectors=vectors, usage=usage, model=self._label)))
+        return Reply(whole=Chunk(vectors=vectors, usage=usage, model=self._label))
 
     async def _embedded(self, model: _Model, ids: Sequence[Sequence[int]], dimensions: int) -> tuple[memoryview, ...]:
         vectors: list[memoryview | None] = [None] * len(ids)
