@@ -3,9 +3,8 @@
 import random
 from collections.abc import AsyncGenerator, Sequence
 
-from undercroft.gateway.balance import Balancer
-
 from tests.support.clock import ManualClock
+from undercroft.gateway.balance import Balancer
 from undercroft.gateway.call import Call, Deployment, Model
 from undercroft.gateway.catalogue import Catalogue, Defaults
 from undercroft.gateway.gateway import Gateway

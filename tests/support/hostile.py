@@ -17,7 +17,7 @@ HOSTILE_HEADS: dict[str, bytes] = {
     "a length with a space inside": POST + b"Content-Length: 1 0\r\n\r\n",
     "an empty length": POST + b"Content-Length:\r\n\r\n",
     "a huge length": POST + b"Content-Length: 99999999999999999999\r\n\r\n",
-    "a length in other digits": POST + "Content-Length: ٥\r\n\r\n".encode(),
+    "a length in other digits": POST + "Content-Length: \u0665\r\n\r\n".encode(),
     "an unknown coding": POST + b"Transfer-Encoding: xchunked\r\n\r\n",
     "chunked, then identity": POST + b"Transfer-Encoding: chunked, identity\r\n\r\n",
     "gzip, then chunked": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n",

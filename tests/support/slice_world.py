@@ -59,6 +59,8 @@ class Owner:
                 await self._lease(amount)
             if self._can_spend(amount):
                 world.spent[self._held.owner] += amount
+            else:
+                await world.clock.sleep(1)
             if rng.random() < 0.1:
                 await self._give_back()
         async with self._turn:
