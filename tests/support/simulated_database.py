@@ -13,6 +13,7 @@ from undercroft.errors import Unavailable
 
 T = TypeVar("T")
 
+STALL_RATE = 0.01
 USUAL_S = 0.02
 LONGEST_S = 3.0
 PATIENCE_S = 2.0
@@ -33,6 +34,8 @@ class SimulatedDatabase:
         self.is_away = False
         self.loss_rate = 0.0
         """Share of answers that get lost on the way."""
+        self.stall_rate = STALL_RATE
+        """Share of what is sent that takes long, and may be overtaken."""
         self.count = 0
 
     async def read(self, work: Callable[[Connection], T], /) -> T:
@@ -71,7 +74,7 @@ class SimulatedDatabase:
         return result
 
     async def _travel(self) -> None:
-        longest = LONGEST_S if self._rng.random() < 0.01 else USUAL_S
+        longest = LONGEST_S if self._rng.random() < self.stall_rate else USUAL_S
         await asyncio.sleep(self._rng.uniform(0, longest))
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from tests.support.simulated_database import SimulatedDatabase, simulated_database
+from tests.support.simulated_database import STALL_RATE, SimulatedDatabase, simulated_database
 from tests.support.simulation import SimulatedClock, SimulatedLoop, SimulatedProcess
 from undercroft.errors import Unavailable
 from undercroft.ledger.slice_stores.sql import SETTLED, SqlSliceStore
@@ -14,7 +14,7 @@ from undercroft.ledger.slices import Slice, Window
 from undercroft.storage.schema import slices
 
 WINDOW: Final = Window(organisation="default", name="budget:key_1", id="2026-01", ends_us=2**62)
-LIMIT: Final = 1500
+LIMIT: Final = 2000
 LARGEST: Final = 20
 """What is spent at once, at most."""
 OWNERS: Final = 3
@@ -38,7 +38,9 @@ class Owner:
         self._store = world.store()
         self._held = Slice(window=WINDOW, owner=world.new_name())
         self._until = 0.0
-        """When it stops to spend unless it hears of the store again."""
+        """When it stops to spend unless it hears from the store again."""
+        self._is_unsure = False
+        """It gave something back and does not know whether that was heard."""
         self._turn = asyncio.Lock()
         self.process.start(self._spend())
         self.process.start(self._renew())
@@ -48,7 +50,8 @@ class Owner:
         return self._world.spent[self._held.owner]
 
     def _can_spend(self, amount: int) -> bool:
-        return self._world.clock.monotonic() < self._until and self._held.amount - self._spent >= amount
+        is_leased = not self._is_unsure and self._world.clock.monotonic() < self._until
+        return is_leased and self._held.amount - self._spent >= amount
 
     async def _spend(self) -> None:
         world, rng = self._world, self._world.rng
@@ -61,7 +64,7 @@ class Owner:
                 world.spent[self._held.owner] += amount
             else:
                 await world.clock.sleep(1)
-            if rng.random() < 0.1:
+            if rng.random() < 0.2:
                 await self._give_back()
         async with self._turn:
             while not await self._settled():
@@ -84,21 +87,23 @@ class Owner:
             except Unavailable:
                 return
             self._hear(held, began)
+            self._is_unsure = False
 
     async def _give_back(self) -> None:
         async with self._turn:
-            began, self._until = self._world.clock.monotonic(), 0.0  # unless it hears that it still has it
+            began, self._is_unsure = self._world.clock.monotonic(), True
             unspent = self._world.rng.randint(0, self._held.amount - self._spent)
             try:
                 held = await self._store.give_back(self._held, unspent)
             except Unavailable:
                 return
             self._hear(held, began)
+            self._is_unsure = False
 
     async def _renew(self) -> None:
         while True:
             await self._world.clock.sleep(LEASE_S / 3)
-            if not self._can_spend(0):
+            if not self._held.token:
                 continue
             async with self._turn:
                 began = self._world.clock.monotonic()
@@ -174,6 +179,7 @@ class World:
             try:
                 for frozen in await store.freeze():
                     spent = self.spent[frozen.owner]
+                    await self.clock.sleep(self.rng.expovariate(2.0))  # reading a spool takes a while
                     self.told["settled" if await store.settle(frozen, spent) else "settled by another"] += 1
             except Unavailable:
                 continue
@@ -181,7 +187,7 @@ class World:
     async def _trouble(self) -> None:
         while True:
             await self.clock.sleep(self.rng.expovariate(2.0))
-            fault = self.rng.choice((self._kill, self._stop, self._outage, self._losses))
+            fault = self.rng.choice((self._kill, self._stop, self._outage, self._losses, self._stalls))
             self.told[fault.__name__.removeprefix("_")] += 1
             await fault()
 
@@ -206,8 +212,14 @@ class World:
         await self.clock.sleep(self.rng.uniform(0.1, 2 * LEASE_S))
         self.database.loss_rate = 0.0
 
+    async def _stalls(self) -> None:
+        self.database.stall_rate = 0.7
+        await self.clock.sleep(self.rng.uniform(0.1, 2 * LEASE_S))
+        self.database.stall_rate = STALL_RATE
+
     def _heal(self) -> None:
         self.database.is_away = False
+        self.database.stall_rate = STALL_RATE
         self.database.loss_rate = 0.0
         for owner in self._owners:
             if owner.process.is_stopped:

@@ -129,6 +129,7 @@ class Application:
             return NOBODY
         if not undercroft.keys.known:
             await undercroft.keys_known()
+        undercroft.link.demand_migrated()
         visit = Visit(host=exchange.header(b"host"), peer=exchange.peer, credential=exchange.credential)
         return admit(undercroft.door, visit, permission, undercroft.keys, now_us=exchange.started_us)
 

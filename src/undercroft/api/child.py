@@ -8,14 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from undercroft.api.server import Stoppable, serve
+from undercroft.api.server import Service, serve
 from undercroft.assembly import Shared
 from undercroft.settings.model import Settings
 from undercroft.settings.secrets import secrets_of
 from undercroft.settings.sources import load
 from undercroft.telemetry.logs import configure_logging
 
-Make = Callable[[Settings, argparse.Namespace, socket.socket], Stoppable]
+Make = Callable[[Settings, argparse.Namespace, socket.socket], Service]
 
 
 def run_child(make: Make) -> int:

@@ -238,7 +238,7 @@ class Cycle:
         for name, value in self._connection.state.default_headers:
             lines += (name, b": ", value, b"\r\n")
         length = -1
-        closes = not self._keep_alive
+        closes = not (self._keep_alive and self.body_is_whole)  # answered before the request's end: 413, say
         for name, value in headers:
             if name == b"content-length":
                 length = int(value)

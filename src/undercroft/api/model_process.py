@@ -47,20 +47,19 @@ class ModelHost:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        elif scope["type"] == "http":
+        if scope["type"] == "http":
             await self._serve(scope, receive, send)
 
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        while (await receive())["type"] == "lifespan.startup":
-            nothing_else = not self._settings.models and not self._settings.provider_keys
-            self._models.start(
-                chat=nothing_else or uses(self._settings, "local"), embedding=uses(self._settings, "local_embedding")
-            )
-            await send({"type": "lifespan.startup.complete"})
+    async def start(self) -> None:
+        """Begins to load what will be asked for."""
+        nothing_else = not self._settings.models and not self._settings.provider_keys
+        self._models.start(
+            chat=nothing_else or uses(self._settings, "local"), embedding=uses(self._settings, "local_embedding")
+        )
+
+    async def stop(self) -> None:
+        """Ends what is being generated and lets go of the models."""
         await self._models.close()
-        await send({"type": "lifespan.shutdown.complete"})
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(

@@ -15,6 +15,7 @@ from undercroft.api.guard import MAX_HEAD_BYTES, NOT_HTTP, TOO_LONG, Refusal, ex
 from undercroft.clock import Clock
 from undercroft.egress.http1 import Chunked
 from undercroft.errors import InvalidRequest, UpstreamGarbled
+from undercroft.ids import Ids
 from undercroft.wire.errors import envelope
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 SWEEP_S: Final = 1.0
 END: Final = b"\r\n\r\n"
+LINGER_S: Final = 10.0
+"""How long a client that was answered too early may go on sending, so that it comes to read why."""
 READ_AHEAD_BYTES: Final = 64 * 1024
 """What a connection may send ahead of what is being answered before it has to wait."""
 TOO_SLOW: Final = Refusal(408, "The request's head did not come in time.")
@@ -36,8 +39,11 @@ class Watchman:
     One sweep a second over all of them; a timer for every request would cost more than the guard itself.
     """
 
-    def __init__(self, *, clock: Clock, header_timeout_s: float, keep_alive_s: float, max_connections: int) -> None:
+    def __init__(
+        self, *, clock: Clock, ids: Ids, header_timeout_s: float, keep_alive_s: float, max_connections: int
+    ) -> None:
         self.clock = clock
+        self.ids = ids
         self.max_connections = max_connections
         self._header_timeout_s = header_timeout_s
         self._keep_alive_s = keep_alive_s
@@ -80,6 +86,8 @@ class HttpProtocol(asyncio.Protocol):
         """The request under way."""
         self._waiting_since: float | None = None
         """Since when the connection waits for (the rest of) a head; None while a request is under way."""
+        self._lingers_until: float | None = None
+        """Set once nothing of this connection is served any more: what still comes is thrown away until then."""
         self._reading = True
         self._resumed: asyncio.Event | None = None
         """Set when the client reads again; there only while it does not."""
@@ -106,6 +114,8 @@ class HttpProtocol(asyncio.Protocol):
             self.cycle = None
 
     def data_received(self, data: bytes) -> None:
+        if self._lingers_until is not None:
+            return
         if self.cycle is None:
             self._take_head(self._ahead + data if self._ahead else data)
         elif self._body_left or self._chunks is not None:
@@ -142,7 +152,7 @@ class HttpProtocol(asyncio.Protocol):
                 self._take_body(cycle, rest)
             else:
                 self._keep(rest)
-        if not self.transport.is_closing():
+        if not cycle.is_lost:
             task = cycle.task = self.loop.create_task(cycle.run(self.app))
             self.state.tasks.add(task)
             task.add_done_callback(self.state.tasks.discard)
@@ -215,8 +225,7 @@ class HttpProtocol(asyncio.Protocol):
         self.state.total_requests += 1
         self.cycle = None
         if not keep_alive or self._is_winding_down or not cycle.body_is_whole:
-            # An answer before the end of its request (413, say): what is still coming cannot be told from a new one.
-            self.transport.close()
+            self._part(lingers=not cycle.body_is_whole)
             return
         self._waiting_since = self._clock.monotonic()
         if self._ahead:
@@ -239,6 +248,8 @@ class HttpProtocol(asyncio.Protocol):
         """Closes the connection if it has waited for too long."""
         if self.cycle is not None:
             self.cycle.sweep(now)
+        if self._lingers_until is not None and now > self._lingers_until:
+            self.transport.abort()
         since = self._waiting_since
         if since is None or self.transport.is_closing():
             return
@@ -248,13 +259,32 @@ class HttpProtocol(asyncio.Protocol):
             self.transport.close()
 
     def _refuse(self, refusal: Refusal) -> None:
-        error = InvalidRequest(refusal.message, code="malformed_http")
-        _, _, body = envelope(error, request_id="")
-        head = (
-            b"HTTP/1.1 %d Refused\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
-        )
-        self.transport.write(head % (refusal.status, len(body)) + body)
-        self.transport.close()
+        request_id = self._watchman.ids.new("req_")
+        _, _, body = envelope(InvalidRequest(refusal.message, code="malformed_http"), request_id=request_id)
+        self.transport.write(_REFUSED % (refusal.status, request_id.encode(), request_id.encode(), len(body)) + body)
+        self._part(lingers=refusal is not TOO_MANY)
+
+    def _part(self, *, lingers: bool) -> None:
+        """Ends the connection after what was written.
+
+        An answer before the end of its request (413, say) would be lost if we closed while the client is still sending:
+        the system answers what comes then with a reset. So we linger: read on for a while, and serve nothing of it,
+        since what is still coming cannot be told from a new request.
+        """
+        if not lingers or self.transport.is_closing():
+            self.transport.close()
+            return
+        self._lingers_until = self._clock.monotonic() + LINGER_S
+        self._waiting_since = None
+        self._ahead = b""
+        self.transport.write_eof()
+        self.resume_reading()
+
+
+_REFUSED: Final = (
+    b"HTTP/1.1 %d Refused\r\ncontent-type: application/json\r\nx-request-id: %b\r\nrequest-id: %b\r\n"
+    b"connection: close\r\ncontent-length: %d\r\n\r\n"
+)
 
 
 def _address(name: Any) -> tuple[str, int] | None:

@@ -14,6 +14,7 @@ import uvicorn
 from undercroft.api.exchange import Receive, Scope, Send
 from undercroft.api.protocol import HttpProtocol, Watchman
 from undercroft.clock import SystemClock
+from undercroft.ids import Ids
 from undercroft.settings.model import Settings
 
 LAME_DUCK_S = 1.0
@@ -38,10 +39,16 @@ def spare_the_settled() -> None:
     gc.set_threshold(YOUNG_OBJECTS, 20, 20)
 
 
-class Stoppable(Protocol):
-    """An ASGI application that can be told that its server winds down."""
+class Service(Protocol):
+    """An ASGI application that is started and stopped by its server, and told when that winds down."""
 
     closing: bool
+
+    async def start(self) -> object:
+        """Raises UndercroftError when it cannot."""
+        ...
+
+    async def stop(self) -> None: ...
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None: ...
 
@@ -56,7 +63,7 @@ class Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        application: Stoppable,
+        application: Service,
         *,
         watchman: Watchman,
         ready: Callable[[], None],
@@ -69,6 +76,8 @@ class Server(uvicorn.Server):
         self._lifeline = lifeline
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # Not through uvicorn's lifespan: what goes wrong here is to end the process in one line, not in a traceback.
+        await self._application.start()
         await super().startup(sockets)
         self._ready()
         asyncio.get_running_loop().call_later(SETTLED_AFTER_S, spare_the_settled)
@@ -79,6 +88,10 @@ class Server(uvicorn.Server):
             await super().main_loop()
         finally:
             sweeping.cancel()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        await self._application.stop()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -111,7 +124,7 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    application: Stoppable,
+    application: Service,
     settings: Settings,
     sock: socket.socket,
     *,
@@ -123,8 +136,10 @@ def serve(
     `lifeline` is the read end of a pipe: when its other end closes, whoever started us is gone, and we wind down.
     """
     limits = settings.server.limits
+    clock = SystemClock()
     watchman = Watchman(
-        clock=SystemClock(),
+        clock=clock,
+        ids=Ids(clock),
         header_timeout_s=limits.header_timeout_s,
         keep_alive_s=KEEP_ALIVE_S,
         max_connections=limits.max_connections,
@@ -134,7 +149,7 @@ def serve(
         loop="uvloop",
         http=partial(HttpProtocol, watchman=watchman),  # type: ignore[arg-type]  # called like the class
         ws="none",
-        lifespan="on",
+        lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,

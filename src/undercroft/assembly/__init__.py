@@ -20,6 +20,7 @@ from undercroft.assembly.recorder import FanOut
 from undercroft.assembly.shipping import shipping
 from undercroft.clock import Clock, SystemClock
 from undercroft.egress.client import Client
+from undercroft.errors import Unavailable
 from undercroft.gateway.gateway import Gateway
 from undercroft.ids import Ids
 from undercroft.ledger.prices import PriceBook
@@ -107,7 +108,8 @@ async def assemble(
     rng = random.Random()  # noqa: S311 - spreads load and jitters waits
     async with contextlib.AsyncExitStack() as stack:
         spool = Spool(settings.data_dir / SPOOL, clock=clock, ids=ids, durability=settings.ledger.durability)
-        spool.open()
+        with contextlib.suppress(Unavailable):  # logged; /health says so, and each call tries again
+            spool.open()
         stack.push_async_callback(spool.close)
         client = Client(limits=settings.egress, clock=clock)
         stack.push_async_callback(client.close)

@@ -21,7 +21,7 @@ T = TypeVar("T")
 POLL_S = 1.0
 """How often schema and keys are looked at: a migration or a revoked key takes effect within 2 s."""
 FIRST_WAIT_S = 5.0
-"""How long a request waits for the first look at the database after the start."""
+"""How long after the start a request may wait for the first look at the database."""
 
 
 class DatabaseLink:
@@ -39,6 +39,7 @@ class DatabaseLink:
         self._keys_version: int | None = None
         self.problem = "opening"
         """Empty when the database is ready."""
+        self._migration = ""
 
     @property
     def ready(self) -> bool:
@@ -48,9 +49,11 @@ class DatabaseLink:
     async def running(self) -> AsyncIterator[None]:
         """Watches the database for as long as the block lasts."""
         watch = asyncio.create_task(self._watch())
+        patience = asyncio.get_running_loop().call_later(FIRST_WAIT_S, self._first_look.set)
         try:
             yield
         finally:
+            patience.cancel()
             watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watch
@@ -58,10 +61,16 @@ class DatabaseLink:
                 await asyncio.to_thread(self._database.close)
 
     async def first_look(self) -> None:
-        """Returns when the database was seen ready once, or has been away for long enough to say so."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_WAIT_S):
-                await self._first_look.wait()
+        """Returns when it is known how the database is, or it has not said for so long that it counts as away."""
+        await self._first_look.wait()
+
+    def demand_migrated(self) -> None:
+        """Raises Unavailable while the schema is empty or older. (A newer one is no reason: its server is starting
+        beside us, and migrations leave what we need.)"""
+        if self._migration:
+            raise Unavailable(
+                f"The database is not ready: {self._migration}.", code="database_unavailable", retry_after_s=1
+            )
 
     def database(self) -> "Database":
         """The database. Raises Unavailable while it is not ready."""
@@ -86,21 +95,21 @@ class DatabaseLink:
             try:
                 await self._look()
             except UndercroftError as error:
-                self.problem = str(error)
+                self.problem = str(error).rstrip(".")
             if self.problem != before:
                 if self.problem:
                     logger.warning("database_unavailable", reason=self.problem)
                 elif before != "opening":
                     logger.info("database_ready")
             self._keys.problem = self.problem
-            if not self.problem:
-                self._first_look.set()
+            self._first_look.set()
             await self._clock.sleep(POLL_S)
 
     async def _look(self) -> None:
         if self._database is None:
             self._database = await asyncio.to_thread(self._open)
         state = await self._database.state()
+        self._migration = state.reason if state.kind in ("empty", "older") else ""
         if not state.is_ready:
             self.problem = state.reason
             return

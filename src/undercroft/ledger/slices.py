@@ -36,7 +36,7 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     amount: int = 0
     """Everything leased and not returned, spent or not."""
     token: int = 0
-    """Goes up with every change; who brings another than the store's changes nothing."""
+    """Goes up with every answer to `lease` and `give_back`; who brings another than the store's changes nothing."""
     is_frozen: bool = False
     """Its owner let the lease run out: only `settle` can follow."""
 
@@ -58,7 +58,10 @@ class SliceStore(Protocol):
         ...
 
     async def give_back(self, held: Slice, unspent: int) -> Slice | None:
-        """Less of a window, for others; answers as `lease` does."""
+        """Less of a window, for others; answers as `lease` does.
+
+        Whoever got no answer spends nothing until he has asked again, with either.
+        """
         ...
 
     async def renew(self, owner: str) -> list[Slice]:

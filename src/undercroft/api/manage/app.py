@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from undercroft import __version__
@@ -33,7 +34,7 @@ def build(undercroft: Undercroft) -> FastAPI:
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if error.status_code == 405:
-            allowed = tuple((error.headers or {}).get("allow", "").split(", "))
+            allowed = tuple(Headers(error.headers).get("allow", "").split(", "))
             return _answer(request, MethodNotAllowed(f"This route does not take {request.method}.", allowed=allowed))
         return _answer(request, NotFound(f"There is no {request.url.path} here.", code="unknown_route"))
 

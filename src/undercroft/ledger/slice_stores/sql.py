@@ -89,26 +89,31 @@ def _change(connection: Connection, held: Slice, *, to: Callable[[], int], now_u
     if there is None or there.is_frozen:
         return None
     amount = to() if there.token == held.token else there.amount
-    token = there.token
-    if amount != there.amount:
-        token = last_token + 1
-        connection.execute(update(slices).where(_of(held.window), slices.c.owner == SETTLED).values(token=token))
-    if token == 0:
-        return there  # and nothing was left for it
-    changes = {"amount": amount, "token": token, "lease_until_us": database_now(connection, now_us) + lease_us}
-    row = insert(connection, slices).values(**_key(held.window), owner=held.owner, frozen=False, **changes)
-    connection.execute(row.on_conflict_do_update(index_elements=list(slices.primary_key), set_=changes))
+    if there.token == amount == 0:
+        return there  # nothing was left for its first
+    # A new one even where the amount stays: what its owner asked before, and gave up, may still be on its way.
+    token = last_token + 1
+    connection.execute(update(slices).where(_of(held.window), slices.c.owner == SETTLED).values(token=token))
+    until = database_now(connection, now_us) + lease_us
+    changes = {"amount": amount, "token": token}
+    row = insert(connection, slices).values(
+        **_key(held.window), owner=held.owner, frozen=False, lease_until_us=until, **changes
+    )
+    renewed = {"lease_until_us": _not_before(until), **changes}
+    connection.execute(row.on_conflict_do_update(index_elements=list(slices.primary_key), set_=renewed))
     return msgspec.structs.replace(there, amount=amount, token=token)
 
 
 def _renew(connection: Connection, *, owner: str, now_us: int, lease_us: int) -> list[Slice]:
-    renewed = (
-        update(slices)
-        .where(slices.c.owner == owner, ~slices.c.frozen)
-        .values(lease_until_us=database_now(connection, now_us) + lease_us)
-        .returning(*slices.c)
-    )
+    until = _not_before(database_now(connection, now_us) + lease_us)
+    held = update(slices).where(slices.c.owner == owner, ~slices.c.frozen)
+    renewed = held.values(lease_until_us=until).returning(*slices.c)
     return [_slice_of(row) for row in connection.execute(renewed).mappings()]
+
+
+def _not_before(until_us: ColumnElement[int]) -> ColumnElement[int]:
+    """The end of a lease, which an older ask that arrives late must not bring forward."""
+    return case((slices.c.lease_until_us > until_us, slices.c.lease_until_us), else_=until_us)
 
 
 def _freeze(connection: Connection, *, now_us: int) -> list[Slice]:
