@@ -23,7 +23,7 @@ from undercroft.storage.schema import calls
 
 START_LIMIT_S = 30
 STOP_LIMIT_S = 40
-_LISTENING = re.compile(r"undercroft is listening on (http://\S+:(\d+))")
+_LISTENING = re.compile(r"(?:undercroft is listening|Uvicorn running) on (http://\S+:(\d+))")
 
 SCRIPTED = """
 [[models]]
@@ -53,6 +53,9 @@ class Finished:
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "undercroft", *arguments]
+
+
+SERVE = command("serve", "--port", "0")
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -122,7 +125,7 @@ class Server:
     def wait_until_heard(self) -> None:
         """Returns when the port answers; fails with what was said when the process ends first."""
         deadline = time.monotonic() + START_LIMIT_S
-        while not (said := _LISTENING.search(self.stdout)):
+        while not (said := _LISTENING.search(self.stdout + self.stderr)):
             assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.stderr}"
             assert time.monotonic() < deadline, f"no word after {START_LIMIT_S} s: {self.stderr}"
             time.sleep(0.01)
@@ -151,7 +154,8 @@ def serving(
 
     Without a model in `toml` it loads the bundled one. `wrapper` is a command to run it under.
     """
-    with started(folder, *arguments, toml=toml, extra=extra, wrapper=wrapper) as server:
+    port = () if "--port" in arguments else ("--port", "0")
+    with started(folder, [*wrapper, *command("serve", *port, *arguments)], toml=toml, extra=extra) as server:
         until(lambda: server.ask("/health").status == 200, within_s=START_LIMIT_S)
         yield server
 
@@ -159,18 +163,18 @@ def serving(
 @contextmanager
 def started(
     folder: Path,
-    *arguments: str,
+    program: Sequence[str] = SERVE,
+    *,
     toml: str | None = SCRIPTED,
     extra: Mapping[str, str] | None = None,
-    wrapper: Sequence[str] = (),
+    exit_code: int = 0,
 ) -> Iterator[Server]:
-    """`serving`, as soon as the port answers, whatever it answers."""
+    """A server as soon as its port answers, whatever it answers; ended like `serving`. uvicorn will do as well."""
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder, toml)
-    port = () if "--port" in arguments else ("--port", "0")
     with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(
-            [*wrapper, *command("serve", *port, *arguments)],
+            program,
             cwd=folder,
             env=environment(extra),
             stdin=subprocess.DEVNULL,
@@ -183,7 +187,7 @@ def started(
         server.wait_until_heard()
         yield server
         if process.poll() is None:
-            assert server.stop() == 0, server.stderr
+            assert server.stop() == exit_code, server.stderr
     except BaseException:
         sys.stderr.write(server.stderr[-10_000:])
         raise
@@ -195,9 +199,7 @@ def started(
 
 def ledger_rows(folder: Path, url: str | None = None) -> "list[Row[Any]]":
     """The ledger of the server that ran in `folder`."""
-    database = open_database(
-        url, data_dir=folder / ".undercroft", pool_size=1, clock=SystemClock(), migrates=False
-    )
+    database = open_database(url, data_dir=folder / ".undercroft", pool_size=1, clock=SystemClock(), migrates=False)
     try:
         return list(database.read_sync(lambda connection: connection.execute(select(calls)).all()))
     finally:
@@ -210,4 +212,3 @@ def until(reached: Callable[[], bool], *, within_s: float = 20.0, every_s: float
     while not reached():
         assert time.monotonic() < deadline, f"not within {within_s} s"
         time.sleep(every_s)
-

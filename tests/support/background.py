@@ -1,0 +1,32 @@
+"""The misbehaving provider on an event loop of its own, for tests that are not on one themselves."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.support.upstream import Upstream, running_upstream
+
+
+@contextmanager
+def upstream_in_background() -> Iterator[Upstream]:
+    """A provider in a thread. What it has received may be read at any time; `answers` be set before it is asked."""
+    ready: "threading.Event" = threading.Event()
+    found: list[Upstream] = []
+
+    async def serve() -> None:
+        async with running_upstream() as upstream:
+            found.append(upstream)
+            ready.set()
+            await stopping.wait()
+
+    loop, stopping = asyncio.new_event_loop(), asyncio.Event()
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), name="upstream")
+    thread.start()
+    try:
+        assert ready.wait(30)
+        yield found[0]
+    finally:
+        loop.call_soon_threadsafe(stopping.set)
+        thread.join()
+        loop.close()
