@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -35,4 +36,10 @@ class SystemClock:
 
 def rfc3339(moment_us: int) -> str:
     """`2026-08-21T10:00:00.123456Z`, the form of every time outside (except where a wire format says Unix seconds)."""
-    return datetime.fromtimestamp(moment_us / 1_000_000, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    second, rest_us = divmod(moment_us, 1_000_000)
+    return f"{_second(second)}.{rest_us:06d}Z"
+
+
+@lru_cache(maxsize=64)  # log lines come thousands to the second
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat().removesuffix("+00:00")

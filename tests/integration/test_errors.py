@@ -10,7 +10,7 @@ from tests.support.server import SCRIPTED, Server, serving
 CHAT = "/v1/chat/completions"
 HI = {"model": "chat", "messages": [{"role": "user", "content": "hi"}]}
 LIMIT_BYTES = 1_000_000
-INSIDE = ("Traceback", "site-packages", ".py", "/work", "/tmp")
+INSIDE = ("Traceback", "site-packages", ".py", "src/undercroft")
 
 
 @pytest.fixture(scope="module")

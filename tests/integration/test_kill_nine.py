@@ -4,49 +4,71 @@ import os
 import random
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import msgspec
+import pytest
 
-from tests.support.server import SCRIPTED, Server, ledger_rows, run, started, until
+from tests.support.background import upstream_in_background
+from tests.support.server import SCRIPTED, Server, ledger_rows, run, serving, started, until
+from tests.support.upstream import Upstream
 
 ANSWERS = int(os.environ.get("UNDERCROFT_KILL_ANSWERS", "600"))
 """Finished answers to see in all; UNDERCROFT_KILL_ANSWERS=20000 for a long night."""
 CALLERS = 8
 KILLS = 4
-BODY = msgspec.json.encode({"model": "chat", "messages": [{"role": "user", "content": "hi"}], "stream": True})
+SERVES_AGAIN_S = 2.0
+SLACK = 10
 
 
-def call(port: int) -> str | None:
-    """The request's id once its last byte was read; None when the server went away first."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("POST", "/v1/chat/completions", BODY, {"content-type": "application/json"})
-        answer = connection.getresponse()
-        request_id = answer.headers["x-request-id"]
-        return request_id if answer.read().endswith(b"data: [DONE]\n\n") else None
-    except (OSError, HTTPException):
-        return None
-    finally:
-        connection.close()
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with upstream_in_background() as running:
+        yield running
 
 
-def under_load(server: Server, finished: list[str], enough: int, rng: random.Random) -> None:
+@dataclass
+class Seen:
+    """What the clients have seen: ids of answers that began, and of those that came to their end."""
+
+    began: list[str] = field(default_factory=list)
+    finished: list[str] = field(default_factory=list)
+
+    def call(self, port: int, *, model: str, stream: bool) -> None:
+        """One call, whose server may go away at any point of it."""
+        body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "stream": stream}
+        connection = HTTPConnection("127.0.0.1", port, timeout=30)
+        try:
+            connection.request(
+                "POST", "/v1/chat/completions", msgspec.json.encode(body), {"content-type": "application/json"}
+            )
+            answer = connection.getresponse()
+            request_id = answer.headers["x-request-id"]
+            self.began.append(request_id)
+            if answer.read().endswith(b"data: [DONE]\n\n" if stream else b"}"):
+                self.finished.append(request_id)
+        except (OSError, HTTPException):
+            return
+        finally:
+            connection.close()
+
+
+def under_load(server: Server, seen: Seen, enough: int, rng: random.Random) -> None:
     """Calls from several threads until `enough` have finished, then kill -9 in the middle of the next ones."""
     stop = threading.Event()
 
-    def keep_calling() -> None:
+    def keep_calling(number: int) -> None:
         while not stop.is_set():
-            request_id = call(server.port)
-            if request_id is not None:
-                finished.append(request_id)
+            seen.call(server.port, model="fake" if number % 4 else "chat", stream=bool(number % 2))
 
-    threads = [threading.Thread(target=keep_calling) for _ in range(CALLERS)]
+    threads = [threading.Thread(target=keep_calling, args=(number,)) for number in range(CALLERS)]
     for thread in threads:
         thread.start()
     try:
-        until(lambda: len(finished) >= enough, within_s=120)
+        until(lambda: len(seen.finished) >= enough, within_s=60 + ANSWERS / 20)
         time.sleep(rng.uniform(0, 0.05))
         server.kill()
     finally:
@@ -55,32 +77,43 @@ def under_load(server: Server, finished: list[str], enough: int, rng: random.Ran
             thread.join()
 
 
-def test_every_answer_that_was_seen_to_its_end_is_booked_exactly_once(tmp_path: Path) -> None:
-    finished: list[str] = []
-    rng = random.Random(9)
+def test_every_answer_that_was_seen_to_its_end_is_booked_exactly_once(upstream: Upstream, tmp_path: Path) -> None:
+    fake = '[[models]]\nname = "fake"\n[[models.deployments]]\nprovider = "openai_compatible"\n'
+    toml = f'{SCRIPTED}{fake}base_url = "{upstream.base_url}"\nprice = {{ input = "1", output = "2" }}\n'
+    seen, rng = Seen(), random.Random(9)
     for life in range(1, KILLS + 1):
-        with started(tmp_path, toml=SCRIPTED) as server:
-            under_load(server, finished, ANSWERS * life // KILLS, rng)
+        begun = time.monotonic()
+        with serving(tmp_path, toml=toml) as server:
+            assert time.monotonic() - begun < SERVES_AGAIN_S * SLACK
+            under_load(server, seen, ANSWERS * life // KILLS, rng)
 
     assert run(tmp_path, "usage", "--json").exit_code == 0
-    rows = ledger_rows(tmp_path)
-    booked = [row.id for row in rows]
-    assert len(booked) == len(set(booked))
-    assert set(finished) <= set(booked)
-    assert all(row.status == 200 for row in rows if row.id in set(finished))
+    rows = {row.id: row for row in ledger_rows(tmp_path)}
+    assert len(rows) == len(ledger_rows(tmp_path))
+    assert set(seen.finished) <= set(rows)
+    assert {rows[each].status for each in seen.finished} == {200}
     # What was under way when the process died is there as well, and known as such.
-    assert {row.error for row in rows if row.status != 200} <= {"interrupted", "client_closed"}
+    cut = [rows[each] for each in seen.began if each not in set(seen.finished)]
+    unsaid = [row for row in rows.values() if row.id not in set(seen.began)]
+    assert {(row.status, row.error) for row in [*cut, *unsaid]} <= {(200, ""), (499, "interrupted")}
+    assert len(unsaid) <= CALLERS * KILLS
+    interrupted = [row for row in rows.values() if row.error]
+    assert interrupted
+    assert all(row.usage_estimated and row.input_tokens and row.cost_nano for row in interrupted)
     assert run(tmp_path, "ledger", "verify").exit_code == 0
+    print(f"{len(seen.finished)} finished answers over {KILLS} kills: all booked; {len(interrupted)} interrupted")
 
 
 def test_a_restarted_server_ships_what_its_dead_predecessor_left(tmp_path: Path) -> None:
-    slow_shipping = f"{SCRIPTED}\n[ledger]\nship_interval_s = 3600.0\n"
-    with started(tmp_path, toml=slow_shipping) as server:
-        seen = [call(server.port) for _ in range(20)]
+    seen = Seen()
+    with started(tmp_path, toml=f"{SCRIPTED}\n[ledger]\nship_interval_s = 3600.0\n") as server:
+        for number in range(20):
+            seen.call(server.port, model="chat", stream=bool(number % 2))
         server.kill()
+    assert len(seen.finished) == 20
     assert ledger_rows(tmp_path) == []
 
     with started(tmp_path, toml=SCRIPTED):
         until(lambda: len(ledger_rows(tmp_path)) == 20)
-    assert {row.id for row in ledger_rows(tmp_path)} == set(seen)
+    assert {row.id for row in ledger_rows(tmp_path)} == set(seen.finished)
     assert not list((tmp_path / ".undercroft" / "spool").glob("spool_*"))

@@ -8,11 +8,10 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import pytest
 from sqlalchemy import Connection, Table, delete
-from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.exc import IntegrityError
 
 from tests.support.simulated_disk import SimulatedDisk
@@ -101,13 +100,11 @@ def a_refused_move_counts_as_done(patch: pytest.MonkeyPatch) -> None:
 
 
 def without_on_conflict(patch: pytest.MonkeyPatch) -> None:
-    def plain(connection: Connection, table: Table) -> Insert:
-        statement: Any = insert(connection, table)
-        if table is calls:
-            statement.on_conflict_do_nothing = lambda: statement
-        return cast("Insert", statement)
+    def plain(connection: Connection, table: Table, columns: dict[str, Sequence[Any]]) -> None:
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        connection.execute(insert(connection, table), rows)
 
-    patch.setattr(shipping, "insert", plain)
+    patch.setattr(shipping, "insert_new", plain)
 
 
 def forgets_the_place_of_a_spool_that_is_gone(patch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from tests.support.upstream import Upstream, running_upstream
 @contextmanager
 def upstream_in_background() -> Iterator[Upstream]:
     """A provider in a thread. What it has received may be read at any time; `answers` be set before it is asked."""
-    ready: "threading.Event" = threading.Event()
+    ready: threading.Event = threading.Event()
     found: list[Upstream] = []
 
     async def serve() -> None:

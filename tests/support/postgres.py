@@ -7,11 +7,12 @@ data. Here the server is a child that ends with the tests, however they end, and
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -85,6 +86,17 @@ class PostgresServer:
                 time.sleep(0.02)
             else:
                 return
+
+    def kill(self) -> None:
+        """kill -9 of every process of the server, so that none has time to write anything; `start` recovers."""
+        assert self._process is not None
+        postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
+        listing = subprocess.check_output(["ps", "-A", "-o", "pid=,ppid="], text=True)
+        children = [int(pid) for pid, parent in map(str.split, listing.splitlines()) if int(parent) == postmaster]
+        for pid in (postmaster, *children):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.stop()
 
     def stop(self) -> None:
         """Ends every session and then the server."""

@@ -91,7 +91,7 @@ def _ignoring_reset() -> Iterator[None]:
 
 def answers(data: bytes, *, heads_only: Iterable[int] = ()) -> list[Answer]:
     """A connection's bytes as the answers that stand in them. `heads_only`: positions of those to HEAD requests."""
-    found = []
+    found: list[Answer] = []
     without_body = frozenset(heads_only)
     while data:
         head, separator, rest = data.partition(b"\r\n\r\n")

@@ -70,7 +70,13 @@ def run(
     """Runs an undercroft command to its end."""
     _write(folder, toml)
     done = subprocess.run(
-        command(*arguments), cwd=folder, env=environment(extra), capture_output=True, text=True, timeout=within_s
+        command(*arguments),
+        cwd=folder,
+        env=environment(extra),
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+        check=False,
     )
     return Finished(done.returncode, done.stdout, done.stderr)
 

@@ -62,7 +62,12 @@ def test_it_knows_the_capital_of_france_whatever_model_is_named(client: openai.O
 
 def test_it_streams_as_it_speaks(client: openai.OpenAI) -> None:
     stream = client.chat.completions.create(
-        model="local", messages=CAPITAL, stream=True, max_tokens=12, temperature=0, stream_options={"include_usage": True}
+        model="local",
+        messages=CAPITAL,
+        stream=True,
+        max_tokens=12,
+        temperature=0,
+        stream_options={"include_usage": True},
     )
     *chunks, last = list(stream)
     pieces = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices[0].delta.content]

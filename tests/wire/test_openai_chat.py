@@ -109,7 +109,9 @@ def test_tool_calls_whole_and_put_together_from_a_stream(client: openai.OpenAI) 
     with client.chat.completions.stream(**asked) as stream:  # type: ignore[arg-type]
         streamed = stream.get_final_completion()
     for answer in (whole, streamed):
-        (call,) = answer.choices[0].message.tool_calls
+        calls = answer.choices[0].message.tool_calls
+        assert calls is not None
+        (call,) = calls
         assert (call.type, call.id) == ("function", "call_1")
         assert (call.function.name, call.function.arguments) == ("weather", '{"city": "Paris"}')
         assert answer.choices[0].finish_reason == "tool_calls"

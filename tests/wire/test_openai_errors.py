@@ -24,7 +24,13 @@ def ask(client: openai.OpenAI, model: str, **more: Any) -> Any:
         ({"messages": []}, openai.BadRequestError, "empty_array", "messages", "invalid_request_error"),
         ({"temperature": 9}, openai.BadRequestError, "decimal_above_max_value", "temperature", "invalid_request_error"),
         ({"model": "nobody"}, openai.NotFoundError, "model_not_found", "model", "invalid_request_error"),
-        ({"model": "refuses"}, openai.UnprocessableEntityError, "upstream_refused", "messages", "invalid_request_error"),
+        (
+            {"model": "refuses"},
+            openai.UnprocessableEntityError,
+            "upstream_refused",
+            "messages",
+            "invalid_request_error",
+        ),
         ({"model": "busy"}, openai.InternalServerError, "upstream_overloaded", None, "upstream_error"),
         ({"model": "broken"}, openai.InternalServerError, "upstream_overloaded", None, "upstream_error"),
         ({"model": "bad-key"}, openai.InternalServerError, "upstream_refused", None, "upstream_error"),
@@ -126,10 +132,14 @@ def test_a_provider_that_stays_silent_is_504(client: openai.OpenAI) -> None:
 def test_a_stream_that_breaks_is_an_error_and_never_a_clean_end(
     client: openai.OpenAI, server: Server, model: str, code: str
 ) -> None:
-    texts = []
-    with pytest.raises(openai.APIError) as caught:
+    texts: list[str] = []
+
+    def read() -> None:
         for chunk in ask(client, model, stream=True, user=f"broken-{model}"):
-            texts += [choice.delta.content for choice in chunk.choices if choice.delta.content]
+            texts.extend(choice.delta.content for choice in chunk.choices if choice.delta.content)
+
+    with pytest.raises(openai.APIError) as caught:
+        read()
     assert "".join(texts) == "one two", "what came before is passed on"
     assert not isinstance(caught.value, openai.APIStatusError)
     assert caught.value.code == code

@@ -117,7 +117,7 @@ class Application:
                 if not self._own_routes:
                     raise
                 exchange.caller = await self._admit(undercroft, exchange, "ai")
-                await self._serve_own(nowhere, scope, receive, send)
+                await self._serve_own(nowhere, exchange)
                 return
             exchange.caller = await self._admit(undercroft, exchange, route.permission)
             await route.handle(exchange)
@@ -133,13 +133,13 @@ class Application:
         visit = Visit(host=exchange.header(b"host"), peer=exchange.peer, credential=exchange.credential)
         return admit(undercroft.door, visit, permission, undercroft.keys, now_us=exchange.started_us)
 
-    async def _serve_own(self, nowhere: NotFound, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_own(self, nowhere: NotFound, exchange: Exchange) -> None:
         from starlette.routing import Router as StarletteRouter
 
         async def refuse(*_: Any) -> None:
             raise nowhere
 
-        await StarletteRouter(routes=list(self._own_routes), default=refuse)(scope, receive, send)
+        await exchange.forward(StarletteRouter(routes=list(self._own_routes), default=refuse), prefix="")
 
     async def _fail(self, undercroft: Undercroft, exchange: Exchange, route: Route | None, error: Exception) -> None:
         status, headers, body = envelope(error, request_id=exchange.id)

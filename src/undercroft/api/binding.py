@@ -13,15 +13,19 @@ class PortTaken(UndercroftError):
     code = "port_taken"
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A bound (not yet listening) TCP socket. Raises PortTaken or UndercroftError, with what to do."""
+def bind(host: str, port: int, *, shares: bool = False) -> socket.socket:
+    """A bound (not yet listening) TCP socket. Raises PortTaken or UndercroftError, with what to do.
+
+    One that `shares` leaves room for others of the same kind on its port.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
         raise UndercroftError(f"'{host}' is not an address of this machine: {error.strerror}.") from error
     sock = socket.socket(family, kind, protocol)
-    # Without SO_REUSEPORT: two servers of one user would otherwise share the port without a word.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shares:  # only when asked for: two servers of one user would otherwise share the port without a word
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         sock.bind(address)
     except OSError as error:

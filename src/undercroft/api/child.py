@@ -1,6 +1,7 @@
 """How a process runs that the supervisor started: on an inherited socket, and no longer than its parent."""
 
 import argparse
+import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -9,13 +10,32 @@ from pathlib import Path
 import msgspec
 
 from undercroft.api.server import Service, serve
+from undercroft.api.supervisor import READY
 from undercroft.assembly import Shared
+from undercroft.errors import UndercroftError
 from undercroft.settings.model import Settings
 from undercroft.settings.secrets import secrets_of
 from undercroft.settings.sources import load
-from undercroft.telemetry.logs import configure_logging
+from undercroft.telemetry.logs import configure_logging, get_logger
 
 Make = Callable[[Settings, argparse.Namespace, socket.socket], Service]
+
+
+class Parent:
+    """The supervisor, which hears once whether this process is ready, or why it cannot be."""
+
+    def __init__(self, status: int) -> None:
+        self._status: int | None = status
+
+    def tell(self, what: bytes) -> bool:
+        """False when it was told something before."""
+        if self._status is None:
+            return False
+        with contextlib.suppress(BrokenPipeError):  # it is gone, and so are we, soon
+            os.write(self._status, what)
+        os.close(self._status)
+        self._status = None
+        return True
 
 
 def run_child(make: Make) -> int:
@@ -25,10 +45,21 @@ def run_child(make: Make) -> int:
     parser.add_argument("--overrides", default="{}", help="settings from the command line, as JSON")
     parser.add_argument("--fd", type=int, required=True, help="the listening socket")
     parser.add_argument("--lifeline", type=int, required=True, help="closes when the parent is gone")
-    parser.add_argument("--status", type=int, required=True, help="where to say that we are ready")
+    parser.add_argument("--status", type=int, required=True, help="where to say that we are ready, or cannot be")
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--models", type=Path, required=True)
     options = parser.parse_args()
+    parent = Parent(options.status)
+    try:
+        _serve(make, options, parent)
+    except UndercroftError as error:
+        if not parent.tell(str(error).encode()):
+            get_logger("undercroft.worker").error("worker_failed", reason=str(error))
+        return 1
+    return 0
+
+
+def _serve(make: Make, options: argparse.Namespace, parent: Parent) -> None:
     loaded = load(
         config=options.config,
         environment=os.environ,
@@ -40,12 +71,10 @@ def run_child(make: Make) -> int:
     configure_logging(telemetry.log_level, telemetry.log_format, secrets=secrets_of(settings))
 
     def ready() -> None:
-        os.write(options.status, b"1")
-        os.close(options.status)
+        parent.tell(READY)
 
     with socket.socket(fileno=options.fd) as sock:
         serve(make(settings, options, sock), settings, sock, ready=ready, lifeline=options.lifeline)
-    return 0
 
 
 def shared(options: argparse.Namespace) -> Shared:

@@ -59,6 +59,7 @@ class Cycle:
         "body_is_whole",
         "deadline",
         "is_lost",
+        "on_cut",
         "on_expired",
         "on_lost",
         "task",
@@ -85,6 +86,7 @@ class Cycle:
         self.deadline = float("inf")
         """Monotonic seconds after which `on_expired` is called, within a second."""
         self.on_expired: Callable[[], None] | None = None
+        self.on_cut: Callable[[], None] | None = None
 
     @property
     def scope(self) -> "Scope":
@@ -143,6 +145,13 @@ class Cycle:
         if now > self.deadline and self.on_expired is not None:
             self.deadline = float("inf")
             self.on_expired()
+
+    def cut(self) -> None:
+        """The server ends now, with this request under way."""
+        if self.on_cut is not None:
+            self.on_cut()
+        elif self.task is not None:
+            self.task.cancel()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

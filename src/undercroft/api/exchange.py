@@ -6,7 +6,14 @@ from typing import Any
 
 from undercroft.access.doors import NOBODY, Caller
 from undercroft.api.cycle import EXTENSION, Cycle
-from undercroft.errors import ClientClosed, InvalidRequest, TooLarge, UndercroftError, UpstreamTimedOut
+from undercroft.errors import (
+    ClientClosed,
+    InvalidRequest,
+    TooLarge,
+    Unavailable,
+    UndercroftError,
+    UpstreamTimedOut,
+)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -249,6 +256,9 @@ class Watch:
             )
         )
 
+    def _cut(self) -> None:
+        self._cancel(Unavailable("The server was stopped before the answer was complete.", code="interrupted"))
+
     def _cancel(self, reason: UndercroftError) -> None:
         if self._reason is None:
             self._reason = reason
@@ -276,11 +286,12 @@ class CycleWatch(Watch):
         cycle.deadline = self._deadline
         cycle.on_lost = self._left
         cycle.on_expired = self._expired
+        cycle.on_cut = self._cut
         if cycle.is_lost:
             self._left()
 
     def _end(self) -> None:
-        self._cycle.on_lost = self._cycle.on_expired = None
+        self._cycle.on_lost = self._cycle.on_expired = self._cycle.on_cut = None
 
 
 class TaskWatch(Watch):

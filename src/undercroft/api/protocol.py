@@ -34,19 +34,27 @@ _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
 
 class Watchman:
-    """Ends connections that dawdle over a head or have been idle for too long.
+    """Ends connections that dawdle over a head, do not read their answer, or have been idle for too long.
 
     One sweep a second over all of them; a timer for every request would cost more than the guard itself.
     """
 
     def __init__(
-        self, *, clock: Clock, ids: Ids, header_timeout_s: float, keep_alive_s: float, max_connections: int
+        self,
+        *,
+        clock: Clock,
+        ids: Ids,
+        header_timeout_s: float,
+        write_timeout_s: float,
+        keep_alive_s: float,
+        max_connections: int,
     ) -> None:
         self.clock = clock
         self.ids = ids
         self.max_connections = max_connections
-        self._header_timeout_s = header_timeout_s
-        self._keep_alive_s = keep_alive_s
+        self.header_timeout_s = header_timeout_s
+        self.write_timeout_s = write_timeout_s
+        self.keep_alive_s = keep_alive_s
         self._watched: weakref.WeakSet[HttpProtocol] = weakref.WeakSet()
 
     def watch(self, protocol: "HttpProtocol") -> None:
@@ -58,7 +66,7 @@ class Watchman:
             await self.clock.sleep(SWEEP_S)
             now = self.clock.monotonic()
             for protocol in tuple(self._watched):
-                protocol.sweep(now, header_timeout_s=self._header_timeout_s, keep_alive_s=self._keep_alive_s)
+                protocol.sweep(now)
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -91,6 +99,9 @@ class HttpProtocol(asyncio.Protocol):
         self._reading = True
         self._resumed: asyncio.Event | None = None
         """Set when the client reads again; there only while it does not."""
+        self._unread_bytes = 0
+        self._unread_since: float | None = None
+        """Since when a client that does not keep up has read nothing at all."""
         self._is_winding_down = False
 
     # What the transport tells us.
@@ -127,6 +138,7 @@ class HttpProtocol(asyncio.Protocol):
         self._resumed = asyncio.Event()
 
     def resume_writing(self) -> None:
+        self._unread_since = None
         if self._resumed is not None:
             self._resumed.set()
             self._resumed = None
@@ -244,19 +256,34 @@ class HttpProtocol(asyncio.Protocol):
         if self.cycle is None:
             self.transport.close()
 
-    def sweep(self, now: float, *, header_timeout_s: float, keep_alive_s: float) -> None:
+    def cut(self) -> None:
+        """The server ends now: whoever still waits for an answer is told."""
+        if self.cycle is not None:
+            self.cycle.cut()
+
+    def sweep(self, now: float) -> None:
         """Closes the connection if it has waited for too long."""
         if self.cycle is not None:
             self.cycle.sweep(now)
+        if self._resumed is not None and self._reads_nothing(now):
+            self.transport.abort()
+            return
         if self._lingers_until is not None and now > self._lingers_until:
             self.transport.abort()
         since = self._waiting_since
         if since is None or self.transport.is_closing():
             return
-        if self._ahead and now - since > header_timeout_s:
+        if self._ahead and now - since > self._watchman.header_timeout_s:
             self._refuse(TOO_SLOW)
-        elif not self._ahead and now - since > keep_alive_s:
+        elif not self._ahead and now - since > self._watchman.keep_alive_s:
             self.transport.close()
+
+    def _reads_nothing(self, now: float) -> bool:
+        """Whether a client that does not keep up has stood still for too long: a slow one is not cut."""
+        unread_bytes = self.transport.get_write_buffer_size()
+        if self._unread_since is None or unread_bytes < self._unread_bytes:
+            self._unread_bytes, self._unread_since = unread_bytes, now
+        return now - self._unread_since > self._watchman.write_timeout_s
 
     def _refuse(self, refusal: Refusal) -> None:
         request_id = self._watchman.ids.new("req_")

@@ -20,6 +20,8 @@ from undercroft.settings.model import Settings
 LAME_DUCK_S = 1.0
 """After SIGTERM, how long connections are still taken and told to close, so that balancers look elsewhere first."""
 BACKLOG = 2048
+CUT_S = 1.0
+"""How long answers that outlasted the grace get to say so, and to be booked."""
 KEEP_ALIVE_S = 75
 """Longer than the 60 s most balancers in front keep an idle connection, so that they close first."""
 
@@ -66,10 +68,12 @@ class Server(uvicorn.Server):
         application: Service,
         *,
         watchman: Watchman,
+        grace_s: float,
         ready: Callable[[], None],
         lifeline: int | None,
     ) -> None:
         super().__init__(config)
+        self._grace_s = grace_s
         self._application = application
         self._watchman = watchman
         self._ready = ready
@@ -90,8 +94,19 @@ class Server(uvicorn.Server):
             sweeping.cancel()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().shutdown(sockets)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._grace_s):
+                await super().shutdown(sockets)
+        await self._cut()
         await self._application.stop()
+
+    async def _cut(self) -> None:
+        """Ends what is still under way while it can still be booked."""
+        for connection in tuple(self.server_state.connections):
+            assert isinstance(connection, HttpProtocol)
+            connection.cut()
+        if tasks := tuple(self.server_state.tasks):
+            await asyncio.wait(tasks, timeout=CUT_S)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -141,6 +156,7 @@ def serve(
         clock=clock,
         ids=Ids(clock),
         header_timeout_s=limits.header_timeout_s,
+        write_timeout_s=limits.write_timeout_s,
         keep_alive_s=KEEP_ALIVE_S,
         max_connections=limits.max_connections,
     )
@@ -156,6 +172,6 @@ def serve(
         proxy_headers=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=round(settings.server.shutdown_grace_s),
     )
-    Server(config, application, watchman=watchman, ready=ready, lifeline=lifeline).run(sockets=[sock])
+    grace_s = settings.server.shutdown_grace_s
+    Server(config, application, watchman=watchman, grace_s=grace_s, ready=ready, lifeline=lifeline).run(sockets=[sock])

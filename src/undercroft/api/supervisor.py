@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from undercroft.api.binding import bind
@@ -19,11 +19,15 @@ from undercroft.telemetry.logs import get_logger
 
 MOST_FAILED_STARTS = 5
 """Starts in a row that may end before the worker was ready; then something is wrong that another start won't mend."""
+STEADY_AFTER_S = 10.0
+"""A worker that dies younger than this is likely to die again."""
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 KILL_AFTER_S = 5.0
 """Beyond the workers' own grace, before they are killed."""
 BACKLOG = 2048
+READY = b"\n"
+"""What a child writes to its status pipe when it is ready; anything else is why it could not start."""
 
 
 def open_sockets(host: str, port: int, count: int) -> list[socket.socket]:
@@ -32,38 +36,45 @@ def open_sockets(host: str, port: int, count: int) -> list[socket.socket]:
     if not hasattr(socket, "SO_REUSEPORT") or sys.platform != "linux":
         first.listen(BACKLOG)
         return [first] * count
-    address, family = first.getsockname(), first.family
+    port = first.getsockname()[1]
     first.close()  # it only found out whether the port is free: SO_REUSEPORT would have shared it without a word
-    sockets = []
-    for _ in range(count):
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind(address)
+    sockets = [bind(host, port, shares=True) for _ in range(count)]
+    for sock in sockets:
         sock.listen(BACKLOG)
-        sockets.append(sock)
     return sockets
 
 
-def pause_after(failed_starts: int) -> float:
-    """Seconds before the next start: at once after a worker that had been ready, then doubling."""
-    return min(FIRST_PAUSE_S * 2 ** (failed_starts - 1), LONGEST_PAUSE_S) if failed_starts else 0.0
+def pause_after(short_lives: int) -> float:
+    """Seconds before the next start: at once after a worker that had been steady, then doubling."""
+    return min(FIRST_PAUSE_S * 2 ** (short_lives - 1), LONGEST_PAUSE_S) if short_lives else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Child:
-    """What a slot runs: the command, and the descriptors it inherits besides those of the supervisor's own."""
+    """What a slot runs, and the socket it inherits."""
 
     name: str
     command: Sequence[str]
-    descriptors: tuple[int, ...] = ()
+    listener: socket.socket | None = None
+    serves_others: bool = False
+    """It is told to stop when the others are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What became of one process of a child."""
+
+    was_ready: bool
+    end: str
+    """Its last words, or how it was ended."""
+    lasted_s: float
 
 
 class Supervisor:
-    """Runs children until told to stop; `run` returns the exit code.
+    """Runs children until told to stop.
 
-    A child says that it is ready by writing to the descriptor after `--status`, and ends when the one after
-    `--lifeline` closes: nobody outlives the supervisor, however it died.
+    A child says that it is ready, or why it cannot be, by writing to the descriptor after `--status`, and ends when
+    the one after `--lifeline` closes: nobody outlives the supervisor, however it died.
     """
 
     def __init__(self, children: Sequence[Child], *, grace_s: float) -> None:
@@ -72,70 +83,94 @@ class Supervisor:
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._ready: dict[str, asyncio.Event] = {child.name: asyncio.Event() for child in children}
         self._stopping = asyncio.Event()
+        self._hurried = False
         self._failure = ""
         self._logger = get_logger("undercroft.supervisor")
 
     async def all_ready(self) -> bool:
         """Waits until every child has been ready once; False when it is to stop instead."""
+        ready = asyncio.gather(*(event.wait() for event in self._ready.values()))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait((ready, stopping), return_when=asyncio.FIRST_COMPLETED)
+        is_ready = ready.done()
+        for waiting in (ready, stopping):
+            waiting.cancel()
+        return is_ready
 
-        async def everyone() -> None:
-            for event in self._ready.values():
-                await event.wait()
-
-        ready, stopping = asyncio.create_task(everyone()), asyncio.create_task(self._stopped())
-        tasks: set[asyncio.Task[None]] = {ready, stopping}
-        done, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in left:
-            task.cancel()
-        return ready in done
-
-    async def _stopped(self) -> None:
-        await self._stopping.wait()
-
-    async def run(self) -> int:
+    async def run(self) -> str:
+        """Returns when all have ended: why it gave up, or nothing when it was told to stop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         lifeline, keep_alive = os.pipe()
+        keepers = {child: asyncio.create_task(self._keep(child, lifeline)) for child in self._children}
+        stopping = asyncio.create_task(self._stopping.wait())
         try:
-            keepers = [asyncio.create_task(self._keep(child, lifeline)) for child in self._children]
-            await self._stopping.wait()
-            await self._end(keepers)
+            # A keeper that ends before it is time to has given up.
+            await asyncio.wait((stopping, *keepers.values()), return_when=asyncio.FIRST_COMPLETED)
+            self._stopping.set()
+            for serves_others in (False, True):
+                await self._end(
+                    {child: task for child, task in keepers.items() if child.serves_others is serves_others}
+                )
         finally:
+            stopping.cancel()
             os.close(keep_alive)
             os.close(lifeline)
-        if self._failure:
-            self._logger.error("supervisor_gave_up", reason=self._failure)
-            return 1
-        return 0
+        for keeper in keepers.values():
+            keeper.result()
+        return self._failure
 
     def stop(self) -> None:
         """Asks all children to wind down; the second time, ends them now."""
-        number = signal.SIGKILL if self._stopping.is_set() else signal.SIGTERM
+        self._hurried = self._stopping.is_set()
         self._stopping.set()
-        for process in self._processes.values():
+        if self._hurried:
+            for name in self._processes:
+                self._send(name, signal.SIGKILL)
+
+    async def _end(self, keepers: Mapping[Child, asyncio.Task[None]]) -> None:
+        """Tells children to stop and waits until they have."""
+        for child in keepers:
+            if child.listener is not None:
+                # As long as this process held it too, clients would queue behind a door that no worker opens again.
+                child.listener.close()
+            # Ctrl-C's signal spares who serves the others, which are gone, the wait for balancers to look elsewhere.
+            self._send(child.name, signal.SIGINT if child.serves_others else signal.SIGTERM)
+        _, late = await asyncio.wait(keepers.values(), timeout=self._grace_s + KILL_AFTER_S)
+        if late:
+            for child in keepers:
+                self._send(child.name, signal.SIGKILL)
+            await asyncio.wait(late)
+
+    def _send(self, name: str, number: signal.Signals) -> None:
+        if name in self._processes:
             with contextlib.suppress(ProcessLookupError):
-                process.send_signal(number)
+                self._processes[name].send_signal(number)
 
     async def _keep(self, child: Child, lifeline: int) -> None:
-        failed_starts = 0
+        """Starts a child, again and again, until it is time to stop or starting it is of no use."""
+        failed_starts = short_lives = 0
         while not self._stopping.is_set():
-            was_ready, code = await self._live(child, lifeline)
+            life = await self._live(child, lifeline)
             if self._stopping.is_set():
                 return
-            failed_starts = 0 if was_ready else failed_starts + 1
-            self._logger.warning("worker_died", worker=child.name, exit_code=code, was_ready=was_ready)
+            self._logger.warning("worker_died", worker=child.name, reason=life.end, was_ready=life.was_ready)
+            failed_starts = 0 if life.was_ready else failed_starts + 1
+            short_lives = short_lives + 1 if life.lasted_s < STEADY_AFTER_S else 0
             if failed_starts >= MOST_FAILED_STARTS:
-                self._failure = f"{child.name} ended {failed_starts} times before it was ready (last exit code {code})"
-                self.stop()
+                self._failure = f"{child.name} failed to start {failed_starts} times in a row: {life.end}"
                 return
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_after(failed_starts)):
+                async with asyncio.timeout(pause_after(short_lives)):
                     await self._stopping.wait()
 
-    async def _live(self, child: Child, lifeline: int) -> tuple[bool, int]:
-        """One life of a child: whether it was ever ready, and how it ended."""
+    async def _live(self, child: Child, lifeline: int) -> Life:
+        """One life of a child, from its start to its end."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         told, status = os.pipe()
+        inherited = () if child.listener is None else (child.listener.fileno(),)
         try:
             process = await asyncio.create_subprocess_exec(
                 *child.command,
@@ -143,35 +178,36 @@ class Supervisor:
                 str(lifeline),
                 "--status",
                 str(status),
-                pass_fds=(lifeline, status, *child.descriptors),
+                pass_fds=(lifeline, status, *inherited),
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which passes it on in order
             )
+        except OSError as error:
+            os.close(told)
+            return Life(was_ready=False, end=f"{child.command[0]}: {error.strerror}", lasted_s=0)
         finally:
             os.close(status)
         self._processes[child.name] = process
-        try:
-            is_ready = await self._hear(told)
-            if is_ready:
-                self._ready[child.name].set()
-                self._logger.debug("worker_ready", worker=child.name, pid=process.pid)
-            return is_ready, await process.wait()
-        finally:
-            del self._processes[child.name]
+        if self._stopping.is_set():  # while it was being started
+            self._send(child.name, signal.SIGKILL if self._hurried else signal.SIGTERM)
+        said = await self._hear(child, told)
+        code = await process.wait()
+        del self._processes[child.name]
+        end = said or (f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}")
+        return Life(was_ready=said is None, end=end, lasted_s=loop.time() - began)
 
-    async def _hear(self, told: int) -> bool:
-        """True when the child says it is ready, False when it ends without a word."""
+    async def _hear(self, child: Child, told: int) -> str | None:
+        """None as soon as the child is ready; else its last words, when it has ended."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader()
         transport, _ = await loop.connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(told, "rb", buffering=0)
         )
         try:
-            return bool(await reader.read(1))
+            said = await reader.read(1)
+            if said != READY:
+                return (said + await reader.read()).decode("utf-8", "replace")
         finally:
             transport.close()
-
-    async def _end(self, keepers: Sequence[asyncio.Task[None]]) -> None:
-        _, late = await asyncio.wait(keepers, timeout=self._grace_s + KILL_AFTER_S)
-        if late:
-            self.stop()
-            await asyncio.wait(late)
+        self._ready[child.name].set()
+        self._logger.debug("worker_ready", worker=child.name)
+        return None

@@ -1,6 +1,12 @@
 """A call record as a row of `calls`, and back."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
 from typing import Any, Final, Protocol
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from undercroft.record import CallOpened, CallRecord, Usage, Who
 
@@ -14,6 +20,8 @@ MOST_NANO: Final = 10**15
 """No call uses or costs this much, and sums of what a broken provider reports stay within 64 bits."""
 LARGEST: Final = 2**63 - 1
 
+Column = Sequence[Any]
+
 
 class Columns(Protocol):
     """A row, whatever it came in."""
@@ -21,42 +29,66 @@ class Columns(Protocol):
     def __getitem__(self, name: str, /) -> Any: ...
 
 
+def _texts(column: Column) -> Column:
+    distinct = set(column)
+    changed = {value: fitted for value in distinct if (fitted := _text(value)) != value}
+    return [changed.get(value, value) for value in column] if changed else column
+
+
+def _text(value: str) -> str:
+    # PostgreSQL has no character 0, which JSON allows.
+    return value[:LONGEST_TEXT].replace("\0", "\ufffd")
+
+
+def _wholes(column: Column, *, most: int) -> Column:
+    if min(column) >= 0 and max(column) <= most:
+        return column
+    return [min(max(value, 0), most) for value in column]
+
+
+def _tags(column: Column) -> Column:
+    return [
+        {_text(name): _text(value) for name, value in islice(tags.items(), MOST_TAGS)} if tags else tags
+        for tags in column
+    ]
+
+
+_number = partial(_wholes, most=LARGEST)
+_tokens = partial(_wholes, most=MOST_TOKENS)
+
+_FITS: Final[dict[str, Callable[[Column], Column]]] = {
+    **dict.fromkeys(("organisation", "team", "user_id", "key", "id", "endpoint", "model", "provider"), _texts),
+    **dict.fromkeys(
+        ("deployment", "upstream_model", "release", "error", "price", "cache", "trace", "end_user"), _texts
+    ),
+    **dict.fromkeys(("started_us", "duration_us", "first_token_us"), _number),
+    **dict.fromkeys((f"{name}_tokens" for name in Usage.__struct_fields__), _tokens),
+    "cost_nano": partial(_wholes, most=MOST_NANO),
+    "tags": _tags,
+}
+"""How what stands in a column is made to fit; the others hold nothing that does not."""
+
+
+def columns_of(records: Sequence[CallRecord]) -> dict[str, Column]:
+    """The rows of one or more records, by column: a look at a whole column costs less than one at each value.
+
+    Nothing in a record may make a database refuse its row: what does not fit is cut to fit.
+    """
+    columns = _by_field(CallRecord, records)
+    who = _by_field(Who, columns.pop("who"))
+    who["user_id"] = who.pop("user")
+    tokens = {f"{name}_tokens": column for name, column in _by_field(Usage, columns.pop("usage")).items()}
+    columns |= who | tokens
+    return {name: _FITS[name](column) if name in _FITS else column for name, column in columns.items()}
+
+
+def _by_field(kind: type[Struct], values: Sequence[Struct]) -> dict[str, Column]:
+    return dict(zip(kind.__struct_fields__, zip(*map(astuple, values), strict=True), strict=True))
+
+
 def row_of(record: CallRecord) -> dict[str, Any]:
-    """The columns. Nothing in a record may make a database refuse its row: what does not fit is cut to fit."""
-    who, usage = record.who, record.usage
-    return {
-        "organisation": _text(who.organisation),
-        "id": _text(record.id),
-        "started_us": _whole(record.started_us),
-        "duration_us": _whole(record.duration_us),
-        "team": _text(who.team),
-        "user_id": _text(who.user),
-        "key": _text(who.key),
-        "endpoint": _text(record.endpoint),
-        "model": _text(record.model),
-        "provider": _text(record.provider),
-        "deployment": _text(record.deployment),
-        "upstream_model": _text(record.upstream_model),
-        "release": _text(record.release),
-        "status": record.status,
-        "error": _text(record.error),
-        "attempts": record.attempts,
-        "first_token_us": _whole(record.first_token_us),
-        "input_tokens": _whole(usage.input, MOST_TOKENS),
-        "output_tokens": _whole(usage.output, MOST_TOKENS),
-        "cache_read_tokens": _whole(usage.cache_read, MOST_TOKENS),
-        "cache_write_tokens": _whole(usage.cache_write, MOST_TOKENS),
-        "reasoning_tokens": _whole(usage.reasoning, MOST_TOKENS),
-        "usage_estimated": record.usage_estimated,
-        "cost_nano": _whole(record.cost_nano, MOST_NANO),
-        "price": _text(record.price),
-        "cache": _text(record.cache),
-        "streamed": record.streamed,
-        "trace": _text(record.trace),
-        "end_user": _text(record.end_user),
-        "tags": {_text(name): _text(value) for name, value in list(record.tags.items())[:MOST_TAGS]},
-        "format": record.format,
-    }
+    """The columns of one record."""
+    return {name: column[0] for name, column in columns_of([record]).items()}
 
 
 def record_of(row: Columns) -> CallRecord:
@@ -95,12 +127,3 @@ def interrupted(opened: CallOpened, *, usage: Usage, cost_nano: int, price: str)
         cost_nano=cost_nano,
         price=price,
     )
-
-
-def _text(value: str) -> str:
-    # PostgreSQL has no character 0, which JSON allows.
-    return value[:LONGEST_TEXT].replace("\0", "\ufffd")
-
-
-def _whole(value: int, most: int = LARGEST) -> int:
-    return min(max(value, 0), most)

@@ -39,6 +39,8 @@ class ServerLimits(Section):
     """How long a client may take to send its request's head."""
     body_timeout_s: Seconds = 60.0
     """How long a client may take between two pieces of its request's body."""
+    write_timeout_s: Seconds = 30.0
+    """How long a client may read nothing of an answer that waits for it."""
 
 
 class Server(Section):

@@ -140,7 +140,6 @@ calls = Table(
     Column("format", Integer, nullable=False),
     Index("calls_started", "organisation", "started_us"),
     Index("calls_key_started", "organisation", "key", "started_us"),
-    Index("calls_model_started", "organisation", "model", "started_us"),
 )
 
 # How far each spool is in `calls`: moved in the transaction that inserts the rows, so nothing is shipped twice.

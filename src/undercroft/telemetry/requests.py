@@ -2,6 +2,7 @@
 
 import os
 import select
+import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -21,11 +22,14 @@ LOGGER: Final = "undercroft.requests"
 CAPACITY: Final = 20_000
 """Records that wait for a slow reader of the log; further ones are dropped and counted (the ledger has them all)."""
 REMEMBERED: Final = 4096
-BATCH: Final = 1000
+BATCH: Final = 200
+"""Lines between two writes: they take the interpreter's lock, which calls are waiting for, for half a millisecond."""
+PIECE_BYTES: Final = 1 << 18
+"""Longest write to a file."""
 _SEVERITY: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-class Line(msgspec.Struct, omit_defaults=True):
+class Line(msgspec.Struct, omit_defaults=True, gc=False):
     """What is logged of a call; never what was asked or answered. Fields with a default are left out when empty."""
 
     event: str
@@ -227,6 +231,10 @@ class _Output:
             self._descriptor: int | None = os.dup(stream.fileno())
         except (UnsupportedOperation, AttributeError):
             self._descriptor = None
+            return
+        # A pipe takes so much in one piece without other writers' lines landing inside ours; a file takes any write.
+        is_file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        self._piece_bytes = PIECE_BYTES if is_file else select.PIPE_BUF
 
     def close(self) -> None:
         if self._descriptor is not None:
@@ -237,7 +245,7 @@ class _Output:
             self._stream.write(b"".join(lines).decode())
             self._stream.flush()
             return
-        for chunk in _atomic(lines):
+        for chunk in _joined(lines, self._piece_bytes):
             rest = memoryview(chunk)
             while rest:
                 try:
@@ -246,11 +254,11 @@ class _Output:
                     select.select((), (self._descriptor,), ())
 
 
-def _atomic(lines: Iterable[bytes]) -> Iterable[bytes]:
-    """Lines joined as far as a pipe takes them in one piece, so that other writers' lines do not land inside ours."""
+def _joined(lines: Iterable[bytes], most_bytes: int) -> Iterable[bytes]:
+    """Whole lines in pieces of at most so many bytes; a longer line is a piece by itself."""
     joined = bytearray()
     for line in lines:
-        if joined and len(joined) + len(line) > select.PIPE_BUF:
+        if joined and len(joined) + len(line) > most_bytes:
             yield bytes(joined)
             joined.clear()
         joined += line

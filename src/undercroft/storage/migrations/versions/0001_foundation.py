@@ -83,7 +83,6 @@ def upgrade() -> None:
     )
     op.create_index("calls_started", "calls", ["organisation", "started_us"])
     op.create_index("calls_key_started", "calls", ["organisation", "key", "started_us"])
-    op.create_index("calls_model_started", "calls", ["organisation", "model", "started_us"])
     op.create_table(
         "spool_offsets",
         *text("spool"),
