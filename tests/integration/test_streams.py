@@ -217,7 +217,7 @@ def test_a_second_signal_ends_it_now(upstream: Upstream, tmp_path: Path, again: 
 
 
 def test_a_stream_that_outlasts_the_grace_is_cut_and_not_ended_cleanly(upstream: Upstream, tmp_path: Path) -> None:
-    with serving(tmp_path, toml=configured(upstream, shutdown_grace_s=1.0)) as server:
+    with serving(tmp_path, toml=configured(upstream, shutdown_grace_s=1.0)) as server:  # noqa: SIM117 - left before it
         with connected(server.port) as wire, connected(server.port) as unread:
             begin(wire, "endless")
             begin(unread, "flood")

@@ -44,9 +44,9 @@ def open_sockets(host: str, port: int, count: int) -> list[socket.socket]:
     return sockets
 
 
-def pause_after(short_lives: int) -> float:
+def pause_after(short_lives: int, *, first_s: float = FIRST_PAUSE_S) -> float:
     """Seconds before the next start: at once after a worker that had been steady, then doubling."""
-    return min(FIRST_PAUSE_S * 2 ** (short_lives - 1), LONGEST_PAUSE_S) if short_lives else 0.0
+    return min(first_s * 2 ** (short_lives - 1), LONGEST_PAUSE_S) if short_lives else 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,9 +77,17 @@ class Supervisor:
     the one after `--lifeline` closes: nobody outlives the supervisor, however it died.
     """
 
-    def __init__(self, children: Sequence[Child], *, grace_s: float) -> None:
+    def __init__(
+        self,
+        children: Sequence[Child],
+        *,
+        grace_s: float,
+        kill_after_s: float = KILL_AFTER_S,
+        first_pause_s: float = FIRST_PAUSE_S,
+    ) -> None:
         self._children = children
-        self._grace_s = grace_s
+        self._patience_s = grace_s + kill_after_s
+        self._first_pause_s = first_pause_s
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._ready: dict[str, asyncio.Event] = {child.name: asyncio.Event() for child in children}
         self._stopping = asyncio.Event()
@@ -89,13 +97,16 @@ class Supervisor:
 
     async def all_ready(self) -> bool:
         """Waits until every child has been ready once; False when it is to stop instead."""
-        ready = asyncio.gather(*(event.wait() for event in self._ready.values()))
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        await asyncio.wait((ready, stopping), return_when=asyncio.FIRST_COMPLETED)
-        is_ready = ready.done()
-        for waiting in (ready, stopping):
-            waiting.cancel()
-        return is_ready
+
+        async def everyone() -> None:
+            for event in self._ready.values():
+                await event.wait()
+
+        ready, stopping = asyncio.create_task(everyone()), asyncio.create_task(self._stopping.wait())
+        done, left = await asyncio.wait((ready, stopping), return_when=asyncio.FIRST_COMPLETED)
+        for task in left:
+            task.cancel()
+        return ready in done
 
     async def run(self) -> str:
         """Returns when all have ended: why it gave up, or nothing when it was told to stop."""
@@ -137,7 +148,7 @@ class Supervisor:
                 child.listener.close()
             # Ctrl-C's signal spares who serves the others, which are gone, the wait for balancers to look elsewhere.
             self._send(child.name, signal.SIGINT if child.serves_others else signal.SIGTERM)
-        _, late = await asyncio.wait(keepers.values(), timeout=self._grace_s + KILL_AFTER_S)
+        _, late = await asyncio.wait(keepers.values(), timeout=self._patience_s)
         if late:
             for child in keepers:
                 self._send(child.name, signal.SIGKILL)
@@ -162,7 +173,7 @@ class Supervisor:
                 self._failure = f"{child.name} failed to start {failed_starts} times in a row: {life.end}"
                 return
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_after(short_lives)):
+                async with asyncio.timeout(pause_after(short_lives, first_s=self._first_pause_s)):
                     await self._stopping.wait()
 
     async def _live(self, child: Child, lifeline: int) -> Life:

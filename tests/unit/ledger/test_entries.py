@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.ledger import ended
-from undercroft.ledger.entries import LARGEST, LONGEST_TEXT, MOST_NANO, MOST_TAGS, MOST_TOKENS, record_of, row_of
+from undercroft.ledger.entries import (
+    LARGEST,
+    LONGEST_TEXT,
+    MOST_NANO,
+    MOST_TAGS,
+    MOST_TOKENS,
+    columns_of,
+    record_of,
+    row_of,
+)
 from undercroft.record import CallRecord, Usage, Who
 from undercroft.storage.schema import calls
 
@@ -54,6 +63,29 @@ def test_what_no_database_stores_is_cut_to_fit() -> None:
     assert (row["input_tokens"], row["output_tokens"], row["cost_nano"]) == (MOST_TOKENS, 0, MOST_NANO)
     assert len(row["tags"]) == MOST_TAGS
     assert "\0" not in str(row["tags"])
+
+
+def test_a_record_that_does_not_fit_leaves_its_neighbours_as_they_are() -> None:
+    wild = ended("w" * 500, model="\0", cost_nano=-1, usage=Usage(output=2**70), tags={"t": "\0"}, trace="0" * 300)
+    tame = ended("tame", model="model", tags={"t": "v"}, trace="0" * 32)
+    columns = columns_of([tame, wild, tame])
+    rows = [{name: column[place] for name, column in columns.items()} for place in range(3)]
+    assert rows == [row_of(tame), row_of(wild), row_of(tame)]
+    assert record_of(rows[0]) == tame
+    assert (rows[1]["model"], rows[1]["cost_nano"], rows[1]["tags"]) == ("\ufffd", 0, {"t": "\ufffd"})
+    assert (len(rows[1]["id"]), len(rows[1]["trace"])) == (LONGEST_TEXT, LONGEST_TEXT)
+
+
+def test_every_text_and_every_number_without_a_known_end_is_made_to_fit() -> None:
+    """A field that is added to the record must not be forgotten."""
+    long, huge = "x" * 1000, 2**80
+    texts = {name: long for name in CallRecord.__struct_fields__ if isinstance(getattr(ended("a"), name), str)}
+    numbers = ("started_us", "duration_us", "first_token_us", "cost_nano")
+    everyone = Who(organisation=long, team=long, user=long, key=long)
+    usage = Usage(**dict.fromkeys(Usage.__struct_fields__, huge))
+    row = row_of(ended("a", **texts | dict.fromkeys(numbers, huge), who=everyone, usage=usage))
+    assert [name for name, value in row.items() if isinstance(value, str) and len(value) != LONGEST_TEXT] == []
+    assert [name for name, value in row.items() if isinstance(value, int) and value > LARGEST] == []
 
 
 def test_a_typical_row_stays_below_400_bytes() -> None:
