@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
@@ -15,7 +14,7 @@ import pytest
 from tests.support.clock import ManualClock
 from undercroft.record import CallRecord, Usage, Who
 from undercroft.telemetry.redaction import REPLACEMENT, Redactor
-from undercroft.telemetry.requests import PIECE_BYTES, RequestLog
+from undercroft.telemetry.requests import RequestLog
 
 SECRET = "canary-4f6Qz9-Wm2Lk7"
 
@@ -184,43 +183,6 @@ def test_lines_of_several_writers_do_not_mix(pipe: tuple[int, TextIO]) -> None:
     stream.close()
     thread.join(10)
     assert len([json.loads(line) for line in b"".join(pieces).splitlines()]) == 6000
-
-
-def test_more_lines_than_one_write_takes_reach_a_file_whole_and_in_order(tmp_path: Path) -> None:
-    path = tmp_path / "out.log"
-    with path.open("w") as stream:
-        log = log_to(stream)
-        for number in range(3000):
-            log.add(changed(id=f"req_{number}"))
-        log.close(timeout_s=10)
-    assert path.stat().st_size > PIECE_BYTES
-    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
-    assert [line["request_id"] for line in lines] == [f"req_{number}" for number in range(3000)]
-
-
-def test_a_log_that_was_given_up_writes_into_nothing_that_gets_its_streams_number() -> None:
-    reader, writer = os.pipe()
-    stream = os.fdopen(writer, "w")
-    log = log_to(stream)
-    for _ in range(2000):
-        log.add(RECORD)
-    log.flush()
-    log.close(timeout_s=0.1)  # its thread still waits for a reader
-    stream.close()
-    received, sent = os.pipe()
-    os.dup2(sent, writer, inheritable=False)
-    try:
-        os.close(reader)  # the thread goes on
-        deadline = time.monotonic() + 10
-        while log.dropped < 2000 and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert log.dropped == 2000
-        os.set_blocking(received, False)
-        with pytest.raises(BlockingIOError):
-            os.read(received, 1)
-    finally:
-        for number in (received, sent, writer):
-            os.close(number)
 
 
 def test_a_non_blocking_stream_is_waited_for(pipe: tuple[int, TextIO]) -> None:
