@@ -4,6 +4,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A loaded machine is no reason to fail: an example's time says nothing about whether the claim holds.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 if TYPE_CHECKING:
     from tests.support.postgres import PostgresServer
