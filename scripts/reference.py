@@ -57,6 +57,7 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "database_unavailable": "The database is away, or waits for `undercroft migrate`.",
     "disk_full": "The disk under the data directory or the database is full.",
     "empty_*": "A text or list may not be empty, e.g. `empty_string`.",
+    "interrupted": "The server was stopped before the answer was complete.",
     "invalid_json": "The body is not JSON.",
     "invalid_parameter_combination": "Two parameters exclude each other.",
     "invalid_query": "The query string is not percent-encoded UTF-8.",

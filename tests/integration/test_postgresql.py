@@ -1,15 +1,18 @@
 """A server in front of PostgreSQL: before the schema, after the migration, and while the database is away."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 
+from tests.support.http import Answer
 from tests.support.keys import add_key
 from tests.support.postgres import PostgresServer, running_postgres
-from tests.support.server import Server, run, started, until
+from tests.support.server import SCRIPTED, Server, run, serving, started, until
 
 MASTER_KEY = "a-master-key-of-some-length"
 HEALS_S = 2.0
@@ -115,3 +118,45 @@ def test_a_database_that_is_away_at_the_start_is_used_when_it_comes(tmp_path: Pa
         assert server.chat().status == 401
         wanted = {answer.request_id for answer in seen}
         until(lambda: wanted <= {row.id for row in server.rows(url)})
+
+
+def test_kill_9_of_postgresql_under_load_costs_known_callers_nothing_and_the_books_agree(
+    tmp_path: Path, mortal: PostgresServer
+) -> None:
+    url = mortal.new_database()
+    extra = {"DATABASE_URL": url, "UNDERCROFT_MASTER_KEY": MASTER_KEY}
+    assert run(tmp_path, "migrate", toml=SCRIPTED, extra=extra).exit_code == 0
+    key = add_key(tmp_path, url=url)
+    with serving(tmp_path, extra=extra) as server:
+        until(lambda: server.chat(key=key.text).status == 200, within_s=HEALS_S * SLACK)
+        seen: list[Answer] = []
+        stop = threading.Event()
+
+        def keep_calling(credential: str) -> None:
+            while not stop.is_set():
+                seen.append(server.chat(key=credential))
+
+        threads = [threading.Thread(target=keep_calling, args=(each,)) for each in (MASTER_KEY, MASTER_KEY, key.text)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(2):
+                time.sleep(0.3)
+                mortal.kill()
+                until(lambda: server.ask("/health").status == 503)
+                time.sleep(0.3)
+                mortal.start()
+                until(lambda: server.ask("/health").status == 200, within_s=HEALS_S * SLACK)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert {answer.status for answer in seen} == {200}
+        wanted = {answer.request_id for answer in seen}
+        assert len(wanted) == len(seen) > 100
+        until(lambda: wanted <= {row.id for row in server.rows(url)}, within_s=60)
+    usage = msgspec.json.decode(run(tmp_path, "usage", "--by", "key", "--json", extra=extra).stdout)
+    rows = [row for row in server.rows(url) if row.status == 200]
+    assert usage["total"]["calls"] - usage["total"]["errors"] == len(rows) == len(seen) + 1
+    assert usage["pending"] == []
+    assert run(tmp_path, "ledger", "verify", extra=extra).exit_code == 0

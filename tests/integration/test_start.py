@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.local_models import weights
 from tests.support.server import SCRIPTED, command, run, serving, started, until
 
 
@@ -53,6 +54,7 @@ def test_an_open_address_with_a_key_is_served(tmp_path: Path) -> None:
         ("[server\n", {}, ["undercroft.toml:1"]),
         (SCRIPTED, {"UNDERCROFT_SERVER__PROT": "1"}, ["UNDERCROFT_SERVER__PROT", "UNDERCROFT_SERVER__PORT"]),
         (SCRIPTED, {"UNDERCROFT_SERVER__WORKERS": "many"}, ["UNDERCROFT_SERVER__WORKERS", "many"]),
+        ('[local]\nchat_gguf = "none.gguf"\n', {}, ["undercroft.toml:2", "local.chat_gguf", "no such file"]),
         (SCRIPTED, {"CELERY_BROKER_URL": "redis://127.0.0.1/0"}, ["DATABASE_URL"]),
         (SCRIPTED, {"DATABASE_URL": "mysql://127.0.0.1/x"}, ["DATABASE_URL"]),
         ('[[models]]\nname = "a"\n[[models.deployments]]\nprovider = "opnai"\n', {}, ["opnai", "openai"]),
@@ -101,9 +103,25 @@ def test_a_damaged_gguf_fails_its_calls_and_nothing_else(tmp_path: Path) -> None
         assert "own.gguf" in answer.error["message"]
 
 
+def test_a_gguf_that_was_cut_short_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "own.gguf").write_bytes(weights().chat.read_bytes()[:1_000_000])
+    local = '[[models]]\nname = "own"\n[[models.deployments]]\nprovider = "local"\n'
+    toml = f'{SCRIPTED}{local}[local]\nchat_gguf = "own.gguf"\n'
+    with started(tmp_path, toml=toml) as server:
+        until(lambda: b"own.gguf" in server.ask("/health").body)
+        health = server.ask("/health")
+        assert (health.status, health.json["status"]) == (200, "degraded")
+        assert server.chat().status == 200
+        answer = server.chat(model="own")
+        assert (answer.status, answer.error["code"]) == (503, "model_unavailable")
+        assert "own.gguf" in answer.error["message"]
+        assert "Traceback" not in server.stdout + server.stderr
+
+
 def test_without_weights_it_says_how_to_get_them(tmp_path: Path) -> None:
-    main = "from undercroft.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    elsewhere = f"import sys; sys.prefix = '/nowhere'; {main}"
+    elsewhere = (
+        "import sys; sys.prefix = '/nowhere'; from undercroft.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
     program = [sys.executable, "-c", elsewhere, "serve", "--port", "0"]
     extra = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "UNDERCROFT_MODELS_DIR": ""}
     with started(tmp_path, program, toml="", extra=extra) as server:

@@ -1,5 +1,6 @@
 """A limit that processes share by slices: whatever fails, no more is spent, and all that was spent is counted once."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -14,7 +15,7 @@ from undercroft.ledger.slice_stores import sql
 from undercroft.ledger.slices import Slice
 from undercroft.storage.schema import slices
 
-SEEDS: Final = 100
+SEEDS: Final = int(os.environ.get("UNDERCROFT_SEEDS", "300")) // 3
 PARTS: Final = 4
 SEEDS_TO_FIND: Final = 100
 """Within so many a planted fault must show."""

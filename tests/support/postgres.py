@@ -20,11 +20,11 @@ import psycopg
 
 # When the tests are gone, killed or not, their end of the pipe closes, `read` returns, and the server is stopped.
 _UNTIL_INPUT_ENDS = '"$@" & read -r _; kill -INT $!; wait $!'
+# The servers are killed, the machine is not: what was written outlives them without being synced.
 _SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",
     "full_page_writes": "off",
-    "synchronous_commit": "off",
     "shared_buffers": "16MB",
     "max_connections": "60",
     "log_min_messages": "fatal",

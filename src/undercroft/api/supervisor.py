@@ -46,7 +46,8 @@ def open_sockets(host: str, port: int, count: int) -> list[socket.socket]:
 
 def pause_after(short_lives: int, *, first_s: float = FIRST_PAUSE_S) -> float:
     """Seconds before the next start: at once after a worker that had been steady, then doubling."""
-    return min(first_s * 2 ** (short_lives - 1), LONGEST_PAUSE_S) if short_lives else 0.0
+    doublings = min(short_lives - 1, 10)  # of thousands, no float holds the result
+    return min(first_s * 2**doublings, LONGEST_PAUSE_S) if short_lives else 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,9 +122,9 @@ class Supervisor:
             await asyncio.wait((stopping, *keepers.values()), return_when=asyncio.FIRST_COMPLETED)
             self._stopping.set()
             for serves_others in (False, True):
-                await self._end(
-                    {child: task for child, task in keepers.items() if child.serves_others is serves_others}
-                )
+                these = {child: task for child, task in keepers.items() if child.serves_others is serves_others}
+                if these:
+                    await self._end(these)
         finally:
             stopping.cancel()
             os.close(keep_alive)
@@ -203,7 +204,7 @@ class Supervisor:
         said = await self._hear(child, told)
         code = await process.wait()
         del self._processes[child.name]
-        end = said or (f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}")
+        end = said or (f"signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exit code {code}")
         return Life(was_ready=said is None, end=end, lasted_s=loop.time() - began)
 
     async def _hear(self, child: Child, told: int) -> str | None:

@@ -126,7 +126,7 @@ class RequestLog:
         self._waiting: deque[CallRecord] = deque()
         self._encoder = msgspec.json.Encoder()
         self._refused = 0  # counted by `add`
-        self._lost = 0  # counted by the thread, as is what has been reported
+        self._lost = 0  # counted by the thread, as is what it has told
         self._reported = 0
         self._wake = threading.Event()
         self._closing = False
@@ -173,31 +173,29 @@ class RequestLog:
             while self._waiting:
                 self._write(self._batch())
             if closing:
-                self._write(self._losses())
+                self._write([])
                 self._out.close()
                 return
 
     def _batch(self) -> list[bytes]:
         count = min(len(self._waiting), BATCH)
-        lines = [self._encode(line_of(self._waiting.popleft(), self._clean)) for _ in range(count)]
-        return lines + self._losses()
-
-    def _losses(self) -> list[bytes]:
-        count = self.dropped - self._reported
-        if not count:
-            return []
-        self._reported += count
-        timestamp = rfc3339(self._clock.now_us())
-        if self._readable:
-            return [_readable(timestamp, "warning", "log_lines_dropped", {"count": count})]
-        line = {"event": "log_lines_dropped", "level": "warning", "logger": LOGGER, "timestamp": timestamp}
-        return [self._encoder.encode({**line, "count": count}) + b"\n"]
+        return [self._encode(line_of(self._waiting.popleft(), self._clean)) for _ in range(count)]
 
     def _write(self, lines: list[bytes]) -> None:
+        untold = self.dropped - self._reported
         try:
-            self._out.write(lines)
-        except (OSError, ValueError):  # the reader has gone, or the stream is closed: there is nobody to tell
+            self._out.write([*lines, self._losses(untold)] if untold else lines)
+        except (OSError, ValueError):  # the reader has gone, the stream is closed, the disk is full
             self._lost += len(lines)
+        else:
+            self._reported += untold
+
+    def _losses(self, count: int) -> bytes:
+        timestamp = rfc3339(self._clock.now_us())
+        if self._readable:
+            return _readable(timestamp, "warning", "log_lines_dropped", {"count": count})
+        line = {"event": "log_lines_dropped", "level": "warning", "logger": LOGGER, "timestamp": timestamp}
+        return self._encoder.encode({**line, "count": count}) + b"\n"
 
     def _encode(self, line: Line) -> bytes:
         if not self._readable:

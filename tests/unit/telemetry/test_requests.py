@@ -1,11 +1,13 @@
 """The `api_request` line."""
 
+import errno
 import io
 import json
 import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
@@ -14,7 +16,7 @@ import pytest
 from tests.support.clock import ManualClock
 from undercroft.record import CallRecord, Usage, Who
 from undercroft.telemetry.redaction import REPLACEMENT, Redactor
-from undercroft.telemetry.requests import RequestLog
+from undercroft.telemetry.requests import PIECE_BYTES, RequestLog
 
 SECRET = "canary-4f6Qz9-Wm2Lk7"
 
@@ -169,6 +171,30 @@ def test_a_reader_that_has_gone_costs_lines_and_nothing_else() -> None:
     assert log.dropped >= 1
 
 
+def test_what_was_lost_is_told_once_even_if_telling_it_fails_at_first() -> None:
+    class Sick(io.StringIO):
+        failures = 2
+
+        def write(self, text: str, /) -> int:
+            if self.failures:
+                self.failures -= 1
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(text)
+
+    stream = Sick()
+    log = log_to(stream)
+    for lost in (1, 2):
+        log.add(RECORD)
+        log.flush()
+        deadline = time.monotonic() + 10
+        while log.dropped < lost and time.monotonic() < deadline:
+            time.sleep(0.001)
+    log.add(RECORD)
+    log.close(timeout_s=10)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["event"], line.get("count")) for line in lines] == [("api_request", None), ("log_lines_dropped", 2)]
+
+
 def test_lines_of_several_writers_do_not_mix(pipe: tuple[int, TextIO]) -> None:
     reader, stream = pipe
     pieces: list[bytes] = []
@@ -183,6 +209,43 @@ def test_lines_of_several_writers_do_not_mix(pipe: tuple[int, TextIO]) -> None:
     stream.close()
     thread.join(10)
     assert len([json.loads(line) for line in b"".join(pieces).splitlines()]) == 6000
+
+
+def test_more_lines_than_one_write_takes_reach_a_file_whole_and_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "out.log"
+    with path.open("w") as stream:
+        log = log_to(stream)
+        for number in range(3000):
+            log.add(changed(id=f"req_{number}"))
+        log.close(timeout_s=10)
+    assert path.stat().st_size > PIECE_BYTES
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert [line["request_id"] for line in lines] == [f"req_{number}" for number in range(3000)]
+
+
+def test_a_log_that_was_given_up_writes_into_nothing_that_gets_its_streams_number() -> None:
+    reader, writer = os.pipe()
+    received, sent = os.pipe()
+    stream = os.fdopen(writer, "w")
+    log = log_to(stream)
+    for _ in range(2000):
+        log.add(RECORD)
+    log.flush()
+    log.close(timeout_s=0.1)  # its thread still waits for a reader
+    stream.close()
+    os.dup2(sent, writer, inheritable=False)
+    try:
+        os.close(reader)  # the thread goes on
+        deadline = time.monotonic() + 10
+        while log.dropped < 2000 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert log.dropped == 2000
+        os.set_blocking(received, False)
+        with pytest.raises(BlockingIOError):
+            os.read(received, 1)
+    finally:
+        for number in (received, sent, writer):
+            os.close(number)
 
 
 def test_a_non_blocking_stream_is_waited_for(pipe: tuple[int, TextIO]) -> None:
