@@ -92,11 +92,14 @@ async def _stream(exchange: Exchange, call: Call, chunks: AsyncGenerator[Chunk, 
 
 
 def _headers(call: Call) -> list[tuple[bytes, bytes]]:
-    asked = call.trail.substituted_for
-    if not asked:
-        return []
-    shown = asked.encode("ascii", "backslashreplace")[:200]
-    return [(b"x-undercroft-model-substituted", shown.translate(None, b"\r\n\0"))]
+    trail = call.trail
+    headers = []
+    if trail.substituted_for:
+        shown = trail.substituted_for.encode("ascii", "backslashreplace")[:200]
+        headers.append((b"x-undercroft-model-substituted", shown.translate(None, b"\r\n\0")))
+    if trail.dropped:
+        headers.append((b"x-undercroft-dropped", ", ".join(trail.dropped).encode("ascii", "backslashreplace")))
+    return headers
 
 
 def trace_id(traceparent: str) -> str:

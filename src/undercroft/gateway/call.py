@@ -2,25 +2,31 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
 from undercroft.errors import InvalidRequest, UndercroftError
 from undercroft.gateway.balance import Balancer
-from undercroft.llm.provider import ChatProvider, CompletionProvider, EmbeddingProvider
+from undercroft.llm.provider import ChatProvider, CompletionProvider, EmbeddingProvider, ModerationProvider
 from undercroft.llm.reply import Reply
-from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, Request
+from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, ModerationRequest, Request
 from undercroft.record import Usage, Who
 
-Kind = Literal["chat", "completions", "embeddings"]
+Kind = Literal["chat", "completions", "embeddings", "moderations"]
 
 
 def kind_of(request: Request) -> Kind:
     """Which Protocol of `llm/provider.py` a request needs."""
-    if isinstance(request, ChatRequest):
-        return "chat"
-    return "completions" if isinstance(request, CompletionRequest) else "embeddings"
+    return _KINDS[type(request)]
+
+
+_KINDS: Final[Mapping[type, Kind]] = {
+    ChatRequest: "chat",
+    CompletionRequest: "completions",
+    EmbeddingsRequest: "embeddings",
+    ModerationRequest: "moderations",
+}
 
 
 class Deployment:
@@ -59,6 +65,8 @@ def _doors(client: object) -> Mapping[type, Callable[[Any], Awaitable[Reply]]]:
         doors[CompletionRequest] = client.complete
     if isinstance(client, EmbeddingProvider):
         doors[EmbeddingsRequest] = client.embed
+    if isinstance(client, ModerationProvider):
+        doors[ModerationRequest] = client.moderate
     return doors
 
 
@@ -84,6 +92,8 @@ class Trail(msgspec.Struct):
     found: Model | None = None
     """What the request's name was found to mean."""
     substituted_for: str = ""
+    dropped: tuple[str, ...] = ()
+    """What the deployment that answers was not asked for, because it cannot do it."""
     deployment: Deployment | None = None
     """The last one tried."""
     attempts: int = 0

@@ -7,7 +7,7 @@ Each kind of call is a Protocol of its own: a provider has the methods of what i
 from typing import Protocol, runtime_checkable
 
 from undercroft.llm.reply import Reply
-from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest
+from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, ModerationRequest
 
 
 @runtime_checkable
@@ -37,3 +37,10 @@ class EmbeddingProvider(Protocol):
     """Turns texts into vectors: one chunk with one vector per input, in order, and the usage."""
 
     async def embed(self, request: EmbeddingsRequest, /) -> Reply: ...
+
+
+@runtime_checkable
+class ModerationProvider(Protocol):
+    """Judges texts: one chunk with one verdict per input, in order."""
+
+    async def moderate(self, request: ModerationRequest, /) -> Reply: ...

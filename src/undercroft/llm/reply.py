@@ -15,12 +15,20 @@ class Reply:
     take the long way to it.
     """
 
-    __slots__ = ("_chunks", "whole")
+    __slots__ = ("_chunks", "dropped", "whole")
 
-    def __init__(self, chunks: AsyncGenerator[Chunk, None] | None = None, *, whole: Chunk | None = None) -> None:
+    def __init__(
+        self,
+        chunks: AsyncGenerator[Chunk, None] | None = None,
+        *,
+        whole: Chunk | None = None,
+        dropped: tuple[str, ...] = (),
+    ) -> None:
         assert (chunks is None) != (whole is None), "either a stream or a whole answer"
         self._chunks = chunks
         self.whole = whole
+        self.dropped = dropped
+        """What of the request the provider was not asked for, because it cannot do it (`llm/unsupported.py`)."""
 
     @property
     def chunks(self) -> AsyncGenerator[Chunk, None]:
@@ -79,9 +87,11 @@ def _add_choice(index: int, parts: list[Choice]) -> Choice:
         role=next((part.role for part in parts if part.role), None),
         text="".join(part.text for part in parts),
         reasoning="".join(part.reasoning for part in parts),
+        signature="".join(part.signature for part in parts),
         refusal="".join(part.refusal for part in parts),
         tool_calls=_add_tool_calls(parts),
         finish_reason=next((part.finish_reason for part in reversed(parts) if part.finish_reason), None),
+        stop_sequence=next((part.stop_sequence for part in reversed(parts) if part.stop_sequence), None),
         logprobs=_add_logprobs(parts),
     )
 

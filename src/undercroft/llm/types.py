@@ -18,6 +18,7 @@ __all__ = [
     "Content",
     "EmbeddingsRequest",
     "Message",
+    "ModerationRequest",
     "Part",
     "Request",
     "ResponseFormat",
@@ -27,9 +28,17 @@ __all__ = [
     "ToolCallDelta",
     "ToolChoice",
     "Usage",
+    "Verdict",
 ]
 
-Dialect = Literal["openai.chat", "openai.completions", "openai.embeddings"]
+Dialect = Literal[
+    "openai.chat",
+    "openai.completions",
+    "openai.embeddings",
+    "openai.moderations",
+    "openai.responses",
+    "anthropic.messages",
+]
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -39,15 +48,22 @@ class Source(msgspec.Struct, frozen=True):
     body: bytes
 
 
-ToolType = Literal["function", "custom"]
+ToolType = Literal["function", "custom", "hosted"]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A piece of a message's content: `text` for text and refusals; anything else rides in `data` as it came."""
+    """A piece of a message's content: `text` for text and refusals; anything else rides in `data`.
+
+    Images, audio and files have OpenAI's chat form, whatever dialect they came in: `{"type": "image_url", "image_url":
+    {"url": "data:… or https://…"}}`, `input_audio`, `file`. `thinking` has its text in `text` and the model's proof of
+    it in `data["signature"]`; `redacted_thinking` has `data["data"]`.
+    """
 
     type: str
     text: str = ""
     data: dict[str, Any] | None = None
+    cache_control: dict[str, Any] | None = None
+    """Anthropic's hint that the prompt up to here is worth keeping."""
 
 
 Content = str | tuple[Part, ...] | None
@@ -71,6 +87,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    is_error: bool = False
+    """A tool's result that tells of its failure."""
 
     def text(self) -> str:
         """The text alone, parts joined."""
@@ -80,7 +98,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
-    """A function the model may call; `parameters` is its JSON Schema. A custom tool takes free-form input instead."""
+    """A function the model may call; `parameters` is its JSON Schema. A custom tool takes free-form input instead.
+    A hosted one is the provider's own (web search, file search): `format` is its whole declaration, in the dialect of
+    the request's source."""
 
     name: str
     description: str = ""
@@ -89,6 +109,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     type: ToolType = "function"
     format: dict[str, Any] | None = None
     """A custom tool's grammar, as it came."""
+    cache_control: dict[str, Any] | None = None
 
 
 class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +136,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 
     temperature: float | None = None
     top_p: float | None = None
+    top_k: int | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     logit_bias: dict[str, float] | None = None
@@ -140,6 +162,10 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     tool_choice: ToolChoice = ToolChoice()
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None
+    reasoning_tokens: int | None = None
+    """At most so many for thinking; 0: do not think."""
+    metadata: dict[str, Any] | None = None
+    """The caller's own labels."""
     legacy_functions: bool = False
     """Tools were declared as `functions`: the caller reads calls from `function_call`."""
     end_user: str = ""
@@ -177,7 +203,20 @@ class EmbeddingsRequest(msgspec.Struct, frozen=True, kw_only=True):
         return False
 
 
-Request = ChatRequest | CompletionRequest | EmbeddingsRequest
+class ModerationRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Texts and images to be judged: one verdict for each input."""
+
+    model: str
+    inputs: tuple[str | tuple[Part, ...], ...]
+    end_user: str = ""
+    source: Source | None = None
+
+    @property
+    def stream(self) -> bool:
+        return False
+
+
+Request = ChatRequest | CompletionRequest | EmbeddingsRequest | ModerationRequest
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,19 +236,33 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     role: str | None = None
     text: str = ""
     reasoning: str = ""
+    signature: str = ""
+    """The model's proof of its reasoning, to be sent back with it."""
     refusal: str = ""
     tool_calls: tuple[ToolCallDelta, ...] = ()
     finish_reason: str | None = None
     """`stop`, `length`, `tool_calls`, `content_filter`: set on the choice's last chunk and only there."""
+    stop_sequence: str | None = None
+    """Which of the request's stop texts ended it, where the provider says so."""
     logprobs: Any = None
     """In the dialect's own shape."""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What a moderation model says of one input: per category whether it applies, and a score in [0, 1]."""
+
+    flagged: bool
+    categories: dict[str, bool]
+    scores: dict[str, float]
+    applied_to: dict[str, list[str]] = {}
+    """Per category, which kinds of input (`text`, `image`) it was judged by."""
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of an answer. A whole answer is one chunk whose choices carry everything.
 
-    `source` is the piece as the upstream wrote it (the payload of one SSE event, or the whole JSON body) when it speaks
-    the caller's dialect: `wire` then passes it on instead of writing it anew.
+    `source` is the piece as the upstream wrote it (the payload of one SSE event, or the whole JSON body), in `dialect`:
+    a writer of the same dialect passes it on instead of writing it anew.
     """
 
     choices: tuple[Choice, ...] = ()
@@ -218,7 +271,11 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     model: str = ""
     """What the provider says it used; empty: not said in this piece."""
+    verdicts: tuple[Verdict, ...] = ()
+    """One for each input of a moderation."""
     source: bytes | None = None
+    dialect: Dialect | None = None
+    """Of `source`; None: the request's kind in OpenAI's format (chat, completions, embeddings, moderations)."""
     whole: bool = False
     """`source` is a whole answer's body, not one event of a stream."""
 

@@ -127,6 +127,8 @@ class Model(Section):
     """What callers ask for."""
     strategy: Literal["round_robin", "weighted", "least_busy", "fastest"] = "round_robin"
     """How a deployment is chosen; all but round_robin and fastest go by weight."""
+    drop_unsupported: bool = False
+    """Leave out what a deployment cannot do, and say so in `x-undercroft-dropped`, instead of refusing the call."""
     deployments: Annotated[tuple[Deployment, ...], Field(min_length=1)]
     """The places that can answer, at least one."""
 

@@ -16,13 +16,14 @@ from typing import Any
 import msgspec
 
 from undercroft.errors import InvalidRequest, Unavailable, UndercroftError, UpstreamError
-from undercroft.llm.provider import ChatProvider, CompletionProvider, EmbeddingProvider
+from undercroft.llm.provider import ChatProvider, CompletionProvider, EmbeddingProvider, ModerationProvider
 from undercroft.llm.types import (
     ChatRequest,
     Chunk,
     CompletionRequest,
     EmbeddingsRequest,
     Message,
+    ModerationRequest,
     Request,
     ResponseFormat,
     Sampling,
@@ -403,6 +404,9 @@ async def _answer(subject: Subject, request: Request) -> Chunk:
         case EmbeddingsRequest():
             assert isinstance(provider, EmbeddingProvider), f"{provider!r} is no EmbeddingProvider"
             return await (await provider.embed(request)).read()
+        case ModerationRequest():
+            assert isinstance(provider, ModerationProvider), f"{provider!r} is no ModerationProvider"
+            return await (await provider.moderate(request)).read()
 
 
 async def _stream(subject: Subject, request: ChatRequest | CompletionRequest) -> list[Chunk]:

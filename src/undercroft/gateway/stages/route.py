@@ -57,4 +57,6 @@ async def provide(call: Call) -> Reply:
     """The innermost step: asks the chosen deployment's provider."""
     deployment = call.trail.deployment
     assert deployment is not None, "Route stands before provide"
-    return await deployment.ask(call.request)
+    reply = await deployment.ask(call.request)
+    call.trail.dropped = reply.dropped
+    return reply

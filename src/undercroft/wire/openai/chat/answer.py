@@ -24,7 +24,7 @@ _encode = msgspec.json.Encoder().encode
 
 def whole(chunk: Chunk, *, id: str, created: int, model: str, legacy_functions: bool = False) -> bytes:
     """The body of a whole answer: the provider's own where it speaks this format, untouched."""
-    if chunk.source is not None and chunk.whole:
+    if chunk.source is not None and chunk.whole and chunk.dialect is None:
         return chunk.source
     return _encode(
         ChatCompletion(
@@ -93,7 +93,7 @@ class ChatStream:
 
     def frame(self, chunk: Chunk) -> bytes:
         """The bytes of one chunk; empty when there is nothing to send yet."""
-        if chunk.source is not None and not chunk.whole:
+        if chunk.source is not None and not chunk.whole and chunk.dialect is None:
             return self._source.frame(chunk)
         self._source.note(chunk)
         return b"".join([self._frames(choice) for choice in chunk.choices])
