@@ -140,6 +140,16 @@ def test_closing_while_answers_are_made_tells_their_readers_and_ends_soon() -> N
     assert (engine.state, engine.in_flight) == ("closed", 0)
 
 
+def test_a_model_that_is_given_up_as_soon_as_it_is_loaded_lets_its_process_end() -> None:
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from undercroft.providers.local.engine import make_server\n"
+        "for _ in range(5):\n"
+        "    make_server(Path(sys.argv[1]), slots=4, context_tokens=8192, threads=None)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(weights().chat)], timeout=60, check=True)
+
+
 def _cut(source: bytes) -> bytes:
     return source[:1_000_000]
 
