@@ -72,7 +72,7 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "models_unavailable": "The bundled models could not be fetched, or are damaged.",
     "request_timeout": "The client stopped in the middle of its request, or its time was up.",
     "unknown_route": "There is no such path.",
-    "unsupported_parameter": "The model cannot do what a parameter asks for, and the operator chose to refuse such calls.",
+    "unsupported_parameter": "The model cannot do what a parameter asks for; the operator chose to refuse such calls.",
     "unsupported_operation": "The model cannot do this kind of call.",
 }
 """What is said in place of an error's own code where more is known; `*` stands for what only the request shows."""
