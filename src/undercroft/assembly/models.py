@@ -3,24 +3,16 @@
 import random
 from collections.abc import Iterator
 
-from pydantic import SecretStr
-
 from undercroft.assembly.bundled import LOCAL, LOCAL_EMBEDDING, BundledModels
+from undercroft.assembly.providers import FIRST_CHOICE, Providers
 from undercroft.clock import Clock
 from undercroft.egress.client import Client
-from undercroft.errors import ConfigurationError
 from undercroft.gateway.balance import Balancer, Strategy
 from undercroft.gateway.call import Deployment, Model
 from undercroft.gateway.catalogue import Catalogue, Defaults
 from undercroft.ledger.prices import PriceBook
-from undercroft.providers.openai_compatible import OpenAICompatible
-from undercroft.providers.scripted import Scripted
 from undercroft.settings.model import Deployment as DeploymentSettings
 from undercroft.settings.model import Settings
-
-OPENAI_URL = "https://api.openai.com/v1"
-FIRST_CHOICE = {"openai": ("gpt-5-mini", "text-embedding-3-small")}
-"""Chat and embedding model of a provider whose key is all that is set, for requests that name none."""
 
 
 class ModelBuilder:
@@ -38,7 +30,7 @@ class ModelBuilder:
     ) -> None:
         self._settings = settings
         self._bundled = bundled
-        self._client = client
+        self._providers = Providers(settings, bundled=bundled, client=client, clock=clock)
         self._prices = prices
         self._clock = clock
         self._rng = rng
@@ -103,40 +95,7 @@ class ModelBuilder:
 
     def _deployment(self, id: str, public: str, settings: DeploymentSettings) -> Deployment:
         upstream = settings.model or public
-        client = self._provider(settings, upstream)
+        client = self._providers.build(settings, upstream)
         return Deployment(
             id=id, provider=settings.provider, upstream_model=upstream, client=client, weight=settings.weight
         )
-
-    def _provider(self, settings: DeploymentSettings, upstream: str) -> object:
-        match settings.provider:
-            case "openai":
-                key = settings.api_key or self._settings.provider_keys.get("openai")
-                return self._remote("openai", settings.base_url or OPENAI_URL, key, upstream)
-            case "openai_compatible":
-                if settings.base_url is None:
-                    raise ConfigurationError("A deployment of provider openai_compatible needs its base_url.")
-                return self._remote("openai_compatible", settings.base_url, settings.api_key, upstream)
-            case "scripted":
-                return Scripted(settings.script or "Hello from the script.", clock=self._clock)
-            case "local":
-                return _installed(self._bundled.chat)
-            case "local_embedding":
-                return _installed(self._bundled.embedding)
-        raise ConfigurationError(f"There is no provider '{settings.provider}'.")
-
-    def _remote(self, name: str, base_url: str, key: SecretStr | None, model: str) -> OpenAICompatible:
-        return OpenAICompatible(
-            name,
-            base_url=base_url,
-            api_key=key.get_secret_value() if key else None,
-            model=model,
-            client=self._client,
-            clock=self._clock,
-        )
-
-
-def _installed(bundled: object | None) -> object:
-    if bundled is None:
-        raise ConfigurationError("The bundled models' weights are not installed.", hint="Type: undercroft models pull")
-    return bundled
