@@ -1,0 +1,74 @@
+"""From what the operator wrote of a deployment to the object that answers for it: a line for each kind of provider."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from pydantic import SecretStr
+
+from undercroft.assembly.bundled import BundledModels
+from undercroft.clock import Clock
+from undercroft.egress.client import Client
+from undercroft.errors import ConfigurationError
+from undercroft.providers.openai_compatible import OpenAICompatible
+from undercroft.providers.scripted import Scripted
+from undercroft.settings.model import Deployment, Settings
+
+OPENAI_URL: Final = "https://api.openai.com/v1"
+FIRST_CHOICE: Final = {"openai": ("gpt-5-mini", "text-embedding-3-small")}
+"""Chat and embedding model of a provider whose key is all that is set, for requests that name none."""
+
+
+class Providers:
+    """Makes provider objects. Nothing connects or loads here."""
+
+    def __init__(self, settings: Settings, *, bundled: BundledModels, client: Client, clock: Clock) -> None:
+        self._settings = settings
+        self._bundled = bundled
+        self._client = client
+        self._clock = clock
+        self._builders: Mapping[str, Callable[[Deployment, str], object]] = {
+            "openai": self._openai,
+            "openai_compatible": self._compatible,
+            "local": lambda _, __: _installed(self._bundled.chat),
+            "local_embedding": lambda _, __: _installed(self._bundled.embedding),
+            "scripted": self._scripted,
+        }
+
+    def build(self, deployment: Deployment, model: str) -> object:
+        """The provider object for one deployment; `model` is the provider's name for the model."""
+        builder = self._builders.get(deployment.provider)
+        if builder is None:
+            raise ConfigurationError(f"There is no provider '{deployment.provider}'.")
+        return builder(deployment, model)
+
+    def _key(self, deployment: Deployment) -> str | None:
+        """The deployment's own key, else the one from its provider's usual variable."""
+        key: SecretStr | None = deployment.api_key or self._settings.provider_keys.get(deployment.provider)
+        return key.get_secret_value() if key else None
+
+    def _openai(self, deployment: Deployment, model: str) -> object:
+        return self._remote(deployment.base_url or OPENAI_URL, deployment, model)
+
+    def _compatible(self, deployment: Deployment, model: str) -> object:
+        if deployment.base_url is None:
+            raise ConfigurationError("A deployment of provider openai_compatible needs its base_url.")
+        return self._remote(deployment.base_url, deployment, model)
+
+    def _remote(self, base_url: str, deployment: Deployment, model: str) -> OpenAICompatible:
+        return OpenAICompatible(
+            deployment.provider,
+            base_url=base_url,
+            api_key=self._key(deployment),
+            model=model,
+            client=self._client,
+            clock=self._clock,
+        )
+
+    def _scripted(self, deployment: Deployment, _: str) -> object:
+        return Scripted(deployment.script or "Hello from the script.", clock=self._clock)
+
+
+def _installed(bundled: object | None) -> object:
+    if bundled is None:
+        raise ConfigurationError("The bundled models' weights are not installed.", hint="Type: undercroft models pull")
+    return bundled
