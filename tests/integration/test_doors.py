@@ -35,6 +35,7 @@ def closed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     extra = {"UNDERCROFT_MASTER_KEY": MASTER, "UNDERCROFT_TELEMETRY__METRICS_TOKEN": METRICS}
     with serving(tmp_path_factory.mktemp("closed"), "--host", "0.0.0.0", extra=extra) as running:
         running.url = f"http://127.0.0.1:{running.port}"
+        until(lambda: running.ask("/health/ready").status == 200)  # the database opens beside the first answers
         yield running
 
 

@@ -175,7 +175,7 @@ def test_ctrl_c_ends_a_set_up_in_one_line(checkout: Checkout) -> None:
     root = checkout("interrupted")
     with begun(root) as process:
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=120)
 
     assert process.returncode == 130
     assert errors.splitlines()[-1].endswith("interrupted; the same command starts again")
