@@ -27,6 +27,8 @@ class Contender:
     path: str = "/v1/chat/completions"
     key: str = "sk-bench"
     headers: Mapping[str, str] = field(default_factory=dict)
+    translates: bool = False
+    """Takes Anthropic's format too, whatever the upstream speaks."""
 
     def start(self, folder: Path) -> tuple["subprocess.Popen[bytes]", float]:
         """The running process and the seconds until its first answer. Raises RuntimeError when it does not come up."""
@@ -71,11 +73,11 @@ def undercroft(folder: Path, *, port: int, upstream: int) -> Contender:
         f'[[models]]\nname = "{name}"\n[[models.deployments]]\nprovider = "openai_compatible"\n'
         f'base_url = "http://127.0.0.1:{upstream}/v1"\napi_key = "env:BENCH_KEY"\n'
         f'price = {{ input = "0.25", output = "2.00" }}\n'
-        for name in ("plain", "slow", "stream")
+        for name in ("plain", "slow", "stream", "drip")
     )
     config.write_text(f'data_dir = "{folder / "data"}"\n{models}', "utf-8")
     command = (sys.executable, "-m", "undercroft", "serve", "--config", str(config), "--port", str(port))
-    return Contender("undercroft", port, command, {"BENCH_KEY": "sk-upstream"})
+    return Contender("undercroft", port, command, {"BENCH_KEY": "sk-upstream"}, translates=True)
 
 
 def naive(_: Path, *, port: int, upstream: int) -> Contender:

@@ -23,12 +23,16 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import contenders, processes
+from benchmarks import contenders, crowd, processes
 from benchmarks.contenders import Contender
-from benchmarks.load import Outcome, closed_loop, open_loop, request
+from benchmarks.load import Outcome, closed_loop, messages_request, open_loop, request
 
 RESULTS = Path(__file__).parent / "results" / "gateway.json"
 OPEN_LOOP_RATE = 200.0
+TRANSLATED = "other_dialect_64"
+"""Anthropic's format in, OpenAI's out; only for those who translate."""
+CROWDED = ("nginx", "undercroft")
+"""Who is measured beside a crowd of slow clients (benchmarks/crowd.py)."""
 
 Measurement = dict[str, float]
 Phase = Callable[[Contender, float], Outcome]
@@ -48,6 +52,14 @@ def _closed(model: str, connections: int, *, stream: bool = False) -> Phase:
     return run
 
 
+def _translated(connections: int) -> Phase:
+    def run(contender: Contender, seconds: float) -> Outcome:
+        message = messages_request("plain", port=contender.port, key=contender.key)
+        return asyncio.run(closed_loop(contender.port, message, connections=connections, seconds=seconds))
+
+    return run
+
+
 def _open(model: str, rate: float) -> Phase:
     def run(contender: Contender, seconds: float) -> Outcome:
         message = _message(contender, model, stream=False)
@@ -61,6 +73,7 @@ PHASES: dict[str, Phase] = {
     "saturated_64": _closed("plain", 64),
     "open_loop": _open("plain", OPEN_LOOP_RATE),
     "stream_16": _closed("stream", 16, stream=True),
+    TRANSLATED: _translated(64),
 }
 
 
@@ -105,6 +118,10 @@ def run(names: list[str], *, rounds: int, seconds: float, console: Console) -> d
                 time.sleep(0.5)
                 found[name] = {"first_answer_s": first_answer_s, "idle_pss_mb": processes.pss_mb(process.pid)}
             _visit(started, found, rounds=rounds, seconds=seconds, console=console)
+            for name, (contender, _) in started.items():
+                if name in CROWDED:
+                    console.print(f"{name} beside a crowd")
+                    found[name]["crowd"] = asyncio.run(crowd.measure(contender, rounds=rounds, seconds=seconds))
             for name, (_, process) in started.items():
                 found[name]["loaded_pss_mb"] = processes.pss_mb(process.pid)
         finally:
@@ -130,6 +147,9 @@ def _visit(
         for _ in range(rounds):
             for phase_name, phase in PHASES.items():
                 for name, (contender, process) in started.items():
+                    if phase_name == TRANSLATED and not contender.translates:
+                        progress.advance(task)
+                        continue
                     seen.setdefault((name, phase_name), []).append(measure(process, contender, phase, seconds))
                     progress.advance(task)
     for (name, phase_name), measurements in seen.items():
@@ -144,13 +164,18 @@ def ratios(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
         return {}
     return {
         name: {
-            f"{phase}_cpu_x_nginx": figures[phase]["cpu_us_per_answer"] / limit[phase]["cpu_us_per_answer"]
+            f"{phase}_cpu_x_nginx": figures[phase]["cpu_us_per_answer"] / _limit(limit, phase)["cpu_us_per_answer"]
             for phase in PHASES
             if phase in figures
         }
         | {"added_p50_ms": figures["one_connection"]["p50_ms"] - limit["one_connection"]["p50_ms"]}
         for name, figures in found.items()
     }
+
+
+def _limit(limit: dict[str, Any], phase: str) -> dict[str, float]:
+    """What nginx is measured by: it passes a translated call on as it does any other."""
+    return limit["saturated_64" if phase == TRANSLATED else phase]  # type: ignore[no-any-return]  # from JSON-like data
 
 
 def table(result: dict[str, Any]) -> Table:
@@ -210,7 +235,8 @@ def main() -> int:
     options.out.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n", "utf-8")
     console.print(table(result))
     console.print(f"written: {options.out}")
-    failures = sum(figures[phase]["failures"] for figures in found.values() for phase in PHASES)
+    failures = sum(figures[phase]["failures"] for figures in found.values() for phase in PHASES if phase in figures)
+    failures += sum(figures["crowd"]["failures"] for figures in found.values() if "crowd" in figures)
     return 1 if failures else 0
 
 

@@ -52,6 +52,19 @@ def request(
     return (head + body).encode()
 
 
+def messages_request(model: str, *, port: int, key: str) -> bytes:
+    """The same call in Anthropic's format."""
+    body = (
+        f'{{"model":"{model}","max_tokens":200,"messages":[{{"role":"user","content":"{PROMPT}"}}],"temperature":0.2}}'
+    )
+    head = (
+        f"POST /v1/messages HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {key}\r\n"
+        "anthropic-version: 2023-06-01\r\ncontent-type: application/json\r\nuser-agent: undercroft-bench\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    return (head + body).encode()
+
+
 class Caller(asyncio.Protocol):
     """One keep-alive connection; `ask` sends a request and waits for the whole answer."""
 

@@ -1,7 +1,8 @@
 """A mock OpenAI upstream that costs almost nothing: canned answers over raw sockets.
 
 `python -m benchmarks.upstream PORT`. The request's model says what comes: `plain` a chat completion at once, `slow` the
-same after 50 ms, `stream` 100 SSE chunks 5 ms apart (with `"stream": true`).
+same after 50 ms, `stream` 100 SSE chunks 5 ms apart, `drip` a chunk each 100 ms without end (both with
+`"stream": true`).
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import uvloop
 CHUNKS = 100
 GAP_S = 0.005
 SLOW_S = 0.05
+DRIP_S = 0.1
 
 _ANSWER = (
     b'{"id":"chatcmpl-bench","object":"chat.completion","created":1767225600,"model":"bench-1","choices":[{"index":0,'
@@ -73,7 +75,10 @@ class Upstream(asyncio.Protocol):
     def _answer(self, body: bytes) -> None:
         if b'"stream":true' in body or b'"stream": true' in body:
             self._write(STREAM_HEAD)
-            self._step(0)
+            if b'"drip"' in body:
+                self._drip()
+            else:
+                self._step(0)
         elif b'"slow"' in body:
             self._loop.call_later(SLOW_S, self._write, PLAIN)
         else:
@@ -85,6 +90,11 @@ class Upstream(asyncio.Protocol):
             return
         self._write(CHUNK)
         self._loop.call_later(GAP_S, self._step, sent + 1)
+
+    def _drip(self) -> None:
+        if self._transport is not None:
+            self._write(CHUNK)
+            self._loop.call_later(DRIP_S, self._drip)
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:
