@@ -67,13 +67,14 @@ def fetch_to_start(path: Path) -> State:
 class Wire:
     """A conversation with the supervisor."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, pid: int) -> None:
         self._reader = reader
         self._writer = writer
+        self._pid = pid
 
     async def news(self) -> State:
         """What the state is now."""
-        self._writer.write(line(Question(about="news", pid=os.getpid())))
+        self._writer.write(line(Question(about="news", pid=self._pid)))
         return msgspec.json.decode(await self._reader.readline(), type=State)
 
     async def report(self, report: Report) -> None:
@@ -82,18 +83,18 @@ class Wire:
 
     async def reload(self) -> Outcome:
         """Returns when all processes have been told, and have answered."""
-        self._writer.write(line(Question(about="reload", pid=os.getpid())))
+        self._writer.write(line(Question(about="reload", pid=self._pid)))
         async with asyncio.timeout(RELOAD_LIMIT_S):
             return msgspec.json.decode(await self._reader.readline(), type=Outcome)
 
 
 @contextlib.asynccontextmanager
-async def talking_to_supervisor(path: Path) -> AsyncIterator[Wire]:
-    """Raises Unavailable when it does not answer."""
+async def talking_to_supervisor(path: Path, *, pid: int | None = None) -> AsyncIterator[Wire]:
+    """As the process `pid`, by default this one. Raises Unavailable when the supervisor does not answer."""
     try:
         reader, writer = await asyncio.open_unix_connection(str(path), limit=LONGEST_LINE_BYTES)
         try:
-            yield Wire(reader, writer)
+            yield Wire(reader, writer, pid=os.getpid() if pid is None else pid)
         finally:
             writer.close()
     except (OSError, TimeoutError, msgspec.DecodeError) as error:

@@ -92,9 +92,9 @@ class WorkerReloading:
             raise ConfigurationRefused(outcome.refusal)
 
 
-async def follow(path: Path, apply: Callable[[State], Awaitable[None]]) -> None:
+async def follow(path: Path, apply: Callable[[State], Awaitable[None]], *, pid: int | None = None) -> None:
     """Asks the supervisor for news, and reports what became of them. Raises Unavailable when it is gone."""
-    async with talking_to_supervisor(path) as wire:
+    async with talking_to_supervisor(path, pid=pid) as wire:
         state = await wire.news()
         failure = ""
         try:

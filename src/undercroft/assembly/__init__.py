@@ -59,6 +59,8 @@ class Undercroft:
     bundled: BundledModels
     spool: Spool
     recorder: FanOut
+    client: Client
+    """Its connections to providers."""
     under_way: UnderWay
     reloads: Reloads
     reload: Reload
@@ -245,6 +247,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             bundled=lasting.bundled,
             spool=lasting.spool,
             recorder=lasting.recorder,
+            client=client,
             under_way=UnderWay(),
             reloads=lasting.reloads,
             reload=lasting.reload,
@@ -266,7 +269,8 @@ class Installation:
     def __init__(self, lasting: Lasting, first: Configured) -> None:
         self._lasting = lasting
         self._in_force = first
-        self._ending: set[asyncio.Task[None]] = set()
+        self.ending: set[asyncio.Task[None]] = set()
+        """Former ones that still have something under way."""
         self._reach_out(first.undercroft)
 
     @property
@@ -286,15 +290,15 @@ class Installation:
         former, self._in_force = self._in_force, fresh
         self._reach_out(fresh.undercroft, former=former.undercroft)
         ending = asyncio.create_task(_end(former))
-        self._ending.add(ending)
-        ending.add_done_callback(self._ending.discard)
+        self.ending.add(ending)
+        ending.add_done_callback(self.ending.discard)
         self.reloads.applied(generation)
 
     async def close(self) -> None:
         """Ends everything that is under way."""
-        for ending in self._ending:
+        for ending in self.ending:
             ending.cancel()
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        await asyncio.gather(*self.ending, return_exceptions=True)
         await self._in_force.stack.aclose()
 
     def _reach_out(self, undercroft: Undercroft, *, former: Undercroft | None = None) -> None:
