@@ -155,7 +155,7 @@ def test_reloads_under_load_fail_no_call_cut_no_stream_and_leave_nothing_behind(
     with serving(tmp_path, toml=models(upstream, "chat", "slow")) as server:
         settled(server)
         with Load(server) as load:
-            files = open_files(server)
+            files, resident = open_files(server), 0
             for number in range(2, RELOADS + 2):
                 write(server, models(upstream, "chat", "slow", key=f"the-key-of-reload-{number}"))
                 if number % 2:
@@ -222,8 +222,9 @@ def test_a_new_model_answers_a_removed_one_is_404_and_its_stream_goes_on(tmp_pat
         assert (gone.status, gone.error["code"]) == (404, "model_not_found")
         assert "fresh" in gone.error["message"]
         assert [model["id"] for model in server.ask("/v1/models").json["data"]][:2] == ["chat", "fresh"]
-        assert not listener.is_whole
+        under_way = not listener.is_whole
         listener.join()
+        assert under_way
         assert listener.is_whole
         assert 'model="fresh"' in server.ask("/metrics").body.decode()
 

@@ -129,17 +129,18 @@ def _read_file(path: Path | None, draft: Draft, directory: Path) -> None:
     name = str(path.relative_to(directory) if path.is_relative_to(directory) else path)
     try:
         text = read_text(path)
-        tree = tomllib.loads(text)
-        lines = locate(text.replace("\r\n", "\n"))
     except FileProblem as problem:
         raise ConfigurationError(str(problem)) from None
+    try:
+        tree = tomllib.loads(text)
+        lines = locate(text.replace("\r\n", "\n"))
     except RecursionError:
         raise ConfigurationError(f"{name}: is nested too deeply") from None
     except ValueError as error:  # TOMLDecodeError, or a number of more digits than Python reads
         found = re.search(r"\(at line ([0-9]+), column ([0-9]+)\)", str(error))
         place = f"{name}:{found[1]}:{found[2]}" if found else name
         if "(at end of document)" in str(error):
-            place = f"{name}:{text.rstrip().count(chr(10)) + 1}"
+            place = f"{name}:{len(text.rstrip().splitlines())}"
         reason = str(error).partition(" (at ")[0]
         raise ConfigurationError(f"{place}: not TOML: {reason[:1].lower()}{reason[1:]}") from None
     draft.put_file(tree, {place: Origin(name, line) for place, line in lines.items()})

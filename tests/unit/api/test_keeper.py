@@ -98,7 +98,6 @@ def meanwhile(family: Family, story: Callable[[], Awaitable[None]]) -> None:
 def test_all_processes_change_and_later_ones_start_with_it(family: Family) -> None:
     async def story() -> None:
         family.workers = [Worker(1, family), Worker(2, family)]
-        assert not family.keeper.has_changed
         family.write("second")
         assert await family.keeper.reload() == ""
         assert family.models == ["second", "second"]
@@ -107,6 +106,10 @@ def test_all_processes_change_and_later_ones_start_with_it(family: Family) -> No
         assert await asyncio.to_thread(family.started) == "second"
 
     meanwhile(family, story)
+
+
+def test_a_process_that_has_just_started_need_not_ask_before_anything_has_changed(family: Family) -> None:
+    assert not family.keeper.has_changed
 
 
 def test_a_bad_file_changes_nothing_and_everybody_knows_why(family: Family) -> None:
