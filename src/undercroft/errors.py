@@ -47,6 +47,12 @@ class ConfigurationError(UndercroftError):
     code = "configuration_error"
 
 
+class ConfigurationRefused(UndercroftError):
+    """What was read again cannot be put in force; the server goes on with what it had."""
+
+    code, status, kind = "configuration_refused", 422, "invalid_request_error"
+
+
 class InvalidRequest(UndercroftError):
     """The caller sent something that no retry will make right."""
 

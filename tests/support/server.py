@@ -174,6 +174,7 @@ def started(
     toml: str | None = SCRIPTED,
     extra: Mapping[str, str] | None = None,
     exit_code: int = 0,
+    stdin: int = subprocess.DEVNULL,
 ) -> Iterator[Server]:
     """A server as soon as its port answers, whatever it answers; ended like `serving`. uvicorn will do as well."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -183,7 +184,7 @@ def started(
             program,
             cwd=folder,
             env=environment(extra),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,

@@ -1,19 +1,21 @@
 """The ASGI application: doors, routes, and errors turned into answers, around an assembled undercroft."""
 
 import asyncio
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from undercroft.access.doors import NOBODY, Bind, Caller, Permission, Visit, admit
 from undercroft.api import routes as builtin
 from undercroft.api.exchange import Exchange, Receive, Scope, Send
+from undercroft.api.reload import OwnReloading, Reloading
 from undercroft.api.routing import Route, Router
-from undercroft.assembly import Shared, Undercroft, assemble
+from undercroft.assembly import Installation, Shared, Undercroft, installed
+from undercroft.assembly.reloads import Reloads
 from undercroft.errors import NotFound, Unavailable
 from undercroft.settings.model import Settings
+from undercroft.settings.sources import Source
 from undercroft.telemetry.logs import get_logger
 from undercroft.wire.errors import envelope
 
@@ -28,11 +30,11 @@ def create_app(settings: Settings | None = None, *, routes: Sequence["BaseRoute"
     used. `routes` are Starlette or FastAPI routes of your own, behind the same doors as the AI routes. Under a server
     that is not ours nobody knows where it listens: without a master key only this machine is served.
     """
+    reloading: Reloading | None = None
     if settings is None:
-        from undercroft.settings.sources import load
-
-        settings = load(config=None, environment=os.environ, directory=Path.cwd()).settings
-    return Application(settings, bind="unknown", own_routes=routes)
+        source = Source.here()
+        settings, reloading = source.load().settings, OwnReloading(source)
+    return Application(settings, bind="unknown", own_routes=routes, reloading=reloading)
 
 
 class Application:
@@ -45,16 +47,24 @@ class Application:
         bind: Bind,
         own_routes: Sequence["BaseRoute"] = (),
         shared: Shared | None = None,
+        reloading: Reloading | None = None,
+        generation: int = 1,
+        applied: Callable[[Settings], None] = lambda _: None,
     ) -> None:
+        """`reloading` says where another configuration comes from, `applied` learns of each that is put in force."""
         self.settings = settings
         self.closing = False
         """Set when the server winds down: readiness is off, and answers ask clients to connect anew."""
         self._bind = bind
         self._shared = shared
         self._own_routes = own_routes
+        self._reloading = reloading
+        self._generation = generation
+        self._applied = applied
         self._stack = AsyncExitStack()
         self._starting: asyncio.Task[Undercroft] | None = None
         self._undercroft: Undercroft | None = None
+        self._installation: Installation | None = None
         self._router = Router(())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,12 +84,44 @@ class Application:
         return await asyncio.shield(self._starting)
 
     async def _start(self) -> Undercroft:
-        undercroft = await self._stack.enter_async_context(
-            assemble(self.settings, bind=self._bind, shared=self._shared)
+        reloading = self._reloading
+        self._installation = installation = await self._stack.enter_async_context(
+            installed(
+                self.settings,
+                bind=self._bind,
+                shared=self._shared,
+                generation=self._generation,
+                reload=None if reloading is None else partial(reloading.everywhere, self),
+            )
         )
+        self._take(installation.current)
+        return installation.current
+
+    def _take(self, undercroft: Undercroft) -> None:
+        """From here on requests are served by this one; those that have begun keep the one they began with."""
         self._router = Router(builtin.table(self, undercroft))
         self._undercroft = undercroft
-        return undercroft
+
+    @property
+    def reloads(self) -> Reloads:
+        assert self._installation is not None, "asked for once it has started"
+        return self._installation.reloads
+
+    async def refresh(self) -> None:
+        """SIGHUP: another configuration may be there to be put in force. What is wrong with it is logged."""
+        await self.start()
+        if self._reloading is not None:
+            await self._reloading.here(self)
+
+    async def put_in_force(self, settings: Settings, *, generation: int) -> None:
+        """Replaces the configuration at once, for all requests to come. Raises ConfigurationError, with no change."""
+        await self.start()
+        assert self._installation is not None, "it has started"
+        fresh = await self._installation.prepare(settings)
+        self._take(fresh.undercroft)
+        self._installation.enforce(fresh, generation=generation)
+        self.settings = settings
+        self._applied(settings)
 
     async def stop(self) -> None:
         """Takes everything down in reverse order; what is spooled is shipped first."""
@@ -110,6 +152,7 @@ class Application:
             closing=self.closing,
         )
         route: Route | None = None
+        undercroft.under_way.begin()
         try:
             try:
                 route, exchange.path_values = self._router.find(exchange.method, exchange.path)
@@ -123,6 +166,8 @@ class Application:
             await route.handle(exchange)
         except Exception as error:  # noqa: BLE001 - the outermost edge of a request
             await self._fail(undercroft, exchange, route, error)
+        finally:
+            undercroft.under_way.end()
 
     async def _admit(self, undercroft: Undercroft, exchange: Exchange, permission: Permission) -> Caller:
         if permission == "open":

@@ -5,20 +5,31 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
+from undercroft.api.control import fetch_to_start
+from undercroft.api.logs import configure
 from undercroft.api.server import Service, serve
 from undercroft.api.supervisor import READY
 from undercroft.assembly import Shared
 from undercroft.errors import UndercroftError
 from undercroft.settings.model import Settings
-from undercroft.settings.secrets import secrets_of
-from undercroft.settings.sources import load
-from undercroft.telemetry.logs import configure_logging, get_logger
+from undercroft.settings.transfer import unpack
+from undercroft.telemetry.logs import get_logger
 
-Make = Callable[[Settings, argparse.Namespace, socket.socket], Service]
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the supervisor gave this process to work with."""
+
+    settings: Settings
+    generation: int
+    shared: Shared
+    sock: socket.socket
+
+
+Make = Callable[[Given], Service]
 
 
 class Parent:
@@ -39,15 +50,14 @@ class Parent:
 
 
 def run_child(make: Make) -> int:
-    """Serves the application that `make(settings, options, socket)` builds until the parent says so, or is gone."""
+    """Serves the application that `make` builds until the parent says so, or is gone."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--config", type=Path)
-    parser.add_argument("--overrides", default="{}", help="settings from the command line, as JSON")
     parser.add_argument("--fd", type=int, required=True, help="the listening socket")
     parser.add_argument("--lifeline", type=int, required=True, help="closes when the parent is gone")
     parser.add_argument("--status", type=int, required=True, help="where to say that we are ready, or cannot be")
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--control", type=Path, required=True, help="where the configuration is handed out")
     options = parser.parse_args()
     parent = Parent(options.status)
     try:
@@ -60,23 +70,14 @@ def run_child(make: Make) -> int:
 
 
 def _serve(make: Make, options: argparse.Namespace, parent: Parent) -> None:
-    loaded = load(
-        config=options.config,
-        environment=os.environ,
-        directory=Path.cwd(),
-        overrides=msgspec.json.decode(options.overrides),
-    )
-    settings = loaded.settings
-    telemetry = settings.telemetry
-    configure_logging(telemetry.log_level, telemetry.log_format, secrets=secrets_of(settings))
+    state = fetch_to_start(options.control)
+    settings = unpack(bytes(state.settings))
+    configure(settings)
 
     def ready() -> None:
         parent.tell(READY)
 
     with socket.socket(fileno=options.fd) as sock:
-        serve(make(settings, options, sock), settings, sock, ready=ready, lifeline=options.lifeline)
-
-
-def shared(options: argparse.Namespace) -> Shared:
-    """What this worker has in common with the others."""
-    return Shared(metrics=options.metrics, models=options.models)
+        shared = Shared(metrics=options.metrics, models=options.models, control=options.control)
+        service = make(Given(settings, state.generation, shared, sock))
+        serve(service, settings, sock, ready=ready, lifeline=options.lifeline)

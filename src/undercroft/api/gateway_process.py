@@ -4,13 +4,21 @@ import sys
 
 from undercroft.api.app import Application
 from undercroft.api.binding import is_loopback
-from undercroft.api.child import run_child, shared
+from undercroft.api.child import Given, run_child
+from undercroft.api.logs import configure
+from undercroft.api.reload import WorkerReloading
+
+
+def make(given: Given) -> Application:
+    return Application(
+        given.settings,
+        bind="loopback" if is_loopback(given.sock) else "public",
+        shared=given.shared,
+        reloading=WorkerReloading(given.shared.control),
+        generation=given.generation,
+        applied=configure,
+    )
+
 
 if __name__ == "__main__":
-    sys.exit(
-        run_child(
-            lambda settings, options, sock: Application(
-                settings, bind="loopback" if is_loopback(sock) else "public", shared=shared(options)
-            )
-        )
-    )
+    sys.exit(run_child(make))

@@ -6,14 +6,17 @@ Speaks the OpenAI routes over a Unix socket that only this user may open. Nothin
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from pathlib import Path
 
 import msgspec
 
 from undercroft.api.calls import Codec, Writer, serve_call
+from undercroft.api.control import State
 from undercroft.api.exchange import Exchange, Receive, Scope, Send
 from undercroft.api.openai.chat import ChatCodec
 from undercroft.api.openai.completions import CompletionCodec
 from undercroft.api.openai.embeddings import EmbeddingsCodec
+from undercroft.api.reload import follow
 from undercroft.api.routing import Route, Router
 from undercroft.assembly import uses
 from undercroft.assembly.bundled import LOCAL, LOCAL_EMBEDDING, OwnModels
@@ -24,6 +27,7 @@ from undercroft.ids import Ids
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import Chunk
 from undercroft.settings.model import Settings
+from undercroft.settings.transfer import unpack
 from undercroft.wire.errors import envelope
 
 
@@ -32,8 +36,9 @@ class ModelHost:
 
     closing = False
 
-    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+    def __init__(self, settings: Settings, *, control: Path, clock: Clock) -> None:
         self._settings = settings
+        self._control = control
         self._clock = clock
         self._ids = Ids(clock)
         self._models = OwnModels(settings, ids=self._ids)
@@ -56,6 +61,15 @@ class ModelHost:
         self._models.start(
             chat=nothing_else or uses(self._settings, "local"), embedding=uses(self._settings, "local_embedding")
         )
+
+    async def refresh(self) -> None:
+        """Another configuration may want a model that is not loaded yet."""
+
+        async def apply(state: State) -> None:
+            self._settings = unpack(bytes(state.settings))
+            await self.start()
+
+        await follow(self._control, apply)
 
     async def stop(self) -> None:
         """Ends what is being generated and lets go of the models."""
@@ -105,6 +119,9 @@ async def _noted(trail: Trail, chunks: AsyncGenerator[Chunk, None]) -> AsyncGene
 
 
 if __name__ == "__main__":
-    from undercroft.api.child import run_child
+    from undercroft.api.child import Given, run_child
 
-    sys.exit(run_child(lambda settings, *_: ModelHost(settings, clock=SystemClock())))
+    def make(given: Given) -> ModelHost:
+        return ModelHost(given.settings, control=given.shared.control, clock=SystemClock())
+
+    sys.exit(run_child(make))

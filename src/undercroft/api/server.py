@@ -12,10 +12,12 @@ from typing import Protocol
 import uvicorn
 
 from undercroft.api.exchange import Receive, Scope, Send
+from undercroft.api.hangup import Terminal
 from undercroft.api.protocol import HttpProtocol, Watchman
 from undercroft.clock import SystemClock
 from undercroft.ids import Ids
 from undercroft.settings.model import Settings
+from undercroft.telemetry.logs import get_logger
 
 LAME_DUCK_S = 1.0
 """After SIGTERM, how long connections are still taken and told to close, so that balancers look elsewhere first."""
@@ -52,6 +54,10 @@ class Service(Protocol):
 
     async def stop(self) -> None: ...
 
+    async def refresh(self) -> None:
+        """SIGHUP: another configuration may be there to be put in force."""
+        ...
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None: ...
 
 
@@ -59,7 +65,7 @@ class Server(uvicorn.Server):
     """uvicorn with our way out, which is exit code 0.
 
     SIGTERM turns readiness off and waits a moment before closing the door; Ctrl-C closes it at once; a second signal
-    ends everything now.
+    ends everything now. SIGHUP reads the configuration again, unless it says that our terminal was closed.
     """
 
     def __init__(
@@ -78,6 +84,8 @@ class Server(uvicorn.Server):
         self._watchman = watchman
         self._ready = ready
         self._lifeline = lifeline
+        self._terminal = Terminal()
+        self._refreshing: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         # Not through uvicorn's lifespan: what goes wrong here is to end the process in one line, not in a traceback.
@@ -113,13 +121,29 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for number, lame_duck_s in ((signal.SIGTERM, LAME_DUCK_S), (signal.SIGINT, 0.0)):
             loop.add_signal_handler(number, self._wind_down, lame_duck_s)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         if self._lifeline is not None:
             loop.add_reader(self._lifeline, self._orphaned)
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
+
+    def _hung_up(self) -> None:
+        if self._terminal.is_gone():
+            if not self._application.closing:
+                self._wind_down(0.0)
+            return
+        refreshing = asyncio.create_task(self._refresh())
+        self._refreshing.add(refreshing)
+        refreshing.add_done_callback(self._refreshing.discard)
+
+    async def _refresh(self) -> None:
+        try:
+            await self._application.refresh()
+        except Exception as error:  # noqa: BLE001 - the outermost edge of a signal
+            get_logger("undercroft.configuration").error("reload_failed", exc_info=error)
 
     def _wind_down(self, lame_duck_s: float) -> None:
         if self._application.closing:

@@ -11,10 +11,11 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from undercroft.api.binding import bind
+from undercroft.api.hangup import Terminal
 from undercroft.telemetry.logs import get_logger
 
 MOST_FAILED_STARTS = 5
@@ -85,11 +86,18 @@ class Supervisor:
         grace_s: float,
         kill_after_s: float = KILL_AFTER_S,
         first_pause_s: float = FIRST_PAUSE_S,
+        on_ready: Callable[[int], None] = lambda _: None,
+        on_hang_up: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_ready` learns the pid of each process that has become ready; `on_hang_up` is called at SIGHUP."""
         self._children = children
         self._patience_s = grace_s + kill_after_s
         self._first_pause_s = first_pause_s
         self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._serving: set[int] = set()
+        self._on_ready = on_ready
+        self._on_hang_up = on_hang_up
+        self._terminal = Terminal()
         self._ready: dict[str, asyncio.Event] = {child.name: asyncio.Event() for child in children}
         self._stopping = asyncio.Event()
         self._hurried = False
@@ -114,6 +122,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         lifeline, keep_alive = os.pipe()
         keepers = {child: asyncio.create_task(self._keep(child, lifeline)) for child in self._children}
         stopping = asyncio.create_task(self._stopping.wait())
@@ -132,6 +141,17 @@ class Supervisor:
         for keeper in keepers.values():
             keeper.result()
         return self._failure
+
+    @property
+    def serving(self) -> frozenset[int]:
+        """The pids of those that are ready and have not ended: a signal to another one could kill it."""
+        return frozenset(self._serving)
+
+    def _hung_up(self) -> None:
+        if not self._terminal.is_gone():
+            self._on_hang_up()
+        elif not self._stopping.is_set():
+            self.stop()
 
     def stop(self) -> None:
         """Asks all children to wind down; the second time, ends them now."""
@@ -202,8 +222,12 @@ class Supervisor:
         if self._stopping.is_set():  # while it was being started
             self._send(child.name, signal.SIGKILL if self._hurried else signal.SIGTERM)
         said = await self._hear(child, told)
+        if said is None:
+            self._serving.add(process.pid)
+            self._on_ready(process.pid)
         code = await process.wait()
         del self._processes[child.name]
+        self._serving.discard(process.pid)
         end = said or (f"signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exit code {code}")
         return Life(was_ready=said is None, end=end, lasted_s=loop.time() - began)
 

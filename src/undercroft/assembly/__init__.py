@@ -1,10 +1,12 @@
 """The only place that picks implementations: builds everything, and takes it down in reverse order."""
 
+import asyncio
 import contextlib
 import random
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -17,21 +19,26 @@ from undercroft.assembly.health import Health
 from undercroft.assembly.models import ModelBuilder
 from undercroft.assembly.rates import BookedRates
 from undercroft.assembly.recorder import FanOut
+from undercroft.assembly.reloads import Reloads, UnderWay
 from undercroft.assembly.shipping import shipping
 from undercroft.clock import Clock, SystemClock
 from undercroft.egress.client import Client
-from undercroft.errors import Unavailable
+from undercroft.errors import Conflict, Unavailable
 from undercroft.gateway.gateway import Gateway
 from undercroft.ids import Ids
+from undercroft.ledger.opened import OpenedPrices
 from undercroft.ledger.prices import PriceBook
 from undercroft.ledger.spool import Spool
 from undercroft.record import CallRecord
 from undercroft.settings.model import Settings
 from undercroft.settings.secrets import secrets_of
 from undercroft.telemetry import monitor
+from undercroft.telemetry.logs import get_logger
 from undercroft.telemetry.metrics import Metrics
 from undercroft.telemetry.redaction import Redactor
 from undercroft.telemetry.requests import RequestLog
+
+Reload = Callable[[], Awaitable[None]]
 
 SPOOL = "spool"
 """Folder of the data directory that holds every process's call records."""
@@ -52,6 +59,12 @@ class Undercroft:
     bundled: BundledModels
     spool: Spool
     recorder: FanOut
+    client: Client
+    """Its connections to providers."""
+    under_way: UnderWay
+    reloads: Reloads
+    reload: Reload
+    """Reads the configuration again and puts it in force. Raises ConfigurationRefused and Conflict."""
 
     async def keys_known(self) -> None:
         """Waits for the first look at the database: until then nobody can say whether keys exist."""
@@ -70,13 +83,16 @@ class Undercroft:
         """What is up and what is not, at this moment; asks nobody, only reads what is known."""
         checks = {"database": self.link.problem or "ok", "disk": self.spool.problem or "ok"}
         checks |= self.bundled.states()
+        refusal = self.reloads.refusal
+        if refusal is not None:  # why is for the operator alone: /health is open to everybody
+            checks["configuration"] = "another one was refused; GET /api/v1/config says why"
         failing = [part for part in ("database", "disk") if checks[part] not in ("ok", "opening")]
         states = self.bundled.states().values()
         return Health(
             checks=checks,
             failing=tuple(failing),
             loading="loading" in states or self.link.problem == "opening",
-            degraded=any(state not in ("ok", "loading") for state in states),
+            degraded=refusal is not None or any(state not in ("ok", "loading") for state in states),
         )
 
 
@@ -88,6 +104,8 @@ class Shared:
     """Folder in which each keeps its series; a scrape of any adds all up."""
     models: Path
     """Socket of the process that holds the bundled models."""
+    control: Path
+    """Socket on which the supervisor hands out the configuration."""
 
 
 @contextlib.asynccontextmanager
@@ -103,40 +121,106 @@ async def assemble(
 
     The database is opened beside it: `Undercroft.link` says when it is there.
     """
+    installing = installed(settings, bind=bind, clock=clock, shared=shared, log_calls=log_calls)
+    async with installing as installation:
+        yield installation.current
+
+
+@contextlib.asynccontextmanager
+async def installed(
+    settings: Settings,
+    *,
+    bind: Bind = "loopback",
+    clock: Clock | None = None,
+    shared: Shared | None = None,
+    log_calls: bool = True,
+    generation: int = 1,
+    reload: Reload | None = None,
+) -> AsyncIterator["Installation"]:
+    """As `assemble`, with a configuration that can be replaced. `reload` is what management calls for that."""
     clock = clock or SystemClock()
     ids = Ids(clock)
-    rng = random.Random()  # noqa: S311 - spreads load and jitters waits
     async with contextlib.AsyncExitStack() as stack:
         spool = Spool(settings.data_dir / SPOOL, clock=clock, ids=ids, durability=settings.ledger.durability)
         with contextlib.suppress(Unavailable):  # logged; /health says so, and each call tries again
             spool.open()
         stack.push_async_callback(spool.close)
-        client = Client(limits=settings.egress, clock=clock)
-        stack.push_async_callback(client.close)
         bundled: BundledModels
         if shared is None:
             bundled = OwnModels(settings, ids=ids)
         else:
+            client = Client(limits=settings.egress, clock=clock)
+            stack.push_async_callback(client.close)
             bundled = SharedModels(settings, socket=shared.models, ids=ids, client=client, clock=clock)
         stack.push_async_callback(bundled.close)
         prices = PriceBook()
-        catalogue = ModelBuilder(
-            settings, bundled=bundled, client=client, prices=prices, clock=clock, rng=rng
-        ).catalogue()
-        metrics = Metrics(shared.metrics if shared else None, clock=clock, known=catalogue.is_known)
+        metrics = Metrics(shared.metrics if shared else None, clock=clock)
         stack.callback(metrics.close)
         monitor.attach(metrics)
         stack.callback(monitor.attach, None)
+        log = _request_log(settings, clock=clock) if log_calls else None
         listeners: list[Callable[[list[CallRecord]], None]] = [lambda records: _each(metrics.observe, records)]
-        if log_calls:
-            log = _request_log(settings, clock=clock)
+        if log is not None:
             stack.callback(log.close)
-            listeners.append(lambda records: _log(log, records))
+            listeners.append(partial(_log, log))
         recorder = FanOut(spool, listeners)
         stack.callback(recorder.tell)
         keys = KeyRing()
         link = DatabaseLink(settings, keys=keys, clock=clock)
         await stack.enter_async_context(link.running())
+        opened = OpenedPrices(prices, settings.models)
+        await stack.enter_async_context(shipping(link, spool, settings, prices=opened, clock=clock))
+        lasting = Lasting(
+            bind=bind,
+            clock=clock,
+            ids=ids,
+            spool=spool,
+            bundled=bundled,
+            prices=prices,
+            metrics=metrics,
+            log=log,
+            recorder=recorder,
+            keys=keys,
+            link=link,
+            opened=opened,
+            reloads=Reloads(generation=generation, metrics=metrics, clock=clock),
+            reload=reload or _nothing_to_read,
+        )
+        installation = Installation(lasting, await configured(lasting, settings))
+        stack.push_async_callback(installation.close)
+        yield installation
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What lives as long as the process, whatever the configuration becomes."""
+
+    bind: Bind
+    clock: Clock
+    ids: Ids
+    spool: Spool
+    bundled: BundledModels
+    prices: PriceBook
+    metrics: Metrics
+    log: RequestLog | None
+    recorder: FanOut
+    keys: KeyRing
+    link: DatabaseLink
+    opened: OpenedPrices
+    reloads: Reloads
+    reload: Reload
+
+
+async def configured(lasting: Lasting, settings: Settings) -> "Configured":
+    """What is made from the configuration, around what lasts. Raises ConfigurationError, and has then left nothing."""
+    clock = lasting.clock
+    rng = random.Random()  # noqa: S311 - spreads load and jitters waits
+    async with contextlib.AsyncExitStack() as stack:
+        client = Client(limits=settings.egress, clock=clock)
+        stack.push_async_callback(client.close, OUTLASTED)
+        catalogue = ModelBuilder(
+            settings, bundled=lasting.bundled, client=client, prices=lasting.prices, clock=clock, rng=rng
+        ).catalogue()
         overrides = {
             f"{model.name}/{place}": deployment.price
             for model in settings.models
@@ -145,30 +229,113 @@ async def assemble(
         }
         gateway = Gateway(
             catalogue=catalogue,
-            recorder=recorder,
-            rates=BookedRates(prices, overrides=overrides),
-            gauge=metrics,
+            recorder=lasting.recorder,
+            rates=BookedRates(lasting.prices, overrides=overrides),
+            gauge=lasting.metrics,
             clock=clock,
             rng=rng,
         )
-        await stack.enter_async_context(shipping(link, spool, settings, prices=prices, clock=clock))
-        bundled.start(
+        undercroft = Undercroft(
+            settings=settings,
+            clock=clock,
+            ids=lasting.ids,
+            door=_door(settings, lasting.bind),
+            keys=lasting.keys,
+            gateway=gateway,
+            metrics=lasting.metrics,
+            link=lasting.link,
+            bundled=lasting.bundled,
+            spool=lasting.spool,
+            recorder=lasting.recorder,
+            client=client,
+            under_way=UnderWay(),
+            reloads=lasting.reloads,
+            reload=lasting.reload,
+        )
+        return Configured(undercroft, stack.pop_all())
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """An undercroft with what must be closed when it is no longer needed."""
+
+    undercroft: Undercroft
+    stack: contextlib.AsyncExitStack
+
+
+class Installation:
+    """The undercroft in force. Another configuration's takes its place; the former one ends with its last call."""
+
+    def __init__(self, lasting: Lasting, first: Configured) -> None:
+        self._lasting = lasting
+        self._in_force = first
+        self.ending: set[asyncio.Task[None]] = set()
+        """Former ones that still have something under way."""
+        self._reach_out(first.undercroft)
+
+    @property
+    def current(self) -> Undercroft:
+        return self._in_force.undercroft
+
+    @property
+    def reloads(self) -> Reloads:
+        return self._lasting.reloads
+
+    async def prepare(self, settings: Settings) -> Configured:
+        """The undercroft of other settings, not in force yet. Raises ConfigurationError."""
+        return await configured(self._lasting, settings)
+
+    def enforce(self, fresh: Configured, *, generation: int) -> None:
+        """From now on `fresh` is the current one; the former one's calls have `shutdown_grace_s` to end."""
+        former, self._in_force = self._in_force, fresh
+        self._reach_out(fresh.undercroft, former=former.undercroft)
+        ending = asyncio.create_task(_end(former))
+        self.ending.add(ending)
+        ending.add_done_callback(self.ending.discard)
+        self.reloads.applied(generation)
+
+    async def close(self) -> None:
+        """Ends everything that is under way."""
+        for ending in self.ending:
+            ending.cancel()
+        await asyncio.gather(*self.ending, return_exceptions=True)
+        await self._in_force.stack.aclose()
+
+    def _reach_out(self, undercroft: Undercroft, *, former: Undercroft | None = None) -> None:
+        """Tells what lasts of the configuration."""
+        lasting, settings, catalogue = self._lasting, undercroft.settings, undercroft.gateway.catalogue
+        lasting.metrics.know(catalogue.is_known)
+        lasting.opened.replace(settings.models)
+        lasting.bundled.start(
             chat=uses(settings, "local") or catalogue.default("chat") == LOCAL,
             embedding=uses(settings, "local_embedding"),
         )
-        yield Undercroft(
-            settings=settings,
-            clock=clock,
-            ids=ids,
-            door=_door(settings, bind),
-            keys=keys,
-            gateway=gateway,
-            metrics=metrics,
-            link=link,
-            bundled=bundled,
-            spool=spool,
-            recorder=recorder,
-        )
+        if lasting.log is not None and former is not None:
+            # What is under way may still name the secrets of before.
+            redactor = Redactor([*secrets_of(settings), *secrets_of(former.settings)])
+            telemetry = settings.telemetry
+            lasting.log.configure(redactor=redactor, format=telemetry.log_format, level=telemetry.log_level)
+
+
+OUTLASTED = "The configuration was replaced, and this answer took longer than [server] shutdown_grace_s to end."
+
+
+async def _end(former: Configured) -> None:
+    undercroft = former.undercroft
+    try:
+        async with asyncio.timeout(undercroft.settings.server.shutdown_grace_s):
+            await undercroft.under_way.over()
+    except TimeoutError:
+        get_logger("undercroft.configuration").warning("answers_cut", count=undercroft.under_way.count)
+    finally:
+        await former.stack.aclose()
+
+
+async def _nothing_to_read() -> None:
+    raise Conflict(
+        "This server's settings were given by the program that runs it; there is no file to read again.",
+        hint="Restart that program.",
+    )
 
 
 def uses(settings: Settings, provider: str) -> bool:

@@ -9,7 +9,6 @@ from undercroft.assembly.database import DatabaseLink
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
 from undercroft.ledger.opened import OpenedPrices
-from undercroft.ledger.prices import PriceBook
 from undercroft.ledger.spool import Spool
 from undercroft.settings.model import Settings
 from undercroft.telemetry.logs import get_logger
@@ -19,7 +18,7 @@ T = TypeVar("T")
 
 @contextlib.asynccontextmanager
 async def shipping(
-    link: DatabaseLink, spool: Spool, settings: Settings, *, prices: PriceBook, clock: Clock
+    link: DatabaseLink, spool: Spool, settings: Settings, *, prices: OpenedPrices, clock: Clock
 ) -> AsyncIterator[None]:
     """Ships beside the block; what cannot be shipped at the end stays in the spool for the next start."""
     syncing = asyncio.create_task(spool.run())
@@ -32,7 +31,7 @@ async def shipping(
         await asyncio.gather(ship, syncing, return_exceptions=True)
 
 
-async def _ship(link: DatabaseLink, spool: Spool, settings: Settings, *, prices: PriceBook, clock: Clock) -> None:
+async def _ship(link: DatabaseLink, spool: Spool, settings: Settings, *, prices: OpenedPrices, clock: Clock) -> None:
     await link.first_look()
     # Imported here, with SQLAlchemy, once the port has long been answering.
     from undercroft.ledger.shipping import Shipper
@@ -41,7 +40,7 @@ async def _ship(link: DatabaseLink, spool: Spool, settings: Settings, *, prices:
         link,
         spool.folder.parent,
         clock=clock,
-        price=OpenedPrices(prices, settings.models),
+        price=prices,
         own=spool,
         interval_s=settings.ledger.ship_interval_s,
     )

@@ -50,7 +50,8 @@ class Client:
         self._pools: dict[Origin, Pool] = {}
         self._connections: set[Connection] = set()
         self._ticker: asyncio.Task[None] | None = None
-        self._is_closing = False
+        self._closing = ""
+        """Why there are no more connections."""
         self._emptied = asyncio.Event()
 
     async def send(
@@ -82,11 +83,11 @@ class Client:
             connection = await pool.acquire(wait_s=first_byte_s)
             return await connection.send(message, first_byte_s=first_byte_s, idle_s=idle_s).begun()
 
-    async def close(self) -> None:
-        """Cuts off what is under way and closes every connection."""
-        self._is_closing = True
+    async def close(self, reason: str = "undercroft is shutting down.") -> None:
+        """Cuts off what is under way, whose callers are told the reason, and closes every connection."""
+        self._closing = reason
         for connection in tuple(self._connections):
-            connection.fail(_shutting_down())
+            connection.fail(Unavailable(reason))
         if self._connections:
             await self._emptied.wait()
         if self._ticker is not None:
@@ -109,8 +110,8 @@ class Client:
 
     async def _dial(self, origin: Origin, pool: Pool) -> Connection:
         """Opens a connection: the only place that does, so that a guard on addresses needs no other."""
-        if self._is_closing:
-            raise _shutting_down()
+        if self._closing:
+            raise Unavailable(self._closing)
         loop = asyncio.get_running_loop()
 
         def protocol() -> Connection:
@@ -152,7 +153,7 @@ class Client:
 
     def _forget(self, connection: Connection) -> None:
         self._connections.discard(connection)
-        if self._is_closing and not self._connections:
+        if self._closing and not self._connections:
             self._emptied.set()
 
     async def _tick(self) -> None:
@@ -175,10 +176,6 @@ class Client:
             for connection in late:
                 connection.expire()
         self._ticker = None
-
-
-def _shutting_down() -> Unavailable:
-    return Unavailable("undercroft is shutting down.")
 
 
 def connection_failure(error: OSError, name: str, limit_s: float) -> UpstreamUnreachable | Unavailable:

@@ -15,6 +15,10 @@ class OpenedPrices:
 
     def __init__(self, book: PriceBook, models: "Sequence[Model]") -> None:
         self._book = book
+        self.replace(models)
+
+    def replace(self, models: "Sequence[Model]") -> None:
+        """Another configuration is in force."""
         self._configured = {
             f"{model.name}/{place}": (model.name, deployment)
             for model in models

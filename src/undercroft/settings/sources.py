@@ -6,10 +6,10 @@ import re
 import stat
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pydantic import SecretStr, ValidationError
 
@@ -34,6 +34,30 @@ class Loaded:
     settings: Settings
     provenance: Mapping[str, Origin]
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a process takes its settings from, so that it can read them again.
+
+    Files are read anew each time; the environment, the folder and the command's options are those of its start.
+    """
+
+    config: Path | None
+    environment: Mapping[str, str]
+    directory: Path
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def here(cls, config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Self:
+        """This process's environment and folder as they are now."""
+        return cls(config, dict(os.environ), Path.cwd(), overrides or {})
+
+    def load(self) -> Loaded:
+        """As `load`. Raises ConfigurationError."""
+        return load(
+            config=self.config, environment=self.environment, directory=self.directory, overrides=self.overrides
+        )
 
 
 def load(
@@ -105,15 +129,18 @@ def _read_file(path: Path | None, draft: Draft, directory: Path) -> None:
     name = str(path.relative_to(directory) if path.is_relative_to(directory) else path)
     try:
         text = read_text(path)
-        tree = tomllib.loads(text)
-        lines = locate(text.replace("\r\n", "\n"))
     except FileProblem as problem:
         raise ConfigurationError(str(problem)) from None
+    try:
+        tree = tomllib.loads(text)
+        lines = locate(text.replace("\r\n", "\n"))
     except RecursionError:
         raise ConfigurationError(f"{name}: is nested too deeply") from None
     except ValueError as error:  # TOMLDecodeError, or a number of more digits than Python reads
         found = re.search(r"\(at line ([0-9]+), column ([0-9]+)\)", str(error))
         place = f"{name}:{found[1]}:{found[2]}" if found else name
+        if "(at end of document)" in str(error):
+            place = f"{name}:{len(text.rstrip().splitlines())}"
         reason = str(error).partition(" (at ")[0]
         raise ConfigurationError(f"{place}: not TOML: {reason[:1].lower()}{reason[1:]}") from None
     draft.put_file(tree, {place: Origin(name, line) for place, line in lines.items()})

@@ -195,6 +195,10 @@ class Metrics:
         self._files = self.gauge("process_open_fds", "Open file descriptors of all processes.").labels()
         _after_fork_call(weakref.WeakMethod(self._reopen))
 
+    def know(self, known: Callable[[str], bool]) -> None:
+        """Which model names may be labels from now on; what has been counted keeps its name."""
+        self._is_known = known
+
     def counter(
         self, name: str, help: str, labels: Labels = (), *, scale: int = 1, limit: int = SERIES_LIMIT
     ) -> Labelled[Counter]:

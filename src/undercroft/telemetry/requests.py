@@ -119,9 +119,8 @@ class RequestLog:
     ) -> None:
         self._out = _Output(stream)
         self._clock = clock
-        self._clean = lru_cache(REMEMBERED)(redactor.text)  # the same few names again and again
-        self._readable = is_readable(format, stream)
-        self._least = _SEVERITY[level]
+        self._stream = stream
+        self.configure(redactor=redactor, format=format, level=level)
         self._capacity = capacity
         self._waiting: deque[CallRecord] = deque()
         self._encoder = msgspec.json.Encoder()
@@ -131,6 +130,12 @@ class RequestLog:
         self._wake = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
+
+    def configure(self, *, redactor: Redactor, format: Format, level: str) -> None:
+        """How lines are written from now on."""
+        self._clean = lru_cache(REMEMBERED)(redactor.text)  # the same few names again and again
+        self._readable = is_readable(format, self._stream)
+        self._least = _SEVERITY[level]
 
     @property
     def dropped(self) -> int:

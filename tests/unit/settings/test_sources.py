@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from undercroft.errors import ConfigurationError
-from undercroft.settings.sources import Loaded, load
+from undercroft.settings.sources import Loaded, Source, load
 
 KEY = "a-master-key-that-is-long-enough"
 
@@ -126,7 +126,7 @@ def test_sections_of_later_versions_may_stand_empty(tmp_path: Path) -> None:
     ("file", "line"),
     [
         ("[server]\nport = 80 01", "undercroft.toml:2:11: not TOML: expected newline or end of document"),
-        ("a = [", "undercroft.toml: not TOML: "),
+        ("a = [", "undercroft.toml:1: not TOML: "),
         ("a = " + "[" * 5000, "undercroft.toml: is nested too deeply"),
         (f"[server]\nport = 0x{'f' * 4000}", "settings: a number is too long"),
     ],
@@ -207,3 +207,18 @@ def test_models_can_be_given_as_json_in_the_environment(tmp_path: Path) -> None:
     found = loaded(tmp_path, file="[[models]]\nname = 3\n", UNDERCROFT_MODELS=json.dumps(models))
     assert found.settings.models[0].name == "chat"
     assert str(found.provenance["models[0].name"]) == "environment (UNDERCROFT_MODELS)"
+
+
+def test_a_source_reads_its_files_again_and_keeps_the_environment_of_the_start(tmp_path: Path) -> None:
+    (tmp_path / "undercroft.toml").write_text("[server]\nport = 1\n")
+    environment = {"UNDERCROFT_SERVER__HOST": "localhost"}
+    source = Source(None, dict(environment), tmp_path, {"server.workers": 2})
+    assert source.load().settings.server.port == 1
+
+    environment["UNDERCROFT_SERVER__HOST"] = "127.0.0.1"
+    (tmp_path / "undercroft.toml").write_text("[server]\nport = 2\n")
+    (tmp_path / ".env").write_text("UNDERCROFT_MASTER_KEY=" + KEY)
+    (tmp_path / ".env").chmod(0o600)
+    again = source.load().settings
+    assert (again.server.port, again.server.host, again.server.workers) == (2, "localhost", 2)
+    assert secret(again.access.master_key) == KEY

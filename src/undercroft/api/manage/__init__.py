@@ -1,6 +1,6 @@
 """The management API: FastAPI, built when the first of its requests comes, below `/api/v1`."""
 
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from undercroft.api.exchange import Exchange
@@ -22,7 +22,7 @@ def routes(undercroft: Undercroft) -> list[Route]:
     return [Route(method, "/api/v1/{rest}", "manage", manage) for method in METHODS]
 
 
-@cache
+@lru_cache(maxsize=1)  # a reload makes another undercroft, and the one before is to go
 def management_app(undercroft: Undercroft) -> "FastAPI":
     """Importing FastAPI takes 0.2 s and 14 MB: a gateway that is not managed over HTTP never pays."""
     from undercroft.api.manage.app import build

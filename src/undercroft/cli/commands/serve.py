@@ -1,21 +1,19 @@
 """`undercroft serve`."""
 
-import os
 import socket
 import sys
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from undercroft.api.app import Application
 from undercroft.api.binding import bind, is_loopback
+from undercroft.api.logs import configure
+from undercroft.api.reload import OwnReloading
 from undercroft.api.server import serve
 from undercroft.api.workers import serve_workers
 from undercroft.assembly.bundled import has_something_to_answer_with
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config
-from undercroft.settings.secrets import secrets_of
-from undercroft.settings.sources import load
-from undercroft.telemetry.logs import configure_logging
+from undercroft.settings.sources import Source
 
 HELP = "Starts the server.  Example: undercroft serve --port 9000"
 
@@ -36,12 +34,12 @@ def run(options: Namespace, out: Output) -> int:
         "server.role": options.role,
     }
     overrides = {name: value for name, value in given.items() if value is not None}
-    loaded = load(config=options.config, environment=os.environ, directory=Path.cwd(), overrides=overrides)
+    source = Source.here(options.config, overrides)
+    loaded = source.load()
     for warning in loaded.warnings:
         out.note(warning)
     settings = loaded.settings
-    telemetry = settings.telemetry
-    configure_logging(telemetry.log_level, telemetry.log_format, secrets=secrets_of(settings))
+    configure(settings)
 
     def ready(sock: socket.socket) -> None:
         _announce(sock, out, has_key=settings.access.master_key is not None)
@@ -50,10 +48,15 @@ def run(options: Namespace, out: Output) -> int:
         sys.stdout.flush()
 
     if settings.server.workers > 1:
-        return serve_workers(settings, config=options.config, overrides=overrides, ready=ready)
+        return serve_workers(settings, source=source, ready=ready, applied=configure)
 
     with bind(settings.server.host, settings.server.port) as sock:
-        application = Application(settings, bind="loopback" if is_loopback(sock) else "public")
+        application = Application(
+            settings,
+            bind="loopback" if is_loopback(sock) else "public",
+            reloading=OwnReloading(source),
+            applied=configure,
+        )
         serve(application, settings, sock, ready=lambda: ready(sock))
     return 0
 
