@@ -1,10 +1,10 @@
 """Writes chat completions for a provider, and reads what it answers."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from undercroft.errors import UpstreamGarbled
+from undercroft.errors import InvalidRequest, UpstreamGarbled
 from undercroft.llm.types import ChatRequest, Choice, Chunk, Content, Message, Part, Tool, ToolCall, ToolCallDelta
 from undercroft.wire.openai.sampling import sampling_fields
 from undercroft.wire.openai.upstream import AnswerBody, read, rewritten, usage_of
@@ -35,7 +35,7 @@ def encode_request(request: ChatRequest, *, model: str, ask_usage: bool) -> byte
         if request.top_logprobs is not None:
             fields["top_logprobs"] = request.top_logprobs
     if request.reasoning_effort is not None:
-        fields["reasoning_effort"] = request.reasoning_effort
+        fields["reasoning_effort"] = "xhigh" if request.reasoning_effort == "max" else request.reasoning_effort
     if request.end_user:
         fields["user"] = request.end_user
     return _encode(fields)
@@ -66,7 +66,13 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 def _content(content: Content) -> Any:
-    return content if content is None or isinstance(content, str) else [_part(part) for part in content]
+    if content is None or isinstance(content, str):
+        return content
+    # What another model thought in earlier turns has no place here, and its proof means nothing to anyone else.
+    return [_part(part) for part in content if part.type not in _THOUGHTS] or None
+
+
+_THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
 
 
 def _part(part: Part) -> dict[str, Any]:
@@ -79,6 +85,13 @@ def _tool_call(call: ToolCall) -> dict[str, Any]:
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
+    if tool.type == "hosted":
+        raise InvalidRequest(
+            f"The model behind this name cannot use the tool '{tool.name}': it belongs to another provider.",
+            code="unsupported_parameter",
+            param="tools",
+            hint="Declare it with a schema and run it yourself, or ask a model of its own provider.",
+        )
     fields: dict[str, Any] = {"name": tool.name}
     if tool.description:
         fields["description"] = tool.description
