@@ -98,9 +98,11 @@ def test_an_sdk_that_tries_again_does_so_only_where_it_helps(
     server: Server, anthropic_upstream: AnthropicUpstream, model: str, calls: int, should_retry: str | None
 ) -> None:
     user = f"retries-{model}"
-    with anthropic.Anthropic(base_url=server.url, api_key="sk-ant-any", max_retries=2) as client:
-        with pytest.raises(anthropic.APIStatusError) as caught:
-            ask(client, model, metadata={"user_id": user})
+    with (
+        anthropic.Anthropic(base_url=server.url, api_key="sk-ant-any", max_retries=2) as client,
+        pytest.raises(anthropic.APIStatusError) as caught,
+    ):
+        ask(client, model, metadata={"user_id": user})
     assert caught.value.response.headers.get("x-should-retry") == should_retry
     until(lambda: len([row for row in server.rows() if row.end_user == user]) == calls)
     attempts = sum(row.attempts for row in server.rows() if row.end_user == user)
