@@ -59,7 +59,7 @@ def sent(payload: Block) -> bytes:
 
 def begun(**usage: int) -> Block:
     told = {"input_tokens": 7, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 1}
-    message = {
+    message: Block = {
         "id": "msg_up", "type": "message", "role": "assistant", "model": "claude-fake-1", "content": [],
         "stop_reason": None, "stop_sequence": None, "usage": {**told, **usage},
     }  # fmt: skip

@@ -154,6 +154,11 @@ def test_what_openais_wire_is_sent(messages: anthropic.Anthropic, upstream: Upst
     assert (sent["max_completion_tokens"], sent["temperature"], sent["reasoning_effort"]) == (9, 0.5, "xhigh")
 
 
+def test_a_hint_that_cannot_be_passed_on_is_named(server: Server) -> None:
+    body = {"model": "fake", "max_tokens": 5, "messages": HI, "top_k": 3}
+    assert server.ask("/v1/messages", json=body).headers["x-undercroft-dropped"] == "top_k"
+
+
 def test_a_tool_of_anthropics_own_is_refused_where_nobody_has_it(messages: anthropic.Anthropic) -> None:
     search: Any = {"type": "web_search_20260318", "name": "web_search"}
     with pytest.raises(anthropic.BadRequestError, match="web_search"):

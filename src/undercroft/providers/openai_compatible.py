@@ -50,8 +50,8 @@ class OpenAICompatible:
         response = await self._post(self._chat_head, body)
         if request.stream:
             reading = ChoicesReading(chat.decode_chunk, choices=request.sampling.n)
-            return await streamed(response, reading, chat.decode_whole)
-        return await whole(response, chat.decode_whole)
+            return await streamed(response, reading, chat.decode_whole, dropped=chat.left_out(request))
+        return await whole(response, chat.decode_whole, dropped=chat.left_out(request))
 
     async def complete(self, request: CompletionRequest, /) -> Reply:
         body = completions.encode_request(request, model=self._model, ask_usage=True)

@@ -117,9 +117,9 @@ _REFUSALS: Final = (
 def document(*, version: str) -> dict[str, Any]:
     """The document, to be joined with that of the management API."""
     types = [t for operation in OPERATIONS for t in (operation.request, operation.answer) if t is not None]
-    errors = list(dict.fromkeys(operation.error for operation in OPERATIONS))
+    errors: list[type] = list(dict.fromkeys(operation.error for operation in OPERATIONS))
     _, schemas = msgspec.json.schema_components([*types, *errors], ref_template="#/components/schemas/{name}")
-    _mark_always_there([operation.answer for operation in OPERATIONS] + errors, schemas)
+    _mark_always_there([*(operation.answer for operation in OPERATIONS), *errors], schemas)
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation)

@@ -50,6 +50,11 @@ def turns(draw: st.DrawFn) -> list[dict[str, Any]]:
     return messages
 
 
+def _named(tool: dict[str, Any]) -> str:
+    name: str = tool["function"]["name"]
+    return name
+
+
 tools = st.lists(
     st.builds(
         lambda name, description, strict: {
@@ -66,7 +71,7 @@ tools = st.lists(
         st.booleans(),
     ),
     max_size=3,
-    unique_by=lambda tool: tool["function"]["name"],
+    unique_by=_named,
 )
 
 options = st.fixed_dictionaries(
@@ -133,7 +138,7 @@ def test_a_conversation_comes_back_as_it_was(
 def test_an_answer_comes_back_as_it_was(
     texts: list[str], called: list[tuple[str, dict[str, Any]]], reason: str, tokens: int
 ) -> None:
-    events = [{"role": "assistant"}, *({"content": text} for text in texts)]
+    events: list[dict[str, Any]] = [{"role": "assistant"}, *({"content": text} for text in texts)]
     for index, (name, arguments) in enumerate(called):
         opening = {"index": index, "id": f"call_{index}", "type": "function", "function": {"name": name}}
         events.append({"tool_calls": [opening]})

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from undercroft.errors import InvalidRequest, UpstreamGarbled
 from undercroft.llm.types import ChatRequest, Choice, Chunk, Content, Message, Part, Tool, ToolCall, ToolCallDelta
@@ -21,7 +22,7 @@ def encode_request(request: ChatRequest, *, model: str, ask_usage: bool) -> byte
     ask_usage = ask_usage and request.stream
     if request.source is not None and request.source.dialect == "openai.chat":
         return rewritten(request.source.body, model=model, ask_usage=ask_usage)
-    fields: dict[str, Any] = {"model": model, "messages": [_message(message) for message in request.messages]}
+    fields: dict[str, Any] = {"model": model, "messages": _messages(request)}
     fields |= sampling_fields(request.sampling)
     if request.sampling.max_tokens is not None:
         fields["max_completion_tokens"] = request.sampling.max_tokens
@@ -41,6 +42,14 @@ def encode_request(request: ChatRequest, *, model: str, ask_usage: bool) -> byte
     return _encode(fields)
 
 
+def left_out(request: ChatRequest) -> tuple[str, ...]:
+    """Hints in a request of another format that this one has no words for."""
+    if request.source is not None and request.source.dialect == "openai.chat":
+        return ()
+    hints = (("top_k", request.sampling.top_k is not None), ("thinking", bool(request.reasoning_tokens)))
+    return tuple([name for name, is_given in hints if is_given])
+
+
 def _tool_fields(request: ChatRequest) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if request.tools:
@@ -52,6 +61,27 @@ def _tool_fields(request: ChatRequest) -> dict[str, Any]:
     if (shape := _response_format(request)) is not None:
         fields["response_format"] = shape
     return fields
+
+
+def _messages(request: ChatRequest) -> list[dict[str, Any]]:
+    """In other formats a tool's result may hold images; here it is text, and the user shows them after the last one."""
+    if request.source is None:
+        return [_message(message) for message in request.messages]
+    written: list[dict[str, Any]] = []
+    shown: list[Part] = []
+    for message in request.messages:
+        if message.role == "tool" and isinstance(message.content, tuple):
+            shown += [part for part in message.content if part.type != "text"]
+            texts = tuple([part for part in message.content if part.type == "text"])
+            written.append(_message(replace(message, content=texts or "See what follows.")))
+            continue
+        if shown and message.role != "tool":
+            written.append(_message(Message(role="user", content=tuple(shown))))
+            shown = []
+        written.append(_message(message))
+    if shown:
+        written.append(_message(Message(role="user", content=tuple(shown))))
+    return written
 
 
 def _message(message: Message) -> dict[str, Any]:
