@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import anthropic_upstream as claude
 from tests.support.background import upstream_in_background
-from tests.support.server import SCRIPTED, Server, serving
+from tests.support.server import SCRIPTED, Server, serving, until
 from tests.support.upstream import (
     ANSWERS,
     DONE,
@@ -112,6 +112,7 @@ price = {{ input = "1", output = "2" }}
     limits = "[egress]\nidle_timeout_s = 2.0\nfirst_byte_timeout_s = 2.0\n"
     folder = tmp_path_factory.mktemp("wire")
     with serving(folder, toml=f"{SCRIPTED}{models}{limits}", extra={"FAKE_KEY": API_KEY}) as running:
+        until(lambda: running.ask("/health/ready").status == 200)  # on a busy machine the database comes later
         yield running
 
 

@@ -52,7 +52,7 @@ def test_a_stream_adds_up_to_the_whole_answer(messages: anthropic.Anthropic, mod
     whole = ask(messages, model)
     with messages.messages.stream(model=model, max_tokens=64, messages=HI) as stream:
         kinds = [event.type for event in stream]
-        final = stream.get_final_message()
+        final: Any = stream.get_final_message()
     assert kinds[0] == "message_start"
     assert kinds[-1] == "message_stop"
     assert kinds.count("text") > 2
@@ -214,7 +214,7 @@ def test_thinking_comes_with_its_signature_and_can_be_sent_back(messages: anthro
 def test_every_reason_to_stop_gets_through(messages: anthropic.Anthropic, model: str, reason: str) -> None:
     assert ask(messages, model).stop_reason == reason
     with messages.messages.stream(model=model, max_tokens=64, messages=HI) as stream:
-        final = stream.get_final_message()
+        final: Any = stream.get_final_message()
     assert final.stop_reason == reason
     assert (final.stop_details is not None) == (reason == "refusal")
 

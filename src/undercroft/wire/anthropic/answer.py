@@ -53,6 +53,8 @@ class EventKind(msgspec.Struct):
 _encode = msgspec.json.Encoder().encode
 _kind = msgspec.json.Decoder(EventKind)
 _NOTHING: Final = Choice()
+_USUAL: Final = b'{"type":"content_block_delta",'
+"""How nearly all events begin: their names need no second look at all of them."""
 
 
 def whole(chunk: Chunk, *, id: str, model: str) -> bytes:
@@ -125,6 +127,8 @@ class MessageStream:
         """The bytes of one chunk; empty when there is nothing to send yet."""
         if chunk.source is not None and not chunk.whole and chunk.dialect == "anthropic.messages":
             self._passes = True
+            if chunk.source.startswith(_USUAL):
+                return event("content_block_delta", chunk.source)
             return event(_kind.decode(chunk.source).type, chunk.source)
         if chunk.usage is not None:
             self._usage = chunk.usage
