@@ -1,6 +1,7 @@
 """`POST /v1/messages`."""
 
 import re
+from functools import partial
 from typing import Final
 
 from undercroft.api.calls import serve_call
@@ -36,7 +37,7 @@ class MessagesCodec:
             id=message_id(call),
             request_id=call.id,
             model=call.answered_by,
-            input_tokens=estimate_conversation(call.request),
+            estimate=partial(estimate_conversation, call.request),
         )
 
     def end(self, call: Call, writer: anthropic.MessageStream, /) -> bytes:

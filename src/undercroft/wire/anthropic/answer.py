@@ -1,5 +1,6 @@
 """Writes messages: whole, or as a stream."""
 
+from collections.abc import Callable
 from typing import Any, Final, Literal
 
 import msgspec
@@ -97,8 +98,8 @@ class MessageStream:
     __slots__ = (
         "_block",
         "_calls",
+        "_estimate",
         "_id",
-        "_input_tokens",
         "_last",
         "_model",
         "_next",
@@ -107,12 +108,13 @@ class MessageStream:
         "_usage",
     )
 
-    def __init__(self, *, id: str, request_id: str, model: str, input_tokens: int = 0) -> None:
+    def __init__(self, *, id: str, request_id: str, model: str, estimate: Callable[[], int] = int) -> None:
         self._id = id
         self._request = request_id
         self._model = model
-        self._input_tokens = input_tokens
-        """An estimate, for the first event: most providers count only at the end, and the last event corrects it."""
+        self._estimate = estimate
+        """Of the input's tokens, for the first event: most providers count only at the end, and the last event corrects
+        it."""
         self._block = ""
         """The kind of the block that is open."""
         self._next = -1
@@ -166,7 +168,7 @@ class MessageStream:
             content=[],
             stop_reason=None,
             stop_sequence=None,
-            usage=written_usage(Usage(input=self._input_tokens)),
+            usage=written_usage(Usage(input=self._estimate())),
         )
         return event("message_start", _encode({"type": "message_start", "message": message})) + _PING
 

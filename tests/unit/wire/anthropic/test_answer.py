@@ -16,7 +16,7 @@ Event = dict[str, Any]
 
 
 def stream() -> MessageStream:
-    return MessageStream(id="msg_1", request_id="req_1", model="m", input_tokens=9)
+    return MessageStream(id="msg_1", request_id="req_1", model="m", estimate=lambda: 9)
 
 
 def events(wire: bytes) -> list[Event]:
