@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 
+import anthropic
 import openai
 import pytest
 
+from tests.support import anthropic_upstream as claude
 from tests.support.background import upstream_in_background
-from tests.support.server import SCRIPTED, Server, serving
+from tests.support.server import SCRIPTED, Server, serving, until
 from tests.support.upstream import (
     ANSWERS,
     DONE,
@@ -23,6 +25,8 @@ from tests.support.upstream import (
 
 WORKING = ("fake", "endless", "odd-stream")
 REFUSING = ("busy", "quota-spent", "refuses", "too-large")
+CLAUDES = ("claude-sonnet-5-5", "claude-3-5-haiku", "dropping", *claude.ANSWERS)
+"""Models of Anthropic's wire; here their names begin with `a-`."""
 API_KEY = "sk-an-upstream-key-that-nobody-may-see"
 
 
@@ -69,7 +73,16 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture(scope="session")
-def server(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def anthropic_upstream() -> Iterator[claude.AnthropicUpstream]:
+    made = claude.AnthropicUpstream()
+    with upstream_in_background(made):
+        yield made
+
+
+@pytest.fixture(scope="session")
+def server(
+    upstream: Upstream, anthropic_upstream: claude.AnthropicUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     models = "".join(
         f"""
 [[models]]
@@ -82,9 +95,24 @@ price = {{ input = "1", output = "2" }}
 """
         for name in (*WORKING, *REFUSING, *ANSWERS)
     )
+    models += "".join(
+        f"""
+[[models]]
+name = "a-{name}"
+drop_unsupported = {str(name == "dropping").lower()}
+[[models.deployments]]
+provider = "anthropic"
+model = "{name}"
+base_url = "{anthropic_upstream.base_url}"
+api_key = "env:FAKE_KEY"
+price = {{ input = "1", output = "2" }}
+"""
+        for name in CLAUDES
+    )
     limits = "[egress]\nidle_timeout_s = 2.0\nfirst_byte_timeout_s = 2.0\n"
     folder = tmp_path_factory.mktemp("wire")
     with serving(folder, toml=f"{SCRIPTED}{models}{limits}", extra={"FAKE_KEY": API_KEY}) as running:
+        until(lambda: running.ask("/health/ready").status == 200)  # on a busy machine the database comes later
         yield running
 
 
@@ -92,4 +120,11 @@ price = {{ input = "1", output = "2" }}
 def client(server: Server) -> Iterator[openai.OpenAI]:
     """As a user makes it, but that it does not try again by itself."""
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key="sk-anything", max_retries=0) as made:
+        yield made
+
+
+@pytest.fixture
+def messages(server: Server) -> Iterator[anthropic.Anthropic]:
+    """The same with Anthropic's SDK."""
+    with anthropic.Anthropic(base_url=server.url, api_key="sk-ant-anything", max_retries=0) as made:
         yield made

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import anthropic
 import numpy as np
 import openai
 import pytest
@@ -148,3 +149,49 @@ def test_the_list_says_that_it_is_for_demonstration(client: openai.OpenAI) -> No
     models = {model.id: model for model in client.models.list()}
     assert set(models) == {"local", "local-embedding"}
     assert "demo" in getattr(models["local"], "quality", "")
+
+
+MESSAGES_WEATHER: Any = {
+    "name": "get_weather",
+    "description": "Tells the weather of a city.",
+    "input_schema": WEATHER["function"]["parameters"],
+}
+
+
+@pytest.fixture
+def messages(bundled: Server) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=bundled.url, api_key="sk-anything", max_retries=0, timeout=120) as made:
+        yield made
+
+
+def test_it_answers_anthropics_sdk_too(messages: anthropic.Anthropic) -> None:
+    extra: Any = {"temperature": 0}
+    answer: Any = messages.messages.create(model="claude-haiku-5-5", max_tokens=24, messages=CAPITAL, extra_body=extra)
+    assert "Paris" in answer.content[0].text
+    with messages.messages.stream(model="local", max_tokens=24, messages=CAPITAL, extra_body=extra) as stream:
+        pieces = list(stream.text_stream)
+        final: Any = stream.get_final_message()
+    assert len(pieces) > 3
+    assert "".join(pieces) == final.content[0].text == answer.content[0].text
+    assert (final.usage.input_tokens, final.usage.output_tokens) == (
+        answer.usage.input_tokens, answer.usage.output_tokens,
+    )  # fmt: skip
+
+
+def test_it_calls_a_tool_in_anthropics_format(messages: anthropic.Anthropic) -> None:
+    answer: Any = messages.messages.create(
+        model="local",
+        max_tokens=64,
+        messages=[{"role": "user", "content": "What is the weather in Paris?"}],
+        tools=[MESSAGES_WEATHER],
+        tool_choice={"type": "any"},
+    )
+    (call,) = answer.content
+    assert (call.type, call.name, answer.stop_reason) == ("tool_use", "get_weather", "tool_use")
+    assert set(call.input) == {"city"}
+
+
+def test_a_tool_of_a_providers_own_is_refused(messages: anthropic.Anthropic) -> None:
+    search: Any = {"type": "web_search_20260318", "name": "web_search"}
+    with pytest.raises(anthropic.BadRequestError, match="web_search"):
+        messages.messages.create(model="local", max_tokens=8, messages=CAPITAL, tools=[search])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from undercroft.access.doors import NOBODY, Bind, Caller, Permission, Visit, admit
 from undercroft.api import routes as builtin
+from undercroft.api.envelopes import envelope_of
 from undercroft.api.exchange import Exchange, Receive, Scope, Send
 from undercroft.api.reload import OwnReloading, Reloading
 from undercroft.api.routing import Route, Router
@@ -17,7 +18,6 @@ from undercroft.errors import NotFound, Unavailable
 from undercroft.settings.model import Settings
 from undercroft.settings.sources import Source
 from undercroft.telemetry.logs import get_logger
-from undercroft.wire.errors import envelope
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -187,6 +187,7 @@ class Application:
         await exchange.forward(StarletteRouter(routes=list(self._own_routes), default=refuse), prefix="")
 
     async def _fail(self, undercroft: Undercroft, exchange: Exchange, route: Route | None, error: Exception) -> None:
+        envelope = envelope_of(exchange)
         status, headers, body = envelope(error, request_id=exchange.id)
         if status == 500:
             get_logger("undercroft.api").error("request_failed", request_id=exchange.id, exc_info=error)

@@ -42,7 +42,9 @@ class ModelBuilder:
     def _configured(self) -> Iterator[Model]:
         for model in self._settings.models:
             deployments = tuple(
-                self._deployment(f"{model.name}/{place}", model.name, deployment)
+                self._deployment(
+                    f"{model.name}/{place}", model.name, deployment, drop_unsupported=model.drop_unsupported
+                )
                 for place, deployment in enumerate(model.deployments)
             )
             yield self._model(model.name, deployments, strategy=model.strategy)
@@ -93,9 +95,11 @@ class ModelBuilder:
             notes=self._bundled.notes[name],
         )
 
-    def _deployment(self, id: str, public: str, settings: DeploymentSettings) -> Deployment:
+    def _deployment(
+        self, id: str, public: str, settings: DeploymentSettings, *, drop_unsupported: bool = False
+    ) -> Deployment:
         upstream = settings.model or public
-        client = self._providers.build(settings, upstream)
+        client = self._providers.build(settings, upstream, drop_unsupported=drop_unsupported)
         return Deployment(
             id=id, provider=settings.provider, upstream_model=upstream, client=client, weight=settings.weight
         )

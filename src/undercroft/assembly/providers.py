@@ -5,16 +5,21 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from undercroft.assembly.bundled import BundledModels
+from undercroft.assembly.bundled import LOCAL_EMBEDDING, BundledModels
 from undercroft.clock import Clock
 from undercroft.egress.client import Client
 from undercroft.errors import ConfigurationError
+from undercroft.providers.anthropic import Anthropic
 from undercroft.providers.openai_compatible import OpenAICompatible
 from undercroft.providers.scripted import Scripted
 from undercroft.settings.model import Deployment, Settings
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
-FIRST_CHOICE: Final = {"openai": ("gpt-5-mini", "text-embedding-3-small")}
+ANTHROPIC_URL: Final = "https://api.anthropic.com/v1"
+FIRST_CHOICE: Final = {
+    "openai": ("gpt-5-mini", "text-embedding-3-small"),
+    "anthropic": ("claude-haiku-5-5", LOCAL_EMBEDDING),
+}
 """Chat and embedding model of a provider whose key is all that is set, for requests that name none."""
 
 
@@ -26,30 +31,42 @@ class Providers:
         self._bundled = bundled
         self._client = client
         self._clock = clock
-        self._builders: Mapping[str, Callable[[Deployment, str], object]] = {
+        self._builders: Mapping[str, Callable[[Deployment, str, bool], object]] = {
+            "anthropic": self._anthropic,
             "openai": self._openai,
             "openai_compatible": self._compatible,
-            "local": lambda _, __: _installed(self._bundled.chat),
-            "local_embedding": lambda _, __: _installed(self._bundled.embedding),
+            "local": lambda *_: _installed(self._bundled.chat),
+            "local_embedding": lambda *_: _installed(self._bundled.embedding),
             "scripted": self._scripted,
         }
 
-    def build(self, deployment: Deployment, model: str) -> object:
+    def build(self, deployment: Deployment, model: str, *, drop_unsupported: bool = False) -> object:
         """The provider object for one deployment; `model` is the provider's name for the model."""
         builder = self._builders.get(deployment.provider)
         if builder is None:
             raise ConfigurationError(f"There is no provider '{deployment.provider}'.")
-        return builder(deployment, model)
+        return builder(deployment, model, drop_unsupported)
 
     def _key(self, deployment: Deployment) -> str | None:
         """The deployment's own key, else the one from its provider's usual variable."""
         key: SecretStr | None = deployment.api_key or self._settings.provider_keys.get(deployment.provider)
         return key.get_secret_value() if key else None
 
-    def _openai(self, deployment: Deployment, model: str) -> object:
+    def _anthropic(self, deployment: Deployment, model: str, drop_unsupported: bool) -> object:
+        return Anthropic(
+            deployment.provider,
+            base_url=deployment.base_url or ANTHROPIC_URL,
+            api_key=self._key(deployment),
+            model=model,
+            drop_unsupported=drop_unsupported,
+            client=self._client,
+            clock=self._clock,
+        )
+
+    def _openai(self, deployment: Deployment, model: str, _: bool) -> object:
         return self._remote(deployment.base_url or OPENAI_URL, deployment, model)
 
-    def _compatible(self, deployment: Deployment, model: str) -> object:
+    def _compatible(self, deployment: Deployment, model: str, _: bool) -> object:
         if deployment.base_url is None:
             raise ConfigurationError("A deployment of provider openai_compatible needs its base_url.")
         return self._remote(deployment.base_url, deployment, model)
@@ -64,7 +81,7 @@ class Providers:
             clock=self._clock,
         )
 
-    def _scripted(self, deployment: Deployment, _: str) -> object:
+    def _scripted(self, deployment: Deployment, *_: object) -> object:
         return Scripted(deployment.script or "Hello from the script.", clock=self._clock)
 
 

@@ -35,13 +35,14 @@ class Deployment:
     `id` is `model/0`: stable across restarts while the configuration stays.
     """
 
-    __slots__ = ("_doors", "id", "provider", "upstream_model", "weight")
+    __slots__ = ("_doors", "client", "id", "provider", "upstream_model", "weight")
 
     def __init__(self, *, id: str, provider: str, upstream_model: str, client: object, weight: int = 1) -> None:
         self.id = id
         self.provider = provider
         self.upstream_model = upstream_model
         self.weight = weight
+        self.client = client
         self._doors = _doors(client)
 
     async def ask(self, request: Request) -> Reply:

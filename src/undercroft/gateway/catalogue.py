@@ -43,13 +43,14 @@ class Catalogue:
 
     def find(self, name: str, kind: Kind) -> Model:
         """The model that answers; its name differs from `name` when another one stands in. Raises ModelNotFound."""
-        model = self._models.get(name or self._defaults.of(kind))
+        wanted = name or self._defaults.of(kind)
+        model = self._models.get(wanted)
         if model is not None:
             return model
-        discovered = self._discover(name)
+        discovered = self._discover(wanted)
         if discovered is not None:
             if len(self._models) < len(self._configured) + DISCOVERED_LIMIT:
-                self._models[name] = discovered
+                self._models[wanted] = discovered
             return discovered
         if self._defaults.accept_any:
             substitute = self._models.get(self._defaults.of(kind))

@@ -10,7 +10,10 @@ from undercroft.gateway.stages.find import Find
 from undercroft.gateway.stages.meter import Meter, Rates, Recorder
 from undercroft.gateway.stages.retry import Retry
 from undercroft.gateway.stages.route import Gauge, Route, provide
+from undercroft.llm.provider import TokenCounter
 from undercroft.llm.reply import Reply
+from undercroft.llm.tokens import estimate_conversation
+from undercroft.llm.types import ChatRequest
 
 
 class Gateway:
@@ -37,3 +40,11 @@ class Gateway:
 
     async def send(self, call: Call) -> Reply:
         return await self._run(call)
+
+    async def count_tokens(self, request: ChatRequest) -> int:
+        """How many tokens a conversation is: as a provider of its model counts them, else estimated. Books nothing."""
+        model = self.catalogue.find(request.model, "chat")
+        for deployment in model.deployments:
+            if isinstance(deployment.client, TokenCounter):
+                return await deployment.client.count_tokens(request)
+        return estimate_conversation(request)

@@ -44,3 +44,10 @@ class ModerationProvider(Protocol):
     """Judges texts: one chunk with one verdict per input, in order."""
 
     async def moderate(self, request: ModerationRequest, /) -> Reply: ...
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """Says how many tokens a conversation is, without answering it: as its model will count them."""
+
+    async def count_tokens(self, request: ChatRequest, /) -> int: ...

@@ -1,11 +1,18 @@
 """Counting tokens without the model's own tokenizer: for estimates, never for a bill the provider itself counted."""
 
-from undercroft.llm.types import ChatRequest, CompletionRequest, Part, Request
+import msgspec
+
+from undercroft.llm.types import ChatRequest, CompletionRequest, Message, Part, Request, Tool
 
 CHARACTERS_PER_TOKEN = 4
 """OpenAI's own rule of thumb for English text."""
 TOKENS_PER_MESSAGE = 4
 """What chat templates add around each message."""
+
+TOKENS_PER_TOOL = 16
+"""What declaring a tool takes besides its own words."""
+TOKENS_PER_IMAGE = 1500
+"""About what a large image takes with the usual models; how large it is cannot be seen from its address."""
 
 
 def estimate_text(characters: int) -> int:
@@ -26,3 +33,28 @@ def _estimate_piece(piece: str | tuple[int, ...] | tuple[Part, ...]) -> int:
     if isinstance(piece, str):
         return estimate_text(len(piece))
     return sum(estimate_text(len(each.text)) if isinstance(each, Part) else 1 for each in piece)
+
+
+def estimate_conversation(request: ChatRequest) -> int:
+    """Tokens of everything a conversation sends, tools and images included: for those who ask before they send."""
+    characters = sum(_characters(message) for message in request.messages)
+    characters += sum(_declared(tool) for tool in request.tools)
+    if request.response_format.schema is not None:
+        characters += len(msgspec.json.encode(request.response_format.schema))
+    fixed = TOKENS_PER_MESSAGE * len(request.messages) + TOKENS_PER_TOOL * len(request.tools)
+    return estimate_text(characters) + fixed + TOKENS_PER_IMAGE * sum(_images(message) for message in request.messages)
+
+
+def _characters(message: Message) -> int:
+    return len(message.text()) + sum(len(call.name) + len(call.arguments) for call in message.tool_calls)
+
+
+def _declared(tool: Tool) -> int:
+    schema = tool.format if tool.type == "hosted" else tool.parameters
+    return len(tool.name) + len(tool.description) + len(msgspec.json.encode(schema or {}))
+
+
+def _images(message: Message) -> int:
+    """Images and files, each counted as one image."""
+    parts = message.content if isinstance(message.content, tuple) else ()
+    return sum(part.type in ("image_url", "image", "file", "document") for part in parts)

@@ -46,6 +46,8 @@ class Source(msgspec.Struct, frozen=True):
 
     dialect: Dialect
     body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+    """Those that say how the body is to be read (Anthropic's version and betas), for a provider of the same dialect."""
 
 
 ToolType = Literal["function", "custom", "hosted"]

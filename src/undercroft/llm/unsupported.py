@@ -29,3 +29,8 @@ class Unsupported:
             )
         if param not in self.names:
             self.names.append(param)
+
+    def leave_out(self, param: str) -> None:
+        """For what only hints: never worth refusing the call, but told."""
+        if param not in self.names:
+            self.names.append(param)

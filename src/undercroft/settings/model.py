@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-PROVIDERS: Final = ("openai", "openai_compatible", "local", "local_embedding", "scripted")
+PROVIDERS: Final = ("anthropic", "openai", "openai_compatible", "local", "local_embedding", "scripted")
 """What `provider` of a deployment may say; `assembly` passes a longer list where more are installed."""
 
 LOCAL_MODELS: Final = ("local", "local-embedding")
@@ -105,7 +105,7 @@ class Deployment(Section):
     """One place that can answer for a model."""
 
     provider: str
-    """openai, openai_compatible, local, local_embedding or scripted."""
+    """anthropic, openai, openai_compatible, local, local_embedding or scripted."""
     model: str | None = None
     """The provider's name for the model; default: the public name."""
     api_key: SecretStr | None = None

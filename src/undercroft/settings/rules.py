@@ -28,6 +28,9 @@ NOT_USED_YET: Final[tuple[Place, ...]] = (
 )
 """Accepted, because deployments have them, and warned about: this version does nothing with them."""
 
+_USUAL_KEYS: Final = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+"""Of those that answer nobody without one."""
+
 
 def problems(settings: Settings, *, providers: Collection[str], directory: Path) -> Iterator[Problem]:
     """Everything that keeps these settings from being used. `providers` are the known names."""
@@ -51,9 +54,10 @@ def cautions(settings: Settings) -> Iterator[Problem]:
     if master_key is not None and len(master_key.get_secret_value()) < SHORT_KEY:
         yield ("access", "master_key"), f"is shorter than {SHORT_KEY} characters and can be guessed"
     for place, deployment in _deployments(settings):
-        is_keyless = deployment.api_key is None and "openai" not in settings.provider_keys
-        if deployment.provider == "openai" and deployment.base_url is None and is_keyless:
-            yield place, "has no key; set OPENAI_API_KEY, or api_key here"
+        variable = _USUAL_KEYS.get(deployment.provider)
+        is_keyless = deployment.api_key is None and deployment.provider not in settings.provider_keys
+        if variable is not None and deployment.base_url is None and is_keyless:
+            yield place, f"has no key; set {variable}, or api_key here"
 
 
 def is_loopback(host: str) -> bool:

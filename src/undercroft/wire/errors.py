@@ -42,15 +42,16 @@ _encode = msgspec.json.Encoder().encode
 def envelope(error: BaseException, *, request_id: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Status, the headers this error calls for (beyond those of every answer), and the body."""
     status = error.status if isinstance(error, UndercroftError) else UndercroftError.status
-    return status, _headers(error, status), _encode(ErrorBody(error=_detail(error, request_id)))
+    return status, headers_of(error, status), _encode(ErrorBody(error=told(error, request_id=request_id)))
 
 
 def stream_error_frame(error: BaseException, *, request_id: str = "") -> bytes:
     """What a client reads when a stream that had begun breaks. No `[DONE]` may follow."""
-    return frame(_encode(ErrorBody(error=_detail(error, request_id))))
+    return frame(_encode(ErrorBody(error=told(error, request_id=request_id))))
 
 
-def _detail(error: BaseException, request_id: str) -> ErrorDetail:
+def told(error: BaseException, *, request_id: str) -> ErrorDetail:
+    """What a caller may know of an error."""
     if not isinstance(error, UndercroftError) or isinstance(error, ConfigurationError):
         # Neither a bug's text nor a setting's value is the caller's business; the log has both under this id.
         named = f" (request {request_id})" if request_id else ""
@@ -63,7 +64,8 @@ def _detail(error: BaseException, request_id: str) -> ErrorDetail:
     return ErrorDetail(message=str(error), type=error.kind, code=error.code, param=error.param)
 
 
-def _headers(error: BaseException, status: int) -> list[tuple[bytes, bytes]]:
+def headers_of(error: BaseException, status: int) -> list[tuple[bytes, bytes]]:
+    """The headers an error calls for, whatever format its body has."""
     headers: list[tuple[bytes, bytes]] = []
     if not isinstance(error, UndercroftError):
         return headers

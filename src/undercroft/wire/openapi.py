@@ -7,6 +7,10 @@ from typing import Annotated, Any, Final, Literal, get_args
 import msgspec
 from msgspec import Meta, UnsetType
 
+from undercroft.wire.anthropic.answer import AnthropicMessage
+from undercroft.wire.anthropic.count import AnthropicCount
+from undercroft.wire.anthropic.errors import AnthropicErrorBody
+from undercroft.wire.anthropic.request import CountTokensRequest, MessagesRequest
 from undercroft.wire.errors import ErrorBody
 from undercroft.wire.generate import GenerateAnswer, GenerateRequest
 from undercroft.wire.openai.answers import ChatCompletion, Completion, EmbeddingList
@@ -54,6 +58,8 @@ class Operation:
     """Answers 503 with a body of the same form."""
     is_open: bool = False
     """Wants no key, whatever the door."""
+    error: type = ErrorBody
+    """The body of its refusals."""
 
 
 _TEXT: Final = {"type": "string"}
@@ -82,6 +88,14 @@ OPERATIONS: Final = (
     Operation("post", "/v1/embeddings", "Turn texts into vectors", EmbeddingList, request=EmbeddingsRequest),
     Operation("get", "/v1/models", "Which models may be asked for", Models),
     Operation("get", "/v1/models/{model}", "One model", Model),
+    Operation(
+        "post", "/v1/messages", "Continue a conversation, in Anthropic's format", AnthropicMessage,
+        request=MessagesRequest, streams=True, error=AnthropicErrorBody,
+    ),
+    Operation(
+        "post", "/v1/messages/count_tokens", "How many tokens a conversation is", AnthropicCount,
+        request=CountTokensRequest, error=AnthropicErrorBody,
+    ),
     Operation("get", "/health", "Whether requests are served", Health, unavailable=True, is_open=True),
     Operation("get", "/health/live", "Whether the process runs", Health, is_open=True),
     Operation("get", "/health/ready", "Whether requests should be sent here", Health, unavailable=True, is_open=True),
@@ -103,8 +117,9 @@ _REFUSALS: Final = (
 def document(*, version: str) -> dict[str, Any]:
     """The document, to be joined with that of the management API."""
     types = [t for operation in OPERATIONS for t in (operation.request, operation.answer) if t is not None]
-    _, schemas = msgspec.json.schema_components([*types, ErrorBody], ref_template="#/components/schemas/{name}")
-    _mark_always_there([operation.answer for operation in OPERATIONS] + [ErrorBody], schemas)
+    errors: list[type] = list(dict.fromkeys(operation.error for operation in OPERATIONS))
+    _, schemas = msgspec.json.schema_components([*types, *errors], ref_template="#/components/schemas/{name}")
+    _mark_always_there([*(operation.answer for operation in OPERATIONS), *errors], schemas)
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation)
@@ -113,7 +128,7 @@ def document(*, version: str) -> dict[str, Any]:
         "info": {
             "title": "undercroft",
             "version": version,
-            "description": "AI models behind one address, in OpenAI's wire format.",
+            "description": "AI models behind one address, in OpenAI's and Anthropic's wire formats.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -172,7 +187,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
         responses["503"] = {"description": "Not now; the checks say why.", "content": content}
     if not operation.is_open:
         refusals = _REFUSALS if operation.request is not None else _REFUSALS[1:3]
-        body = {"application/json": {"schema": _reference(ErrorBody)}}
+        body = {"application/json": {"schema": _reference(operation.error)}}
         responses |= {status: {"description": why, "content": body} for status, why in refusals}
     return responses
 

@@ -50,6 +50,9 @@ class Events:
                 if piece.count(b"\n") == 2 * len(payloads) and all(payloads):
                     self._begun = True
                     return payloads  # several such
+        if not has_cr and not self._rest and (payload := _of_named(piece)) and len(piece) <= self._max_bytes:
+            self._begun = True
+            return [payload]
         if has_cr:
             piece = self._with_plain_line_ends(piece)
         if self._rest:
@@ -102,3 +105,13 @@ class Events:
 
     def _too_long(self) -> UpstreamGarbled:
         return UpstreamGarbled(f"The provider sent an event of more than {self._max_bytes} bytes.")
+
+
+def _of_named(piece: bytes) -> bytes:
+    """The payload of a piece that is one whole event of one line after its name; else empty."""
+    if piece[:7] != b"event: ":
+        return b""
+    start = piece.find(b"\n") + 7
+    end = piece.find(b"\n", start)
+    is_whole = piece[start - 6 : start] == b"data: " and end == len(piece) - 2 and piece[-1:] == b"\n"
+    return piece[start:end] if is_whole else b""

@@ -14,7 +14,7 @@ from undercroft.errors import (
     UpstreamRefused,
     UpstreamUnreachable,
 )
-from undercroft.llm.types import EmbeddingsRequest, Usage
+from undercroft.llm.types import ChatRequest, Choice, Chunk, EmbeddingsRequest, Usage
 from undercroft.record import CallOpened, CallRecord
 
 
@@ -199,3 +199,32 @@ def test_an_answer_without_usage_is_estimated() -> None:
     asyncio.run(read(bench))
     (ended,) = bench.recorder.ended
     assert (ended.usage.output, ended.usage_estimated) == (2, True)
+
+
+def test_a_cut_answer_whose_input_alone_was_told_has_its_output_estimated() -> None:
+    began = Chunk(usage=Usage(input=70))
+    spoke = Chunk(choices=(Choice(text="12345678"),))
+    bench = Bench(Prompter([began, spoke, UpstreamGarbled("cut")]))
+    with pytest.raises(UpstreamGarbled):
+        asyncio.run(read(bench))
+    (ended,) = bench.recorder.ended
+    assert (ended.usage, ended.usage_estimated) == (Usage(input=70, output=2), True)
+
+
+class Counting(Prompter):
+    """Knows how many tokens a conversation is."""
+
+    async def count_tokens(self, request: ChatRequest, /) -> int:
+        return 42
+
+
+def test_tokens_are_counted_by_whoever_can_and_else_estimated() -> None:
+    async def counted(bench: Bench) -> int:
+        request = bench.call().request
+        assert isinstance(request, ChatRequest)
+        return await bench.gateway.count_tokens(request)
+
+    counting = Bench(Prompter(said("Hello")), Counting(said("Hello")))
+    assert asyncio.run(counted(counting)) == 42
+    assert counting.recorder.records == [], "nothing is called, nothing is booked"
+    assert 0 < asyncio.run(counted(Bench(Prompter(said("Hello"))))) < 20

@@ -105,6 +105,7 @@ def test_a_provider_that_is_installed_besides_ours_is_known(tmp_path: Path) -> N
     assert load(config=None, environment={}, directory=tmp_path, providers=("acme",)).settings.models
 
 
-def test_a_deployment_that_can_never_have_a_key_is_warned_about(tmp_path: Path) -> None:
-    (warning,) = loaded(tmp_path, deployment('provider = "openai"')).warnings
-    assert warning == "undercroft.toml:3: models[0].deployments[0] has no key; set OPENAI_API_KEY, or api_key here"
+@pytest.mark.parametrize(("provider", "variable"), [("openai", "OPENAI_API_KEY"), ("anthropic", "ANTHROPIC_API_KEY")])
+def test_a_deployment_that_can_never_have_a_key_is_warned_about(tmp_path: Path, provider: str, variable: str) -> None:
+    (warning,) = loaded(tmp_path, deployment(f'provider = "{provider}"')).warnings
+    assert warning == f"undercroft.toml:3: models[0].deployments[0] has no key; set {variable}, or api_key here"

@@ -31,6 +31,8 @@ PIECES = st.lists(
             b"[DONE]",
             b"data: {}\n\n",
             b"data: 1\n\ndata: 2\n\n",
+            b"event: x\ndata: 1\n\n",
+            b"event: x\ndata: 1\nx",
         ]
     ),
     max_size=24,
@@ -121,3 +123,20 @@ def test_a_large_event_in_small_pieces_is_read_in_linear_time() -> None:
     stream = sse.frame(payload)
     pieces = [stream[at : at + 4096] for at in range(0, len(stream), 4096)]
     assert read(*pieces) == ([payload], False)
+
+
+@pytest.mark.parametrize(
+    ("piece", "payloads"),
+    [
+        (b"event: a\ndata: 1\n\n", [b"1"]),
+        (b"event: a\ndata: 1\n\nevent: b\ndata: 2\n\n", [b"1", b"2"]),
+        (b"event: a\ndata: 1\nx", []),
+        (b"event: a\ndata: 1\n", []),
+        (b"event: a\ndata: \n\n", []),
+        (b"event: a\ndata: 1\ndata: 2\n\n", [b"1\n2"]),
+        (b"event: data: 1\n\n", []),
+    ],
+)
+def test_named_events_are_read_as_others_are(piece: bytes, payloads: list[bytes]) -> None:
+    assert read(piece)[0] == payloads
+    assert read(*(bytes([byte]) for byte in piece))[0] == payloads

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from undercroft.api.anthropic import models as anthropic
 from undercroft.api.exchange import Exchange
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft
@@ -16,15 +17,22 @@ def routes(undercroft: Undercroft) -> list[Route]:
 
     async def list_models(exchange: Exchange) -> None:
         """Every configured model."""
+        if exchange.header(b"anthropic-version"):
+            await anthropic.list_models(exchange, catalogue.models(), created=created)
+            return
         await exchange.respond(wire.encode_list(_view(model, created) for model in catalogue.models()))
 
     async def show_model(exchange: Exchange) -> None:
         """One configured model."""
         name = exchange.path_values["model"]
         for model in catalogue.models():
-            if model.name == name:
+            if model.name != name:
+                continue
+            if exchange.header(b"anthropic-version"):
+                await anthropic.show_model(exchange, model, created=created)
+            else:
                 await exchange.respond(wire.encode_one(_view(model, created)))
-                return
+            return
         raise ModelNotFound(f"The model '{name}' does not exist.", param="model", hint="GET /v1/models lists them.")
 
     return [

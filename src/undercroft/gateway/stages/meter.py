@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from undercroft.clock import Clock
 from undercroft.errors import ClientClosed, UndercroftError
 from undercroft.gateway.call import Call, Deployment, Handler, Trail
@@ -166,14 +168,17 @@ def note(trail: Trail, chunk: Chunk) -> None:
 
 
 def _produced(trail: Trail) -> int:
-    return trail.usage.output if trail.usage else estimate_text(trail.produced_characters)
+    return (trail.usage.output if trail.usage else 0) or estimate_text(trail.produced_characters)
 
 
 def usage_of(call: Call, *, answered: bool) -> tuple[Usage, bool]:
     """The provider's own count; else ours, for what was sent and passed on. Nothing sent costs nothing."""
     trail = call.trail
     if trail.usage is not None:
-        return trail.usage, False
+        if answered or trail.usage.output or not trail.produced_characters:
+            return trail.usage, False
+        # Cut after the provider told what it had read, and before it told what it had written.
+        return replace(trail.usage, output=estimate_text(trail.produced_characters)), True
     if not answered and not trail.first_chunk_at:
         return Usage(), False
     return Usage(input=estimate_input(call.request), output=estimate_text(trail.produced_characters)), True

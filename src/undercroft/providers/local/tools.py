@@ -34,6 +34,13 @@ def callable_tools(request: ChatRequest, *, by_words: bool) -> tuple[Tool, ...]:
     choice = request.tool_choice
     if not request.tools or choice.mode == "none":
         return ()
+    for tool in request.tools:
+        if tool.type == "hosted":
+            raise InvalidRequest(
+                f"The local model cannot use the tool '{tool.name}': it belongs to another provider.",
+                code="unsupported_parameter",
+                param="tools",
+            )
     if choice.mode == "auto" and request.messages[-1].role in ("tool", "function"):
         return ()
     if choice.mode == "function":

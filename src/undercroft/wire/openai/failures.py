@@ -35,6 +35,10 @@ _STATUS_OF_TYPE: Final = {
     "insufficient_quota": 429,
     "rate_limit_exceeded": 429,
     "timeout": 504,
+    "timeout_error": 504,
+    "request_too_large": 413,
+    "billing_error": 402,
+    "overloaded_error": 529,
 }
 """For errors inside a stream, which have no HTTP status; anything else counts as the provider's own failure."""
 

@@ -191,13 +191,23 @@ def _part(part: dict[str, Any], where: str) -> Part:
     if not isinstance(kind, str):
         raise wrong_type(f"{where}.type", wanted="a string", got=kind)
     if kind not in ("text", "refusal"):
-        return Part(type=kind, data=part)
+        return Part(type=kind, data=part, cache_control=_cache_hint(part))
     text = part.get(kind)
     if text is None:
         raise missing(f"{where}.{kind}")
     if not isinstance(text, str):
         raise wrong_type(f"{where}.{kind}", wanted="a string", got=text)
-    return Part(type=kind, text=text, data=part if len(part) > 2 else None)
+    if len(part) == 2:
+        return Part(type=kind, text=text)
+    return Part(type=kind, text=text, data=part, cache_control=_cache_hint(part))
+
+
+def _cache_hint(part: dict[str, Any]) -> dict[str, Any] | None:
+    """OpenAI's own way to say that the prompt up to here may be kept, or the one that compatible servers took over."""
+    hint = part.get("cache_control")
+    if isinstance(hint, dict):
+        return hint
+    return {"type": "ephemeral"} if isinstance(part.get("prompt_cache_breakpoint"), dict) else None
 
 
 def _tool_call(call: ToolCallBody, where: str) -> ToolCall:

@@ -1,10 +1,11 @@
 """Writes chat completions for a provider, and reads what it answers."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
-from undercroft.errors import UpstreamGarbled
+from undercroft.errors import InvalidRequest, UpstreamGarbled
 from undercroft.llm.types import ChatRequest, Choice, Chunk, Content, Message, Part, Tool, ToolCall, ToolCallDelta
 from undercroft.wire.openai.sampling import sampling_fields
 from undercroft.wire.openai.upstream import AnswerBody, read, rewritten, usage_of
@@ -21,7 +22,7 @@ def encode_request(request: ChatRequest, *, model: str, ask_usage: bool) -> byte
     ask_usage = ask_usage and request.stream
     if request.source is not None and request.source.dialect == "openai.chat":
         return rewritten(request.source.body, model=model, ask_usage=ask_usage)
-    fields: dict[str, Any] = {"model": model, "messages": [_message(message) for message in request.messages]}
+    fields: dict[str, Any] = {"model": model, "messages": _messages(request)}
     fields |= sampling_fields(request.sampling)
     if request.sampling.max_tokens is not None:
         fields["max_completion_tokens"] = request.sampling.max_tokens
@@ -35,10 +36,18 @@ def encode_request(request: ChatRequest, *, model: str, ask_usage: bool) -> byte
         if request.top_logprobs is not None:
             fields["top_logprobs"] = request.top_logprobs
     if request.reasoning_effort is not None:
-        fields["reasoning_effort"] = request.reasoning_effort
+        fields["reasoning_effort"] = "xhigh" if request.reasoning_effort == "max" else request.reasoning_effort
     if request.end_user:
         fields["user"] = request.end_user
     return _encode(fields)
+
+
+def left_out(request: ChatRequest) -> tuple[str, ...]:
+    """Hints in a request of another format that this one has no words for."""
+    if request.source is not None and request.source.dialect == "openai.chat":
+        return ()
+    hints = (("top_k", request.sampling.top_k is not None), ("thinking", bool(request.reasoning_tokens)))
+    return tuple([name for name, is_given in hints if is_given])
 
 
 def _tool_fields(request: ChatRequest) -> dict[str, Any]:
@@ -54,6 +63,27 @@ def _tool_fields(request: ChatRequest) -> dict[str, Any]:
     return fields
 
 
+def _messages(request: ChatRequest) -> list[dict[str, Any]]:
+    """In other formats a tool's result may hold images; here it is text, and the user shows them after the last one."""
+    if request.source is None:
+        return [_message(message) for message in request.messages]
+    written: list[dict[str, Any]] = []
+    shown: list[Part] = []
+    for message in request.messages:
+        if message.role == "tool" and isinstance(message.content, tuple):
+            shown += [part for part in message.content if part.type != "text"]
+            texts = tuple([part for part in message.content if part.type == "text"])
+            written.append(_message(replace(message, content=texts or "See what follows.")))
+            continue
+        if shown and message.role != "tool":
+            written.append(_message(Message(role="user", content=tuple(shown))))
+            shown = []
+        written.append(_message(message))
+    if shown:
+        written.append(_message(Message(role="user", content=tuple(shown))))
+    return written
+
+
 def _message(message: Message) -> dict[str, Any]:
     fields: dict[str, Any] = {"role": message.role, "content": _content(message.content)}
     if message.name is not None:
@@ -66,7 +96,13 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 def _content(content: Content) -> Any:
-    return content if content is None or isinstance(content, str) else [_part(part) for part in content]
+    if content is None or isinstance(content, str):
+        return content
+    # What another model thought in earlier turns has no place here, and its proof means nothing to anyone else.
+    return [_part(part) for part in content if part.type not in _THOUGHTS] or None
+
+
+_THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
 
 
 def _part(part: Part) -> dict[str, Any]:
@@ -79,6 +115,13 @@ def _tool_call(call: ToolCall) -> dict[str, Any]:
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
+    if tool.type == "hosted":
+        raise InvalidRequest(
+            f"The model behind this name cannot use the tool '{tool.name}': it belongs to another provider.",
+            code="unsupported_parameter",
+            param="tools",
+            hint="Declare it with a schema and run it yourself, or ask a model of its own provider.",
+        )
     fields: dict[str, Any] = {"name": tool.name}
     if tool.description:
         fields["description"] = tool.description

@@ -209,10 +209,20 @@ def test_parts_keep_what_is_not_text_as_it_came() -> None:
     message = only_message(role="user", content=[{"type": "text", "text": "a"}, marked, image])
     assert message.content == (
         Part(type="text", text="a"),
-        Part(type="text", text="b", data=marked),
+        Part(type="text", text="b", data=marked, cache_control={"type": "ephemeral"}),
         Part(type="image_url", data=image),
     )
     assert message.text() == "ab"
+
+
+def test_a_place_up_to_which_the_prompt_may_be_kept_is_read_in_either_form() -> None:
+    ours = {"type": "text", "text": "a", "prompt_cache_breakpoint": {"mode": "explicit"}}
+    theirs = {"type": "text", "text": "b", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    message = only_message(role="user", content=[ours, theirs])
+    assert isinstance(message.content, tuple)
+    assert [part.cache_control for part in message.content] == [
+        {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"},
+    ]  # fmt: skip
 
 
 def test_an_assistant_may_have_only_called_tools() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from undercroft.errors import UpstreamError, UpstreamGarbled, UpstreamOverloaded, UpstreamRefused
+from undercroft.errors import InvalidRequest, UpstreamError, UpstreamGarbled, UpstreamOverloaded, UpstreamRefused
 from undercroft.llm.types import (
     ChatRequest,
     Choice,
@@ -22,7 +22,7 @@ from undercroft.llm.types import (
     ToolChoice,
     Usage,
 )
-from undercroft.wire.openai.chat import decode, decode_chunk, decode_whole, encode_request
+from undercroft.wire.openai.chat import decode, decode_chunk, decode_whole, encode_request, left_out
 
 BODY = b'{"model": "chat","messages": [ {"role":"user","content":"\\u00e9"} ], "stream":true, "a_new_field": 1.50}'
 
@@ -54,6 +54,57 @@ def test_the_callers_other_stream_options_stay() -> None:
         "include_usage": True,
         "continuous_usage_stats": True,
     }
+
+
+def test_what_another_model_thought_is_not_sent() -> None:
+    thought = (Part(type="thinking", text="Hm.", data={"signature": "s"}), Part(type="text", text="Yes."))
+    only = (Part(type="redacted_thinking", data={"data": "d"}),)
+    call = ToolCall(id="1", name="f", arguments="{}")
+    request = ChatRequest(
+        model="m",
+        messages=(
+            Message(role="assistant", content=thought),
+            Message(role="assistant", content=only, tool_calls=(call,)),
+        ),
+    )
+    first, second = sent(request)["messages"]
+    assert first["content"] == [{"type": "text", "text": "Yes."}]
+    assert second["content"] is None
+
+
+def test_what_a_tool_shows_besides_text_follows_its_results() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    shown = (Part(type="text", text="Look."), Part(type="image_url", data=image))
+    request = ChatRequest(
+        model="m",
+        source=Source("anthropic.messages", b"{}"),
+        messages=(
+            Message(role="tool", content=shown, tool_call_id="1"),
+            Message(role="tool", content=(Part(type="image_url", data=image),), tool_call_id="2"),
+            Message(role="assistant", content="I see."),
+            Message(role="tool", content="plain", tool_call_id="3"),
+        ),
+    )
+    assert sent(request)["messages"] == [
+        {"role": "tool", "content": [{"type": "text", "text": "Look."}], "tool_call_id": "1"},
+        {"role": "tool", "content": "See what follows.", "tool_call_id": "2"},
+        {"role": "user", "content": [image, image]},
+        {"role": "assistant", "content": "I see."},
+        {"role": "tool", "content": "plain", "tool_call_id": "3"},
+    ]
+
+
+def test_a_tool_of_another_provider_is_refused() -> None:
+    tool = Tool(name="web_search", type="hosted", format={"type": "web_search_20260318"})
+    with pytest.raises(InvalidRequest) as caught:
+        sent(ChatRequest(model="m", messages=(Message(role="user", content="x"),), tools=(tool,)))
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "tools")
+
+
+def test_hints_of_another_format_are_left_out_and_named() -> None:
+    request = ChatRequest(model="m", messages=(), sampling=Sampling(top_k=3), reasoning_tokens=2000)
+    assert left_out(request) == ("top_k", "thinking")
+    assert left_out(decode(BODY)) == ()
 
 
 def test_usage_is_not_asked_for_where_nothing_is_streamed() -> None:

@@ -1,0 +1,177 @@
+"""What providers share that are reached over HTTP: an answer that begins well, and its stream's chunks."""
+
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Final, Protocol
+
+from undercroft.clock import Clock
+from undercroft.egress.client import Client
+from undercroft.egress.origin import Origin
+from undercroft.egress.response import Response
+from undercroft.errors import UpstreamError, UpstreamGarbled
+from undercroft.llm.reply import Reply
+from undercroft.llm.types import Chunk
+from undercroft.wire import sse
+
+MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
+"""2,048 vectors of 3,072 numbers written out are 75 MB."""
+_MAX_ERROR_BYTES: Final = 1024 * 1024
+
+Decode = Callable[[bytes], Chunk]
+
+
+class DecodeError(Protocol):
+    """Makes an error of what a provider answered instead; `headers` by lower-case name."""
+
+    def __call__(self, status: int, headers: Mapping[str, str], body: bytes, /, *, now_us: int) -> UpstreamError: ...
+
+
+class Reading(Protocol):
+    """One stream as its format has it."""
+
+    @property
+    def has_begun(self) -> bool:
+        """There is something of the answer: from here on no other deployment can be tried."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """The stream may stop here, though the event that ends it has not come."""
+        ...
+
+    def read(self, event: bytes, /) -> Chunk | None:
+        """An event's chunk; None for the one that ends the stream. Raises UpstreamError kinds."""
+        ...
+
+
+async def post(
+    client: Client, origin: Origin, head: bytes, body: bytes, *, decode_error: DecodeError, clock: Clock
+) -> Response:
+    """An answer that begins well."""
+    response = await client.send(origin, head, body)
+    if 200 <= response.status < 300:
+        if "content-encoding" in response.headers and response.headers["content-encoding"] != "identity":
+            response.close()
+            raise UpstreamGarbled(
+                f"{origin} sent a compressed answer although none was asked for.",
+                hint="Look for a proxy between here and the provider that compresses.",
+            )
+        return response
+    if response.status < 400:
+        response.close()
+        raise UpstreamGarbled(
+            f"{origin} sent this call elsewhere (status {response.status}), which is not followed.",
+            hint="Set base_url to the address it moved to.",
+            upstream_status=response.status,
+        )
+    try:
+        told = await response.body(_MAX_ERROR_BYTES)
+    except UpstreamError:  # the status already says what matters
+        told = b""
+    raise decode_error(response.status, response.headers, told, now_us=clock.now_us())
+
+
+async def whole(response: Response, decode: Decode, *, dropped: tuple[str, ...] = ()) -> Reply:
+    return Reply(whole=decode(await response.body(MAX_ANSWER_BYTES)), dropped=dropped)
+
+
+async def streamed(
+    response: Response, reading: Reading, decode_whole: Decode, *, dropped: tuple[str, ...] = ()
+) -> Reply:
+    """Returns when the answer has begun: until then another deployment can be tried."""
+    try:
+        first = await response.read()
+        if first.lstrip()[:1] in (b"{", b"[", b"<"):
+            # Not a stream: an error, a web page, or the whole answer of a server that cannot stream.
+            return Reply(whole=decode_whole(first + await response.body(MAX_ANSWER_BYTES)), dropped=dropped)
+        stream = EventStream(response, reading)
+        await stream.begin(first)
+    except BaseException:
+        response.close()
+        raise
+    return Reply(stream, dropped=dropped)
+
+
+class EventStream(AsyncGenerator[Chunk, None]):
+    """The chunks of a stream, one for each event.
+
+    Not an `async def` with `yield`: closing such a generator before its first step runs none of its code, and the
+    upstream would go on talking.
+    """
+
+    __slots__ = ("_events", "_held", "_is_over", "_parser", "_read", "_reading", "_response")
+
+    def __init__(self, response: Response, reading: Reading) -> None:
+        self._response = response
+        self._reading = reading
+        self._read = reading.read
+        self._parser = sse.Events()
+        self._events: Iterator[bytes] = iter(())
+        self._held: list[Chunk] = []
+        """Read already, the next one last."""
+        self._is_over = False
+
+    async def begin(self, piece: bytes) -> None:
+        """Reads until the answer has begun; `piece` has been read already."""
+        self._events = iter(self._parser.feed(piece))
+        held = [await self.__anext__()]
+        while not self._reading.has_begun:
+            held.append(await self.__anext__())
+        held.reverse()
+        self._held = held
+
+    async def __anext__(self) -> Chunk:
+        if self._held:
+            return self._held.pop()
+        try:
+            while not self._is_over:
+                for event in self._events:
+                    chunk = self._read(event)
+                    if chunk is not None:
+                        return chunk
+                    self._is_over = True
+                    self._response.discard()
+                    break
+                else:
+                    await self._receive()
+        except BaseException:
+            await self.aclose()
+            raise
+        raise StopAsyncIteration
+
+    async def asend(self, _value: None, /) -> Chunk:
+        return await self.__anext__()
+
+    async def athrow(
+        self,
+        kind: type[BaseException] | BaseException,
+        _value: BaseException | object = None,
+        _traceback: TracebackType | None = None,
+        /,
+    ) -> Chunk:
+        await self.aclose()
+        raise kind
+
+    async def aclose(self) -> None:
+        """Cuts the upstream off, unless it had ended."""
+        self._held.clear()
+        self._is_over = True
+        self._response.close()
+
+    async def _receive(self) -> None:
+        """Reads on. Without the event that ends it the stream may stop only when the answer is complete."""
+        is_complete = self._reading.is_complete
+        try:
+            piece = await self._response.read()
+        except UpstreamError:
+            if not is_complete:
+                raise
+            piece = b""
+        if piece:
+            self._events = iter(self._parser.feed(piece))
+        elif is_complete:
+            self._is_over = True
+        elif self._parser.end():  # the last event lacks its empty line; if it is cut, decoding it will tell
+            self._events = iter(self._parser.feed(b"\n\n"))
+        else:
+            raise UpstreamGarbled("The provider's stream broke off in the middle of its answer.")
