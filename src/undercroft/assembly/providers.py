@@ -9,13 +9,18 @@ from undercroft.assembly.bundled import BundledModels
 from undercroft.clock import Clock
 from undercroft.egress.client import Client
 from undercroft.errors import ConfigurationError
-from undercroft.providers.openai_compatible import OpenAICompatible
+from undercroft.providers.azure import azure
+from undercroft.providers.openai_compatible import Manners, OpenAICompatible
 from undercroft.providers.scripted import Scripted
 from undercroft.settings.model import Deployment, Settings
+from undercroft.settings.presets import PRESETS, Quirks
 
-OPENAI_URL: Final = "https://api.openai.com/v1"
-FIRST_CHOICE: Final = {"openai": ("gpt-5-mini", "text-embedding-3-small")}
-"""Chat and embedding model of a provider whose key is all that is set, for requests that name none."""
+Builder = Callable[[Deployment, str, bool], object]
+"""Deployment, the provider's name for the model, and whether to drop what it cannot do."""
+FIRST_CHOICE: Final[Mapping[str, tuple[str | None, str | None]]] = {
+    name: (preset.chat_model, preset.embedding_model) for name, preset in PRESETS.items() if preset.key_variable
+}
+"""Chat and embedding model of a provider whose key is all that is set, for requests that name none; None: none."""
 
 
 class Providers:
@@ -26,35 +31,32 @@ class Providers:
         self._bundled = bundled
         self._client = client
         self._clock = clock
-        self._builders: Mapping[str, Callable[[Deployment, str], object]] = {
-            "openai": self._openai,
-            "openai_compatible": self._compatible,
-            "local": lambda _, __: _installed(self._bundled.chat),
-            "local_embedding": lambda _, __: _installed(self._bundled.embedding),
+        self._builders: Mapping[str, Builder] = {
+            **dict.fromkeys(PRESETS, self._preset),
+            "azure": self._azure,
+            "local": lambda _, __, ___: _installed(self._bundled.chat),
+            "local_embedding": lambda _, __, ___: _installed(self._bundled.embedding),
             "scripted": self._scripted,
         }
 
-    def build(self, deployment: Deployment, model: str) -> object:
+    def build(self, deployment: Deployment, model: str, *, drop_unsupported: bool = False) -> object:
         """The provider object for one deployment; `model` is the provider's name for the model."""
         builder = self._builders.get(deployment.provider)
         if builder is None:
             raise ConfigurationError(f"There is no provider '{deployment.provider}'.")
-        return builder(deployment, model)
+        return builder(deployment, model, drop_unsupported)
 
     def _key(self, deployment: Deployment) -> str | None:
         """The deployment's own key, else the one from its provider's usual variable."""
         key: SecretStr | None = deployment.api_key or self._settings.provider_keys.get(deployment.provider)
         return key.get_secret_value() if key else None
 
-    def _openai(self, deployment: Deployment, model: str) -> object:
-        return self._remote(deployment.base_url or OPENAI_URL, deployment, model)
-
-    def _compatible(self, deployment: Deployment, model: str) -> object:
-        if deployment.base_url is None:
-            raise ConfigurationError("A deployment of provider openai_compatible needs its base_url.")
-        return self._remote(deployment.base_url, deployment, model)
-
-    def _remote(self, base_url: str, deployment: Deployment, model: str) -> OpenAICompatible:
+    def _preset(self, deployment: Deployment, model: str, drop_unsupported: bool, /) -> object:
+        preset = PRESETS[deployment.provider]
+        base_url = deployment.base_url or preset.base_url
+        if base_url is None:
+            raise ConfigurationError(f"A deployment of provider {deployment.provider} needs its base_url.")
+        manners = _manners(deployment, preset.quirks, drop_unsupported)
         return OpenAICompatible(
             deployment.provider,
             base_url=base_url,
@@ -62,10 +64,30 @@ class Providers:
             model=model,
             client=self._client,
             clock=self._clock,
+            manners=manners,
         )
 
-    def _scripted(self, deployment: Deployment, _: str) -> object:
+    def _azure(self, deployment: Deployment, model: str, drop_unsupported: bool, /) -> object:
+        if deployment.base_url is None:
+            raise ConfigurationError("A deployment of provider azure needs its base_url, the resource's endpoint.")
+        return azure(
+            endpoint=deployment.base_url,
+            api_version=deployment.api_version,
+            api_key=self._key(deployment),
+            deployment=model,
+            client=self._client,
+            clock=self._clock,
+            manners=_manners(deployment, Quirks(), drop_unsupported),
+        )
+
+    def _scripted(self, deployment: Deployment, _: str, __: bool, /) -> object:
         return Scripted(deployment.script or "Hello from the script.", clock=self._clock)
+
+
+def _manners(deployment: Deployment, quirks: Quirks, drop_unsupported: bool) -> Manners:
+    # In lower case, so that a header the operator sets replaces ours.
+    headers = {name.lower(): value for name, value in deployment.headers.items()}
+    return Manners(quirks=quirks, drop_unsupported=drop_unsupported, headers=headers)
 
 
 def _installed(bundled: object | None) -> object:

@@ -7,6 +7,7 @@ import msgspec
 from undercroft.errors import UpstreamGarbled
 from undercroft.record import Usage
 from undercroft.wire.openai.failures import error_in_answer
+from undercroft.wire.openai.quirks import Adaptation
 
 T = TypeVar("T", bound="AnswerBody")
 
@@ -42,14 +43,17 @@ class AnswerBody(msgspec.Struct, gc=False):
     error: Any = None
 
 
-def rewritten(body: bytes, *, model: str, ask_usage: bool) -> bytes:
-    """The caller's own request for another model; `ask_usage` adds to its stream options, nothing else changes."""
+def rewritten(body: bytes, *, model: str, ask_usage: bool, adaptation: Adaptation | None = None) -> bytes:
+    """The caller's own request for another model; `ask_usage` adds to its stream options, nothing else changes but
+    what the target's quirks demand."""
     fields: dict[str, Any] = _fields.decode(body)
     fields["model"] = model
     if ask_usage:
         told = fields.get("stream_options")
         options = (_options.decode(told) if told is not None else None) or {}
         fields["stream_options"] = {**options, "include_usage": True}
+    if adaptation is not None:
+        adaptation.apply(fields)
     return _encode(fields)
 
 

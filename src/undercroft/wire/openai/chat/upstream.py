@@ -6,13 +6,14 @@ import msgspec
 
 from undercroft.errors import UpstreamGarbled
 from undercroft.llm.types import ChatRequest, Choice, Chunk, Content, Message, Part, Tool, ToolCall, ToolCallDelta
+from undercroft.wire.openai.quirks import Adaptation
 from undercroft.wire.openai.sampling import sampling_fields
 from undercroft.wire.openai.upstream import AnswerBody, read, rewritten, usage_of
 
 _encode = msgspec.json.Encoder().encode
 
 
-def encode_request(request: ChatRequest, *, model: str, ask_usage: bool) -> bytes:
+def encode_request(request: ChatRequest, *, model: str, ask_usage: bool, adaptation: Adaptation | None = None) -> bytes:
     """The provider's request: the caller's own bytes under the provider's model name, or written anew.
 
     `ask_usage` makes a stream tell its usage whether the caller asked for it or not. A stage that changes a request
@@ -20,9 +21,11 @@ def encode_request(request: ChatRequest, *, model: str, ask_usage: bool) -> byte
     """
     ask_usage = ask_usage and request.stream
     if request.source is not None and request.source.dialect == "openai.chat":
-        return rewritten(request.source.body, model=model, ask_usage=ask_usage)
+        return rewritten(request.source.body, model=model, ask_usage=ask_usage, adaptation=adaptation)
     fields: dict[str, Any] = {"model": model, "messages": [_message(message) for message in request.messages]}
     fields |= sampling_fields(request.sampling)
+    if request.sampling.top_k is not None:
+        fields["top_k"] = request.sampling.top_k
     if request.sampling.max_tokens is not None:
         fields["max_completion_tokens"] = request.sampling.max_tokens
     if request.stream:
@@ -38,6 +41,8 @@ def encode_request(request: ChatRequest, *, model: str, ask_usage: bool) -> byte
         fields["reasoning_effort"] = request.reasoning_effort
     if request.end_user:
         fields["user"] = request.end_user
+    if adaptation is not None:
+        adaptation.apply(fields)
     return _encode(fields)
 
 
