@@ -91,7 +91,7 @@ class OpenAICompatible:
         response = await self._post(self._chat_head, body)
         if request.stream:
             count = request.sampling.n
-            reply = await streamed(response, chat.decode_chunk, chat.decode_whole, choices=count)
+            reply = await streamed(response, chat.ChatPieces().decode, chat.decode_whole, choices=count)
         else:
             reply = await whole(response, chat.decode_whole)
         return reply if fit is None else _telling(reply, fit)

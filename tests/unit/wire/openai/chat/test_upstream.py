@@ -242,7 +242,7 @@ def test_a_silent_choice_says_nothing(choice: dict[str, Any]) -> None:
         ),
         (
             {"function_call": {"name": "f", "arguments": "{}"}},
-            Choice(tool_calls=(ToolCallDelta(index=0, name="f", arguments="{}"),)),
+            Choice(tool_calls=(ToolCallDelta(index=0, id="call_c_0_0", name="f", arguments="{}"),)),
         ),
     ],
 )
