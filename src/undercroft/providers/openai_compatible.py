@@ -10,15 +10,16 @@ from undercroft.egress.client import Client
 from undercroft.egress.http1 import request_head
 from undercroft.egress.origin import parse_base_url
 from undercroft.egress.response import Response
-from undercroft.errors import UpstreamError, UpstreamGarbled
+from undercroft.errors import UpstreamGarbled
 from undercroft.llm.reply import Reply
-from undercroft.llm.types import ChatRequest, CompletionRequest, Dialect, EmbeddingsRequest, Source
+from undercroft.llm.types import ChatRequest, Chunk, CompletionRequest, Dialect, EmbeddingsRequest, Source
 from undercroft.llm.unsupported import Unsupported
-from undercroft.providers.exchange import MAX_ANSWER_BYTES, post, streamed, whole
+from undercroft.providers.remote import MAX_ANSWER_BYTES, Decode, post, streamed, whole
 from undercroft.settings.presets import Quirks
 from undercroft.wire.openai import chat, completions, embeddings
 from undercroft.wire.openai.failures import decode_error
 from undercroft.wire.openai.quirks import Adaptation
+from undercroft.wire.sse import DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +90,22 @@ class OpenAICompatible:
         fit = self._fit(request.source, "openai.chat")
         body = chat.encode_request(request, model=self._model, ask_usage=self._asks_usage, adaptation=fit)
         response = await self._post(self._chat_head, body)
+        dropped = () if fit is None else fit.dropped
         if request.stream:
-            count = request.sampling.n
-            reply = await streamed(response, chat.ChatPieces().decode, chat.decode_whole, choices=count)
-        else:
-            reply = await whole(response, chat.decode_whole)
-        return reply if fit is None else _telling(reply, fit)
+            reading = ChoicesReading(chat.ChatPieces().decode, choices=request.sampling.n)
+            return await streamed(response, reading, chat.decode_whole, dropped=dropped)
+        return await whole(response, chat.decode_whole, dropped=dropped)
 
     async def complete(self, request: CompletionRequest, /) -> Reply:
         fit = self._fit(request.source, "openai.completions")
         body = completions.encode_request(request, model=self._model, ask_usage=self._asks_usage, adaptation=fit)
         response = await self._post(self._completions_head, body)
+        dropped = () if fit is None else fit.dropped
         if request.stream:
             count = request.sampling.n * len(request.prompts)
-            reply = await streamed(response, completions.decode_chunk, completions.decode_whole, choices=count)
-        else:
-            reply = await whole(response, completions.decode_whole)
-        return reply if fit is None else _telling(reply, fit)
+            reading = ChoicesReading(completions.decode_chunk, choices=count)
+            return await streamed(response, reading, completions.decode_whole, dropped=dropped)
+        return await whole(response, completions.decode_whole, dropped=dropped)
 
     async def embed(self, request: EmbeddingsRequest, /) -> Reply:
         fit = self._fit(request.source, "openai.embeddings")
@@ -123,12 +123,37 @@ class OpenAICompatible:
         return Adaptation(self._quirks, Unsupported(self._target, drop=self._drop_unsupported))
 
     def _post(self, head: bytes, body: bytes) -> Awaitable[Response]:
-        return post(self._client, self._origin, head, body, explain=self._explain)
-
-    def _explain(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-        return decode_error(status, headers, body, now_us=self._clock.now_us())
+        return post(self._client, self._origin, head, body, decode_error=decode_error, clock=self._clock)
 
 
-def _telling(reply: Reply, fit: Adaptation) -> Reply:
-    reply.dropped = fit.dropped
-    return reply
+class ChoicesReading:
+    """One stream's events, and which of its choices have ended."""
+
+    __slots__ = ("_choices", "_decode", "_finished", "_seen")
+
+    has_begun = True
+    """The first event already is the model's."""
+
+    def __init__(self, decode: Decode, *, choices: int) -> None:
+        self._decode = decode
+        self._choices = choices
+        self._seen: set[int] = set()
+        self._finished: set[int] = set()
+
+    @property
+    def is_complete(self) -> bool:
+        """Without `[DONE]` the stream may stop only when every choice asked for has ended."""
+        return len(self._finished) >= self._choices and self._seen == self._finished
+
+    def read(self, event: bytes) -> Chunk | None:
+        if event == DONE:
+            # Every choice that began must have ended; a server that does not know `n` begins fewer than asked for.
+            if not self._seen or self._seen != self._finished:
+                raise UpstreamGarbled("The provider ended its stream before its answer was complete.")
+            return None
+        chunk = self._decode(event)
+        for choice in chunk.choices:
+            self._seen.add(choice.index)
+            if choice.finish_reason is not None:
+                self._finished.add(choice.index)
+        return chunk

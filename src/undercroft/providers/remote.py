@@ -1,9 +1,10 @@
-"""What calls to any remote provider share: an answer that begins well, read whole or as a stream of events."""
+"""What providers share that are reached over HTTP: an answer that begins well, and its stream's chunks."""
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Final
+from typing import Final, Protocol
 
+from undercroft.clock import Clock
 from undercroft.egress.client import Client
 from undercroft.egress.origin import Origin
 from undercroft.egress.response import Response
@@ -17,11 +18,35 @@ MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
 _MAX_ERROR_BYTES: Final = 1024 * 1024
 
 Decode = Callable[[bytes], Chunk]
-Explain = Callable[[int, Mapping[str, str], bytes], UpstreamError]
-"""The error that a status, its headers and a body stand for."""
 
 
-async def post(client: Client, origin: Origin, head: bytes, body: bytes, *, explain: Explain) -> Response:
+class DecodeError(Protocol):
+    """Makes an error of what a provider answered instead; `headers` by lower-case name."""
+
+    def __call__(self, status: int, headers: Mapping[str, str], body: bytes, /, *, now_us: int) -> UpstreamError: ...
+
+
+class Reading(Protocol):
+    """One stream as its format has it."""
+
+    @property
+    def has_begun(self) -> bool:
+        """There is something of the answer: from here on no other deployment can be tried."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """The stream may stop here, though the event that ends it has not come."""
+        ...
+
+    def read(self, event: bytes, /) -> Chunk | None:
+        """An event's chunk; None for the one that ends the stream. Raises UpstreamError kinds."""
+        ...
+
+
+async def post(
+    client: Client, origin: Origin, head: bytes, body: bytes, *, decode_error: DecodeError, clock: Clock
+) -> Response:
     """An answer that begins well."""
     response = await client.send(origin, head, body)
     if 200 <= response.status < 300:
@@ -43,65 +68,70 @@ async def post(client: Client, origin: Origin, head: bytes, body: bytes, *, expl
         told = await response.body(_MAX_ERROR_BYTES)
     except UpstreamError:  # the status already says what matters
         told = b""
-    raise explain(response.status, response.headers, told)
+    raise decode_error(response.status, response.headers, told, now_us=clock.now_us())
 
 
-async def whole(response: Response, decode: Decode) -> Reply:
-    """An answer in one piece."""
-    return Reply(whole=decode(await response.body(MAX_ANSWER_BYTES)))
+async def whole(response: Response, decode: Decode, *, dropped: tuple[str, ...] = ()) -> Reply:
+    return Reply(whole=decode(await response.body(MAX_ANSWER_BYTES)), dropped=dropped)
 
 
-async def streamed(response: Response, decode_chunk: Decode, decode_whole: Decode, *, choices: int) -> Reply:
-    """Returns when the first chunk is there: until then another deployment can be tried."""
+async def streamed(
+    response: Response, reading: Reading, decode_whole: Decode, *, dropped: tuple[str, ...] = ()
+) -> Reply:
+    """Returns when the answer has begun: until then another deployment can be tried."""
     try:
         first = await response.read()
         if first.lstrip()[:1] in (b"{", b"[", b"<"):
             # Not a stream: an error, a web page, or the whole answer of a server that cannot stream.
-            return Reply(whole=decode_whole(first + await response.body(MAX_ANSWER_BYTES)))
-        stream = Stream(response, decode_chunk, choices=choices)
+            return Reply(whole=decode_whole(first + await response.body(MAX_ANSWER_BYTES)), dropped=dropped)
+        stream = EventStream(response, reading)
         await stream.begin(first)
     except BaseException:
         response.close()
         raise
-    return Reply(stream)
+    return Reply(stream, dropped=dropped)
 
 
-class Stream(AsyncGenerator[Chunk, None]):
+class EventStream(AsyncGenerator[Chunk, None]):
     """The chunks of a stream, one for each event.
 
     Not an `async def` with `yield`: closing such a generator before its first step runs none of its code, and the
     upstream would go on talking.
     """
 
-    __slots__ = ("_choices", "_decode", "_events", "_finished", "_first", "_is_over", "_parser", "_response", "_seen")
+    __slots__ = ("_events", "_held", "_is_over", "_parser", "_read", "_reading", "_response")
 
-    def __init__(self, response: Response, decode: Decode, *, choices: int) -> None:
+    def __init__(self, response: Response, reading: Reading) -> None:
         self._response = response
-        self._decode = decode
-        self._choices = choices
+        self._reading = reading
+        self._read = reading.read
         self._parser = sse.Events()
         self._events: Iterator[bytes] = iter(())
-        self._first: Chunk | None = None
+        self._held: list[Chunk] = []
+        """Read already, the next one last."""
         self._is_over = False
-        self._seen: set[int] = set()
-        self._finished: set[int] = set()
 
     async def begin(self, piece: bytes) -> None:
-        """Reads up to the first chunk; `piece` has been read already."""
+        """Reads until the answer has begun; `piece` has been read already."""
         self._events = iter(self._parser.feed(piece))
-        self._first = await self.__anext__()
+        held = [await self.__anext__()]
+        while not self._reading.has_begun:
+            held.append(await self.__anext__())
+        held.reverse()
+        self._held = held
 
     async def __anext__(self) -> Chunk:
-        if self._first is not None:
-            chunk, self._first = self._first, None
-            return chunk
+        if self._held:
+            return self._held.pop()
         try:
             while not self._is_over:
                 for event in self._events:
-                    if event == sse.DONE:
-                        self._done()
-                        break
-                    return self._chunk(event)
+                    chunk = self._read(event)
+                    if chunk is not None:
+                        return chunk
+                    self._is_over = True
+                    self._response.discard()
+                    break
                 else:
                     await self._receive()
         except BaseException:
@@ -124,28 +154,13 @@ class Stream(AsyncGenerator[Chunk, None]):
 
     async def aclose(self) -> None:
         """Cuts the upstream off, unless it had ended."""
-        self._first = None
+        self._held.clear()
         self._is_over = True
         self._response.close()
 
-    def _chunk(self, event: bytes) -> Chunk:
-        chunk = self._decode(event)
-        for choice in chunk.choices:
-            self._seen.add(choice.index)
-            if choice.finish_reason is not None:
-                self._finished.add(choice.index)
-        return chunk
-
-    def _done(self) -> None:
-        """Every choice that began must have ended; a server that does not know `n` begins fewer than asked for."""
-        if not self._seen or self._seen != self._finished:
-            raise UpstreamGarbled("The provider ended its stream before its answer was complete.")
-        self._is_over = True
-        self._response.discard()
-
     async def _receive(self) -> None:
-        """Reads on. Without `[DONE]` the stream may stop only when every choice asked for has ended."""
-        is_complete = len(self._finished) >= self._choices and self._seen == self._finished
+        """Reads on. Without the event that ends it the stream may stop only when the answer is complete."""
+        is_complete = self._reading.is_complete
         try:
             piece = await self._response.read()
         except UpstreamError:
