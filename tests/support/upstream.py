@@ -162,10 +162,10 @@ class Upstream:
 
 @asynccontextmanager
 async def running_upstream(
-    *, host: str = "127.0.0.1", tls: bool = False, unix_path: str | None = None
+    *, host: str = "127.0.0.1", tls: bool = False, unix_path: str | None = None, upstream: Upstream | None = None
 ) -> AsyncGenerator[Upstream, None]:
-    """An upstream on a free port (or a unix socket) of this loop."""
-    upstream = Upstream()
+    """An upstream on a free port (or a unix socket) of this loop: of OpenAI's wire, unless another is given."""
+    upstream = upstream or Upstream()
     loop = asyncio.get_running_loop()
     if unix_path is not None:
         server = await loop.create_unix_server(lambda: Peer(upstream), unix_path)

@@ -10,6 +10,7 @@ from undercroft.clock import Clock
 from undercroft.egress.client import Client
 from undercroft.errors import ConfigurationError
 from undercroft.providers.azure import azure
+from undercroft.providers.gemini import Gemini
 from undercroft.providers.openai_compatible import Manners, OpenAICompatible
 from undercroft.providers.scripted import Scripted
 from undercroft.settings.model import Deployment, Settings
@@ -18,7 +19,8 @@ from undercroft.settings.presets import PRESETS, Quirks
 Builder = Callable[[Deployment, str, bool], object]
 """Deployment, the provider's name for the model, and whether to drop what it cannot do."""
 FIRST_CHOICE: Final[Mapping[str, tuple[str | None, str | None]]] = {
-    name: (preset.chat_model, preset.embedding_model) for name, preset in PRESETS.items() if preset.key_variable
+    **{name: (preset.chat_model, preset.embedding_model) for name, preset in PRESETS.items() if preset.key_variable},
+    "gemini": ("gemini-flash-latest", "gemini-embedding-001"),
 }
 """Chat and embedding model of a provider whose key is all that is set, for requests that name none; None: none."""
 
@@ -34,6 +36,7 @@ class Providers:
         self._builders: Mapping[str, Builder] = {
             **dict.fromkeys(PRESETS, self._preset),
             "azure": self._azure,
+            "gemini": self._gemini,
             "local": lambda _, __, ___: _installed(self._bundled.chat),
             "local_embedding": lambda _, __, ___: _installed(self._bundled.embedding),
             "scripted": self._scripted,
@@ -80,14 +83,28 @@ class Providers:
             manners=_manners(deployment, Quirks(), drop_unsupported),
         )
 
+    def _gemini(self, deployment: Deployment, model: str, drop_unsupported: bool, /) -> object:
+        return Gemini(
+            base_url=deployment.base_url,
+            api_key=self._key(deployment),
+            model=model,
+            client=self._client,
+            clock=self._clock,
+            headers=_headers(deployment),
+            drop_unsupported=drop_unsupported,
+        )
+
     def _scripted(self, deployment: Deployment, _: str, __: bool, /) -> object:
         return Scripted(deployment.script or "Hello from the script.", clock=self._clock)
 
 
 def _manners(deployment: Deployment, quirks: Quirks, drop_unsupported: bool) -> Manners:
-    # In lower case, so that a header the operator sets replaces ours.
-    headers = {name.lower(): value for name, value in deployment.headers.items()}
-    return Manners(quirks=quirks, drop_unsupported=drop_unsupported, headers=headers)
+    return Manners(quirks=quirks, drop_unsupported=drop_unsupported, headers=_headers(deployment))
+
+
+def _headers(deployment: Deployment) -> Mapping[str, str]:
+    """In lower case, so that one the operator sets replaces ours."""
+    return {name.lower(): value for name, value in deployment.headers.items()}
 
 
 def _installed(bundled: object | None) -> object:
