@@ -9,14 +9,14 @@ from tests.support.upstream import Upstream, running_upstream
 
 
 @contextmanager
-def upstream_in_background() -> Iterator[Upstream]:
+def upstream_in_background(upstream: Upstream | None = None) -> Iterator[Upstream]:
     """A provider in a thread. What it has received may be read at any time; `answers` be set before it is asked."""
     ready: threading.Event = threading.Event()
     found: list[Upstream] = []
 
     async def serve() -> None:
-        async with running_upstream() as upstream:
-            found.append(upstream)
+        async with running_upstream(upstream=upstream) as running:
+            found.append(running)
             ready.set()
             await stopping.wait()
 
