@@ -5,6 +5,12 @@ from collections.abc import Iterator
 
 import openai
 import pytest
+from openai.types.chat import (
+    ChatCompletion,
+    ChatCompletionMessageFunctionToolCall,
+    ChatCompletionMessageParam,
+    ChatCompletionToolParam,
+)
 from pydantic import BaseModel
 
 from tests.support import azure_upstream, gemini_upstream
@@ -14,8 +20,8 @@ from tests.support.gemini_upstream import GeminiUpstream
 from tests.support.server import Server, serving, until
 from tests.support.upstream import Upstream
 
-HI: list[dict[str, str]] = [{"role": "user", "content": "Count to ten."}]
-WEATHER = {
+HI: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Count to ten."}]
+WEATHER: ChatCompletionToolParam = {
     "type": "function",
     "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
 }
@@ -92,23 +98,30 @@ def test_no_chunk_without_choices_comes_unasked(client: openai.OpenAI) -> None:
     assert chunks[0].model_extra["prompt_filter_results"]
 
 
+def the_call(completion: ChatCompletion) -> ChatCompletionMessageFunctionToolCall:
+    calls = completion.choices[0].message.tool_calls
+    assert calls is not None
+    (call,) = calls
+    assert call.type == "function"
+    return call
+
+
 def test_tools_are_called_streamed_too(client: openai.OpenAI) -> None:
     whole = client.chat.completions.create(
         model="gemini",
         messages=HI,
         tools=[WEATHER],
-        tool_choice="required",  # type: ignore[list-item]
+        tool_choice="required",
     )
-    (call,) = whole.choices[0].message.tool_calls or ()
-    assert call.type == "function"
+    call = the_call(whole)
     assert json.loads(call.function.arguments) == gemini_upstream.WEATHER
     with client.chat.completions.stream(
         model="gemini",
         messages=HI,
         tools=[WEATHER],
-        tool_choice="required",  # type: ignore[list-item]
+        tool_choice="required",
     ) as stream:
-        (streamed,) = stream.get_final_completion().choices[0].message.tool_calls or ()
+        streamed = the_call(stream.get_final_completion())
     assert (streamed.id, streamed.function.arguments) == (call.id, call.function.arguments)
 
 
