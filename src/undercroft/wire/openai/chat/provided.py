@@ -87,23 +87,26 @@ class ChatPieces:
         if choices is None:
             # Clients trip over a chunk without `choices`: it is written anew (or, empty, not at all).
             return Chunk(usage=_usage(body), model=body.model or "")
-        is_sound = True
-        for choice in choices:
+        if len(choices) == 1:
+            choice = choices[0]
             said = choice.delta
-            if (
-                said is None
-                or said.tool_calls is not None
-                or type(said.content) is list
-                or choice.finish_reason == ""
-                or choice.index is None
-                or said.function_call is not None
-            ):
-                is_sound = False
+            if said is not None and _is_sound(choice, said):  # the usual case
+                return Chunk(
+                    choices=(_choice(choice, said, 0),),
+                    usage=(
+                        None if body.usage is None and choice.usage is None and body.x_groq is None else _usage(body)
+                    ),
+                    model=body.model or "",
+                    source=data,
+                )
+        return self._several(data, body, choices)
+
+    def _several(self, data: bytes, body: ChatAnswerBody, choices: list[ChoiceBody]) -> Chunk:
         read_choices = [
             _choice(choice, choice.delta or choice.message or _NOTHING, position)
             for position, choice in enumerate(choices)
         ]
-        if not is_sound:
+        if not all(choice.delta is not None and _is_sound(choice, choice.delta) for choice in choices):
             return self._mended(data, body, read_choices)
         return Chunk(choices=tuple(read_choices), usage=_usage(body), model=body.model or "", source=data)
 
@@ -156,22 +159,22 @@ def decode_whole(body: bytes) -> Chunk:
         ]
     )
     source = body
-    if any(_is_odd(choice) for choice in answer.choices):
-        choices = tuple([_with_ids(choice, body) for choice in choices])
-        source = mended(body, choices, "message")
+    for choice in answer.choices:
+        if choice.message is None or not _is_sound(choice, choice.message):
+            choices = tuple([_with_ids(each, body) for each in choices])
+            source = mended(body, choices, "message")
+            break
     return Chunk(choices=choices, usage=_usage(answer), model=answer.model or "", source=source, whole=True)
 
 
-def _is_odd(choice: ChoiceBody) -> bool:
-    """Whether a whole answer's choice is one that clients trip over."""
-    said = choice.message
-    if said is None or choice.index is None or choice.finish_reason == "" or isinstance(said.content, list):
-        return True
-    calls = said.tool_calls or ()
-    return any(
-        not call.id or not isinstance((call.function or _NO_FUNCTION).arguments, str)
-        for call in calls
-        if call.custom is None
+def _is_sound(choice: ChoiceBody, said: Said) -> bool:
+    """Whether nothing about it needs a closer look."""
+    return (
+        said.tool_calls is None
+        and said.function_call is None
+        and type(said.content) is not list
+        and choice.finish_reason != ""
+        and choice.index is not None
     )
 
 
@@ -273,6 +276,3 @@ def _tool_call_piece(piece: ToolCallPiece, position: int) -> ToolCallDelta:
 def _arguments(called: FunctionPiece) -> str:
     said = called.arguments if called.arguments is not None else called.input
     return _encode(said).decode() if isinstance(said, dict) else said or ""
-
-
-_NO_FUNCTION: Final = FunctionPiece(arguments="")

@@ -279,7 +279,7 @@ def test_a_whole_answer_is_read_and_keeps_its_body() -> None:
     message = {
         "role": "assistant",
         "content": None,
-        "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{}"}}],
+        "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
     }
     body = piece(choices=[{"index": 0, "message": message, "finish_reason": "tool_calls", "logprobs": None}])
     chunk = decode_whole(body)
