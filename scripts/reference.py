@@ -27,6 +27,7 @@ from undercroft.cli.main import COMMANDS
 from undercroft.cli.parser import Parser
 from undercroft.errors import ConfigurationError, UndercroftError
 from undercroft.settings.model import PROVIDERS, Deployment, Model, Reserved, Section, Settings
+from undercroft.settings.presets import PRESETS, Quirks
 from undercroft.settings.rules import NOT_USED_YET
 from undercroft.settings.shape import settings_shape
 from undercroft.settings.variables import PLAIN, PLAIN_SECRETS, PROVIDER_KEYS, variable_name
@@ -178,6 +179,30 @@ def _as_toml(value: object) -> str:
 def _provider_keys() -> str:
     rows = [(f"`{name}`", f"`{provider}`") for name, provider in PROVIDER_KEYS.items() if provider in PROVIDERS]
     return _table(("variable", "provider"), rows)
+
+
+def _services() -> str:
+    rows = [
+        (
+            f"`{name}`",
+            preset.title,
+            f"`{preset.base_url}`" if preset.base_url else "`base_url` says it",
+            _quirks(preset.quirks),
+        )
+        for name, preset in PRESETS.items()
+    ]
+    return _table(("provider", "service", "address", "differs from OpenAI"), rows)
+
+
+def _quirks(quirks: Quirks) -> str:
+    said = [f"`{ours}` is `{theirs}`" for ours, theirs in quirks.renames.items()]
+    said += [f"no {', '.join(f'`{name}`' for name in sorted(quirks.lacks))}"] * bool(quirks.lacks)
+    said += ["no `stream_options`"] * (not quirks.stream_options)
+    said += ["`developer` is `system`"] * (not quirks.developer)
+    said += ["no JSON schemas"] * (not quirks.json_schema)
+    said += [f"no labels {', '.join(f'`{name}`' for name in sorted(quirks.labels))}"] * bool(quirks.labels)
+    said += [f"also {', '.join(f'`{name}`' for name in sorted(quirks.extras))}"] * bool(quirks.extras)
+    return "; ".join(said)
 
 
 def _reserved() -> str:
@@ -449,6 +474,7 @@ def _first_line(documented: object) -> str:
 
 REGIONS: Final[Mapping[str, Callable[[], str]]] = {
     "settings": _settings,
+    "services": _services,
     "provider-keys": _provider_keys,
     "reserved": _reserved,
     "commands": _command_pages,

@@ -61,25 +61,32 @@ class ModelBuilder:
             accept_any = not self._settings.models and not self._settings.provider_keys
         if named is not None:
             return Defaults(chat=named, embeddings=named, accept_any=accept_any)
-        keyed = next((name for name in self._settings.provider_keys if name in FIRST_CHOICE), None)
-        chat, embeddings = FIRST_CHOICE[keyed] if keyed else (LOCAL, LOCAL_EMBEDDING)
-        return Defaults(chat=chat, embeddings=embeddings, accept_any=accept_any)
+        chat, embeddings = self._first_choices()
+        return Defaults(chat=chat or LOCAL, embeddings=embeddings or LOCAL_EMBEDDING, accept_any=accept_any)
+
+    def _first_choices(self) -> tuple[str | None, str | None]:
+        """Public names of the chat and embedding model of the first provider that has a key and such a model."""
+        keyed = [(name, *FIRST_CHOICE[name]) for name in FIRST_CHOICE if name in self._settings.provider_keys]
+        chat = next((_public(name, model) for name, model, _ in keyed if model is not None), None)
+        embeddings = next((_public(name, model) for name, _, model in keyed if model is not None), None)
+        return chat, embeddings
 
     def _discover(self, name: str) -> Model | None:
         """With no `[[models]]`: `provider/name`, and names the price book knows of a provider whose key is set."""
         if self._settings.models:
             return None
-        for provider, key in self._settings.provider_keys.items():
-            if provider not in FIRST_CHOICE:
-                continue
-            prefixed = name.startswith(f"{provider}/")
-            upstream = name.removeprefix(f"{provider}/") if prefixed else name
-            if upstream and (
-                prefixed or self._prices.price(provider, upstream, at_us=self._clock.now_us()) is not None
-            ):
-                settings = DeploymentSettings(provider=provider, model=upstream, api_key=key)
-                return self._model(name, (self._deployment(f"{name}/0", name, settings),))
-        return None
+        keys = self._settings.provider_keys
+        provider, _, upstream = name.partition("/")
+        if provider not in FIRST_CHOICE or provider not in keys or not upstream:
+            upstream = name
+            provider = next((each for each in FIRST_CHOICE if each in keys and self._sells(each, name)), "")
+        if not provider:
+            return None
+        settings = DeploymentSettings(provider=provider, model=upstream, api_key=keys[provider])
+        return self._model(name, (self._deployment(f"{name}/0", name, settings),))
+
+    def _sells(self, provider: str, model: str) -> bool:
+        return bool(model) and self._prices.price(provider, model, at_us=self._clock.now_us()) is not None
 
     def _model(self, name: str, deployments: tuple[Deployment, ...], *, strategy: Strategy = "round_robin") -> Model:
         weights = [deployment.weight for deployment in deployments]
@@ -103,3 +110,8 @@ class ModelBuilder:
         return Deployment(
             id=id, provider=settings.provider, upstream_model=upstream, client=client, weight=settings.weight
         )
+
+
+def _public(provider: str, model: str) -> str:
+    """OpenAI's models are known by their own names; others' might be anybody's."""
+    return model if provider == "openai" else f"{provider}/{model}"

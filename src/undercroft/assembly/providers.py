@@ -5,22 +5,27 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from undercroft.assembly.bundled import LOCAL_EMBEDDING, BundledModels
+from undercroft.assembly.bundled import BundledModels
 from undercroft.clock import Clock
 from undercroft.egress.client import Client
 from undercroft.errors import ConfigurationError
 from undercroft.providers.anthropic import Anthropic
-from undercroft.providers.openai_compatible import OpenAICompatible
+from undercroft.providers.azure import azure
+from undercroft.providers.gemini import Gemini
+from undercroft.providers.openai_compatible import Manners, OpenAICompatible
 from undercroft.providers.scripted import Scripted
 from undercroft.settings.model import Deployment, Settings
+from undercroft.settings.presets import PRESETS, Quirks
 
-OPENAI_URL: Final = "https://api.openai.com/v1"
+Builder = Callable[[Deployment, str, bool], object]
+"""Deployment, the provider's name for the model, and whether to drop what it cannot do."""
 ANTHROPIC_URL: Final = "https://api.anthropic.com/v1"
-FIRST_CHOICE: Final = {
-    "openai": ("gpt-5-mini", "text-embedding-3-small"),
-    "anthropic": ("claude-haiku-5-5", LOCAL_EMBEDDING),
+FIRST_CHOICE: Final[Mapping[str, tuple[str | None, str | None]]] = {
+    **{name: (preset.chat_model, preset.embedding_model) for name, preset in PRESETS.items() if preset.key_variable},
+    "anthropic": ("claude-haiku-5-5", None),
+    "gemini": ("gemini-flash-latest", "gemini-embedding-001"),
 }
-"""Chat and embedding model of a provider whose key is all that is set, for requests that name none."""
+"""Chat and embedding model of a provider whose key is all that is set, for requests that name none; None: none."""
 
 
 class Providers:
@@ -31,12 +36,13 @@ class Providers:
         self._bundled = bundled
         self._client = client
         self._clock = clock
-        self._builders: Mapping[str, Callable[[Deployment, str, bool], object]] = {
+        self._builders: Mapping[str, Builder] = {
+            **dict.fromkeys(PRESETS, self._preset),
             "anthropic": self._anthropic,
-            "openai": self._openai,
-            "openai_compatible": self._compatible,
-            "local": lambda *_: _installed(self._bundled.chat),
-            "local_embedding": lambda *_: _installed(self._bundled.embedding),
+            "azure": self._azure,
+            "gemini": self._gemini,
+            "local": lambda _, __, ___: _installed(self._bundled.chat),
+            "local_embedding": lambda _, __, ___: _installed(self._bundled.embedding),
             "scripted": self._scripted,
         }
 
@@ -52,7 +58,7 @@ class Providers:
         key: SecretStr | None = deployment.api_key or self._settings.provider_keys.get(deployment.provider)
         return key.get_secret_value() if key else None
 
-    def _anthropic(self, deployment: Deployment, model: str, drop_unsupported: bool) -> object:
+    def _anthropic(self, deployment: Deployment, model: str, drop_unsupported: bool, /) -> object:
         return Anthropic(
             deployment.provider,
             base_url=deployment.base_url or ANTHROPIC_URL,
@@ -63,15 +69,12 @@ class Providers:
             clock=self._clock,
         )
 
-    def _openai(self, deployment: Deployment, model: str, _: bool) -> object:
-        return self._remote(deployment.base_url or OPENAI_URL, deployment, model)
-
-    def _compatible(self, deployment: Deployment, model: str, _: bool) -> object:
-        if deployment.base_url is None:
-            raise ConfigurationError("A deployment of provider openai_compatible needs its base_url.")
-        return self._remote(deployment.base_url, deployment, model)
-
-    def _remote(self, base_url: str, deployment: Deployment, model: str) -> OpenAICompatible:
+    def _preset(self, deployment: Deployment, model: str, drop_unsupported: bool, /) -> object:
+        preset = PRESETS[deployment.provider]
+        base_url = deployment.base_url or preset.base_url
+        if base_url is None:
+            raise ConfigurationError(f"A deployment of provider {deployment.provider} needs its base_url.")
+        manners = _manners(deployment, preset.quirks, drop_unsupported)
         return OpenAICompatible(
             deployment.provider,
             base_url=base_url,
@@ -79,10 +82,44 @@ class Providers:
             model=model,
             client=self._client,
             clock=self._clock,
+            manners=manners,
         )
 
-    def _scripted(self, deployment: Deployment, *_: object) -> object:
+    def _azure(self, deployment: Deployment, model: str, drop_unsupported: bool, /) -> object:
+        if deployment.base_url is None:
+            raise ConfigurationError("A deployment of provider azure needs its base_url, the resource's endpoint.")
+        return azure(
+            endpoint=deployment.base_url,
+            api_version=deployment.api_version,
+            api_key=self._key(deployment),
+            deployment=model,
+            client=self._client,
+            clock=self._clock,
+            manners=_manners(deployment, Quirks(), drop_unsupported),
+        )
+
+    def _gemini(self, deployment: Deployment, model: str, drop_unsupported: bool, /) -> object:
+        return Gemini(
+            base_url=deployment.base_url,
+            api_key=self._key(deployment),
+            model=model,
+            client=self._client,
+            clock=self._clock,
+            headers=_headers(deployment),
+            drop_unsupported=drop_unsupported,
+        )
+
+    def _scripted(self, deployment: Deployment, _: str, __: bool, /) -> object:
         return Scripted(deployment.script or "Hello from the script.", clock=self._clock)
+
+
+def _manners(deployment: Deployment, quirks: Quirks, drop_unsupported: bool) -> Manners:
+    return Manners(quirks=quirks, drop_unsupported=drop_unsupported, headers=_headers(deployment))
+
+
+def _headers(deployment: Deployment) -> Mapping[str, str]:
+    """In lower case, so that one the operator sets replaces ours."""
+    return {name.lower(): value for name, value in deployment.headers.items()}
 
 
 def _installed(bundled: object | None) -> object:

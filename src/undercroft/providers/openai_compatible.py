@@ -1,5 +1,9 @@
 """Any server that speaks OpenAI's format: OpenAI itself, vLLM, Ollama, LM Studio and many more."""
 
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
 from undercroft import __version__
 from undercroft.clock import Clock
 from undercroft.egress.client import Client
@@ -8,11 +12,32 @@ from undercroft.egress.origin import parse_base_url
 from undercroft.egress.response import Response
 from undercroft.errors import UpstreamGarbled
 from undercroft.llm.reply import Reply
-from undercroft.llm.types import ChatRequest, Chunk, CompletionRequest, EmbeddingsRequest
+from undercroft.llm.types import ChatRequest, Chunk, CompletionRequest, Dialect, EmbeddingsRequest, Source
+from undercroft.llm.unsupported import Unsupported
 from undercroft.providers.remote import MAX_ANSWER_BYTES, Decode, post, streamed, whole
+from undercroft.settings.presets import Quirks
 from undercroft.wire.openai import chat, completions, embeddings
 from undercroft.wire.openai.failures import decode_error
+from undercroft.wire.openai.quirks import Adaptation
 from undercroft.wire.sse import DONE
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How one deployment wants to be asked, where that is not OpenAI's own way."""
+
+    quirks: Quirks = field(default_factory=Quirks)
+    drop_unsupported: bool = False
+    """Leave out what the service cannot do instead of refusing the call."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent along with every call."""
+    key_header: str | None = None
+    """Carries the key as it is; None: `authorization`, as a bearer's."""
+    query: str = ""
+    """Follows every path, `?` included."""
+
+
+PLAIN: Final = Manners()
 
 
 class OpenAICompatible:
@@ -22,9 +47,22 @@ class OpenAICompatible:
     """
 
     def __init__(
-        self, name: str, *, base_url: str, api_key: str | None, model: str, client: Client, clock: Clock
+        self,
+        name: str,
+        *,
+        base_url: str,
+        api_key: str | None,
+        model: str,
+        client: Client,
+        clock: Clock,
+        manners: Manners = PLAIN,
     ) -> None:
         self.name = name
+        self._target = f"{name}/{model}"
+        self._quirks = manners.quirks
+        self._is_plain = manners.quirks.are_none
+        self._drop_unsupported = manners.drop_unsupported
+        self._asks_usage = manners.quirks.stream_options
         self._model = model
         self._client = client
         self._clock = clock
@@ -34,43 +72,58 @@ class OpenAICompatible:
             # Compressing would hold events back, and no usage could be read from the bytes as they pass.
             "accept-encoding": "identity",
             "user-agent": f"undercroft/{__version__}",
+            **manners.headers,
         }
-        if api_key is not None:
+        if api_key is not None and manners.key_header is not None:
+            fields[manners.key_header] = api_key
+        elif api_key is not None:
             fields["authorization"] = f"Bearer {api_key}"
 
         def head(route: str) -> bytes:
-            return request_head("POST", f"{path}/{route}", host=str(self._origin), fields=fields)
+            return request_head("POST", f"{path}/{route}{manners.query}", host=str(self._origin), fields=fields)
 
         self._chat_head = head("chat/completions")
         self._completions_head = head("completions")
         self._embeddings_head = head("embeddings")
 
     async def send(self, request: ChatRequest, /) -> Reply:
-        body = chat.encode_request(request, model=self._model, ask_usage=True)
+        fit = self._fit(request.source, "openai.chat")
+        body = chat.encode_request(request, model=self._model, ask_usage=self._asks_usage, adaptation=fit)
         response = await self._post(self._chat_head, body)
+        dropped = () if fit is None else fit.dropped
         if request.stream:
-            reading = ChoicesReading(chat.decode_chunk, choices=request.sampling.n)
-            return await streamed(response, reading, chat.decode_whole, dropped=chat.left_out(request))
-        return await whole(response, chat.decode_whole, dropped=chat.left_out(request))
+            reading = ChoicesReading(chat.ChatPieces().decode, choices=request.sampling.n)
+            return await streamed(response, reading, chat.decode_whole, dropped=dropped)
+        return await whole(response, chat.decode_whole, dropped=dropped)
 
     async def complete(self, request: CompletionRequest, /) -> Reply:
-        body = completions.encode_request(request, model=self._model, ask_usage=True)
+        fit = self._fit(request.source, "openai.completions")
+        body = completions.encode_request(request, model=self._model, ask_usage=self._asks_usage, adaptation=fit)
         response = await self._post(self._completions_head, body)
+        dropped = () if fit is None else fit.dropped
         if request.stream:
             count = request.sampling.n * len(request.prompts)
             reading = ChoicesReading(completions.decode_chunk, choices=count)
-            return await streamed(response, reading, completions.decode_whole)
-        return await whole(response, completions.decode_whole)
+            return await streamed(response, reading, completions.decode_whole, dropped=dropped)
+        return await whole(response, completions.decode_whole, dropped=dropped)
 
     async def embed(self, request: EmbeddingsRequest, /) -> Reply:
-        response = await self._post(self._embeddings_head, embeddings.encode_request(request, model=self._model))
+        fit = self._fit(request.source, "openai.embeddings")
+        body = embeddings.encode_request(request, model=self._model, adaptation=fit)
+        response = await self._post(self._embeddings_head, body)
         chunk = embeddings.decode_whole(await response.body(MAX_ANSWER_BYTES), base64=request.base64)
         if len(chunk.vectors) != len(request.inputs):
             raise UpstreamGarbled(f"The provider sent {len(chunk.vectors)} vectors for {len(request.inputs)} inputs.")
-        return Reply(whole=chunk)
+        return Reply(whole=chunk, dropped=() if fit is None else fit.dropped)
 
-    async def _post(self, head: bytes, body: bytes) -> Response:
-        return await post(self._client, self._origin, head, body, decode_error=decode_error, clock=self._clock)
+    def _fit(self, source: Source | None, dialect: Dialect) -> Adaptation | None:
+        """None where the caller's own bytes will do."""
+        if self._is_plain and source is not None and source.dialect == dialect:
+            return None
+        return Adaptation(self._quirks, Unsupported(self._target, drop=self._drop_unsupported))
+
+    def _post(self, head: bytes, body: bytes) -> Awaitable[Response]:
+        return post(self._client, self._origin, head, body, decode_error=decode_error, clock=self._clock)
 
 
 class ChoicesReading:

@@ -5,7 +5,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-PROVIDERS: Final = ("anthropic", "openai", "openai_compatible", "local", "local_embedding", "scripted")
+from undercroft.settings.presets import PRESETS
+
+PROVIDERS: Final = (*PRESETS, "anthropic", "azure", "gemini", "local", "local_embedding", "scripted")
 """What `provider` of a deployment may say; `assembly` passes a longer list where more are installed."""
 
 LOCAL_MODELS: Final = ("local", "local-embedding")
@@ -105,13 +107,18 @@ class Deployment(Section):
     """One place that can answer for a model."""
 
     provider: str
-    """anthropic, openai, openai_compatible, local, local_embedding or scripted."""
+    """openai, anthropic, azure, gemini, one of the named services (groq, mistral, ollama …), openai_compatible, local,
+    local_embedding or scripted."""
     model: str | None = None
     """The provider's name for the model; default: the public name."""
     api_key: SecretStr | None = None
     """`env:NAME`, `file:PATH`, `secret:NAME`, or the text itself; default: the provider's usual variable."""
     base_url: str | None = None
-    """Address up to and including the version, e.g. `https://api.example.com/v1`."""
+    """Address up to and including the version, e.g. `https://api.example.com/v1`; for azure the resource's endpoint."""
+    headers: dict[str, str] = {}
+    """Sent along with every call, e.g. `{ "HTTP-Referer" = "https://example.com" }`."""
+    api_version: str | None = None
+    """Provider `azure` only: asks in the form with the deployment in the path; default: the form under `/openai/v1`."""
     weight: Positive = 1
     """Share of the calls among the model's deployments, for the strategies that go by it."""
     price: Price | None = None

@@ -1,5 +1,6 @@
 """What no single setting shows to be wrong: names that refer to nothing, and settings that only work together."""
 
+import re
 from collections.abc import Collection, Iterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -10,6 +11,16 @@ from undercroft.settings.database_url import normalise
 from undercroft.settings.explain import did_you_mean, masked_url
 from undercroft.settings.locate import Place
 from undercroft.settings.model import LOCAL_MODELS, ROLES, Deployment, Settings
+from undercroft.settings.presets import PRESETS
+from undercroft.settings.variables import PROVIDER_KEYS
+
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_CREDENTIALS: Final = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
+_OUR_HEADERS: Final = _CREDENTIALS | {
+    "host", "accept-encoding", "connection", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
+}  # fmt: skip
+"""Framing, the hop to the next server, and the key: a second word on these would contradict the first."""
+_API_VERSION: Final = re.compile(r"[A-Za-z0-9.-]{1,40}")
 
 Problem = tuple[Place, str]
 """Where, and what is wrong; the words follow the setting's name."""
@@ -53,10 +64,11 @@ def cautions(settings: Settings) -> Iterator[Problem]:
     master_key = settings.access.master_key
     if master_key is not None and len(master_key.get_secret_value()) < SHORT_KEY:
         yield ("access", "master_key"), f"is shorter than {SHORT_KEY} characters and can be guessed"
+    if "azure" in settings.provider_keys and not settings.models:
+        yield ("provider_keys", "azure"), "opens no model by itself: [[models]] must say at which base_url"
     for place, deployment in _deployments(settings):
-        variable = _USUAL_KEYS.get(deployment.provider)
-        is_keyless = deployment.api_key is None and deployment.provider not in settings.provider_keys
-        if variable is not None and deployment.base_url is None and is_keyless:
+        variable = _key_variable(deployment)
+        if variable and deployment.api_key is None and deployment.provider not in settings.provider_keys:
             yield place, f"has no key; set {variable}, or api_key here"
 
 
@@ -129,15 +141,49 @@ def _deployment(place: Place, deployment: Deployment, providers: Collection[str]
     if provider not in providers:
         yield (*place, "provider"), _unknown_provider(provider, providers)
         return
-    if provider == "openai_compatible" and deployment.base_url is None:
-        yield (*place, "base_url"), "is missing; openai_compatible needs it, e.g. http://127.0.0.1:11434/v1"
+    if deployment.base_url is None and (example := _example_url(provider)):
+        yield (*place, "base_url"), f"is missing; {provider} needs it, e.g. {example}"
     if deployment.base_url is not None and (reason := _not_a_base_url(deployment.base_url)):
         yield (*place, "base_url"), f"{reason}, got {masked_url(deployment.base_url)}"
-    for name in ("api_key", "base_url"):
-        if provider in ("local", "local_embedding", "scripted") and getattr(deployment, name) is not None:
+    for name in ("api_key", "base_url", "headers"):
+        if provider in ("local", "local_embedding", "scripted") and getattr(deployment, name):
             yield (*place, name), f"means nothing for provider {provider!r}"
+    for name, value in deployment.headers.items():
+        if reason := _not_a_header(name, value):
+            yield (*place, "headers", name), reason
+    if deployment.api_version is not None and provider != "azure":
+        yield (*place, "api_version"), f"means nothing for provider {provider!r}, only for 'azure'"
+    elif deployment.api_version is not None and not _API_VERSION.fullmatch(deployment.api_version):
+        yield (*place, "api_version"), f"takes a version such as 2024-10-21, got {deployment.api_version!r}"
     if deployment.script is not None and provider != "scripted":
         yield (*place, "script"), f"means nothing for provider {provider!r}, only for 'scripted'"
+
+
+def _key_variable(deployment: Deployment) -> str | None:
+    """Where the key of a deployment usually stands; None where it may well do without one."""
+    if deployment.base_url is not None and deployment.provider != "azure":
+        return None
+    return next((name for name, provider in PROVIDER_KEYS.items() if provider == deployment.provider), None)
+
+
+def _example_url(provider: str) -> str | None:
+    """Something like it, for a provider whose address only the operator knows."""
+    if provider == "azure":
+        return "https://RESOURCE.openai.azure.com"
+    preset = PRESETS.get(provider)
+    return "http://127.0.0.1:11434/v1" if preset is not None and preset.base_url is None else None
+
+
+def _not_a_header(name: str, value: str) -> str:
+    """Why it cannot be sent along; empty when it can."""
+    lower = name.lower()
+    if not _HEADER_NAME.fullmatch(name):
+        return "is no name of an HTTP header"
+    if lower in _OUR_HEADERS or lower.startswith(("content-", "proxy-")):
+        return "is set by undercroft itself" + ("; use api_key" if lower in _CREDENTIALS else "")
+    if not value.isascii() or not value.isprintable():
+        return "takes printable ASCII"
+    return ""
 
 
 def _unknown_provider(name: str, providers: Collection[str]) -> str:

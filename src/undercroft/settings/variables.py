@@ -11,6 +11,7 @@ from undercroft.settings import explain
 from undercroft.settings.draft import Draft, Origin, dotted
 from undercroft.settings.files import FileProblem, read_secret
 from undercroft.settings.locate import Place
+from undercroft.settings.presets import PRESETS
 from undercroft.settings.shape import Schema, settings_shape
 
 PREFIX: Final = "UNDERCROFT_"
@@ -41,6 +42,7 @@ PROVIDER_KEYS: Final[Mapping[str, str]] = {
     "GEMINI_API_KEY": "gemini",
     "GOOGLE_API_KEY": "gemini",
     "AZURE_OPENAI_API_KEY": "azure",
+    **{preset.key_variable: name for name, preset in PRESETS.items() if preset.key_variable is not None},
 }
 """Each provider's usual variable; of several for one provider the first counts."""
 

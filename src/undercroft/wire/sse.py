@@ -24,7 +24,8 @@ class Events:
     """Takes a stream's bytes in pieces of any size and gives the payload of each event that is complete.
 
     Comments, `event:`, `id:` and `retry:` lines are skipped, as are events without data. Lines may end in LF, CRLF or
-    CR: CR is turned into LF up front, which is safe because JSON never holds a raw one.
+    CR: CR is turned into LF up front, which is safe because JSON never holds a raw one. Errors that servers send in
+    ways of their own (`error: {…}`, a bare object, an object of the event `error`) come as `{"error": …}`.
     """
 
     __slots__ = ("_after_cr", "_begun", "_max_bytes", "_rest", "_searched")
@@ -97,19 +98,29 @@ class Events:
         if not self._begun:
             event = event.removeprefix(_BOM)
         lines = []
+        kind = b""
         for line in event.split(b"\n"):
-            field, _, value = line.partition(b":")
+            field, _, value = line.lstrip(b"\0").partition(b":")  # some proxies pad with NUL to keep a line open
             if field == b"data":
                 lines.append(value.removeprefix(b" "))
-        return b"\n".join(lines)
+            elif field == b"event":
+                kind = value.strip()
+            elif field == b"error" and value.lstrip()[:1] == b"{":  # llama.cpp's server
+                return b'{"error":%b}' % value
+        payload = b"\n".join(lines)
+        if not payload and (bare := event.strip(b"\0\n "))[:1] == b"{":
+            return bare  # no event at all: what a server says that breaks in the middle of its stream
+        if kind == b"error" and payload[:1] == b"{" and b'"error"' not in payload:
+            return b'{"error":%b}' % payload
+        return payload
 
     def _too_long(self) -> UpstreamGarbled:
         return UpstreamGarbled(f"The provider sent an event of more than {self._max_bytes} bytes.")
 
 
 def _of_named(piece: bytes) -> bytes:
-    """The payload of a piece that is one whole event of one line after its name; else empty."""
-    if piece[:7] != b"event: ":
+    """The payload of a piece that is one whole event of one line after its name; else empty, as for errors."""
+    if piece[:7] != b"event: " or piece[7:12] == b"error":
         return b""
     start = piece.find(b"\n") + 7
     end = piece.find(b"\n", start)

@@ -59,7 +59,7 @@ def test_a_key_of_anthropics_opens_its_models(name: str) -> None:
 
 def test_it_answers_those_who_name_no_model_and_leaves_embeddings_to_the_bundled_one() -> None:
     catalogue = built(provider_keys={"anthropic": "sk-ant-1"})
-    assert catalogue.find("", "chat").name == "claude-haiku-5-5"
+    assert catalogue.find("", "chat").name == "anthropic/claude-haiku-5-5"
     assert catalogue.default("embeddings") == "local-embedding"
 
 

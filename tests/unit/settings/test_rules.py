@@ -109,3 +109,63 @@ def test_a_provider_that_is_installed_besides_ours_is_known(tmp_path: Path) -> N
 def test_a_deployment_that_can_never_have_a_key_is_warned_about(tmp_path: Path, provider: str, variable: str) -> None:
     (warning,) = loaded(tmp_path, deployment(f'provider = "{provider}"')).warnings
     assert warning == f"undercroft.toml:3: models[0].deployments[0] has no key; set {variable}, or api_key here"
+
+
+@pytest.mark.parametrize("provider", ["openai_compatible", "vllm", "azure"])
+def test_a_provider_whose_address_only_the_operator_knows_needs_it(tmp_path: Path, provider: str) -> None:
+    told = refusal(tmp_path, deployment(f'provider = "{provider}"', 'api_key = "k"'))
+    assert f"base_url is missing; {provider} needs it, e.g. http" in told
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        ('Authorization = "Bearer x"', "is set by undercroft itself; use api_key"),
+        ('X-Api-Key = "x"', "is set by undercroft itself; use api_key"),
+        ('Host = "x"', "is set by undercroft itself"),
+        ('Content-Length = "3"', "is set by undercroft itself"),
+        ('Transfer-Encoding = "chunked"', "is set by undercroft itself"),
+        ('Proxy-Authorization = "x"', "is set by undercroft itself"),
+        ('"a b" = "x"', "is no name of an HTTP header"),
+        ('X-Note = "two\\r\\nlines"', "takes printable ASCII"),
+        ('X-Note = "ü"', "takes printable ASCII"),
+    ],
+)
+def test_a_header_that_would_contradict_the_call_is_refused(tmp_path: Path, header: str, reason: str) -> None:
+    told = refusal(
+        tmp_path, deployment('provider = "openrouter"', 'api_key = "env:K"', f"headers = {{ {header} }}"), K="k"
+    )
+    assert told.endswith(reason)
+
+
+def test_headers_of_ones_own_are_taken(tmp_path: Path) -> None:
+    lines = ('provider = "openrouter"', 'api_key = "env:K"', 'headers = { "HTTP-Referer" = "https://example.com" }')
+    (model,) = loaded(tmp_path, deployment(*lines), K="k").settings.models
+    assert model.deployments[0].headers == {"HTTP-Referer": "https://example.com"}
+
+
+def test_headers_and_versions_mean_nothing_to_who_is_not_called(tmp_path: Path) -> None:
+    assert "headers means nothing for provider 'scripted'" in refusal(
+        tmp_path, deployment('provider = "scripted"', 'headers = { a = "b" }')
+    )
+    assert "api_version means nothing for provider 'openai', only for 'azure'" in refusal(
+        tmp_path, deployment('provider = "openai"', 'api_key = "env:K"', 'api_version = "2024-10-21"'), K="k"
+    )
+
+
+@pytest.mark.parametrize("version", ["", "2024-10-21&x=y", "a b", "x" * 41])
+def test_a_version_fits_into_an_address(tmp_path: Path, version: str) -> None:
+    lines = ('provider = "azure"', 'base_url = "https://r.openai.azure.com"', f'api_version = "{version}"')
+    assert "api_version takes a version such as 2024-10-21" in refusal(tmp_path, deployment(*lines))
+
+
+def test_a_services_key_is_missed_under_its_own_name(tmp_path: Path) -> None:
+    (warning,) = loaded(tmp_path, deployment('provider = "mistral"')).warnings
+    assert warning.endswith("has no key; set MISTRAL_API_KEY, or api_key here")
+    assert loaded(tmp_path, deployment('provider = "mistral"'), MISTRAL_API_KEY="k").warnings == ()
+    assert loaded(tmp_path, deployment('provider = "ollama"')).warnings == ()
+
+
+def test_a_key_of_azure_alone_opens_nothing_and_says_so(tmp_path: Path) -> None:
+    (warning,) = loaded(tmp_path, AZURE_OPENAI_API_KEY="k").warnings
+    assert warning.endswith("provider_keys.azure opens no model by itself: [[models]] must say at which base_url")

@@ -167,11 +167,9 @@ def test_what_this_version_does_not_use_is_warned_about_unless_it_is_the_default
         tmp_path,
         file="[egress]\nallow = []\n",
         REDIS_URL="redis://x",
-        GEMINI_API_KEY="x",
         SENTRY_DSN="https://x@sentry.example/1",
     )
     assert sorted(found.warnings) == [
-        "environment (GEMINI_API_KEY): is set, but this version does not use it yet",
         "environment (REDIS_URL): redis.url is set, but this version does not use it yet",
         "environment (SENTRY_DSN): telemetry.sentry_dsn is set, but this version does not use it yet",
     ]

@@ -14,6 +14,7 @@ from undercroft.wire.errors import stream_error_frame
 from undercroft.wire.openai import upstream
 from undercroft.wire.openai.answers import Completion, CompletionChoice, CompletionUsage, completion_usage
 from undercroft.wire.openai.inputs import Inputs, pieces_of, written
+from undercroft.wire.openai.quirks import Adaptation
 from undercroft.wire.openai.sampling import SamplingBody, asks_for_usage, sampling_fields, sampling_of
 from undercroft.wire.openai.stream import SourceStream
 
@@ -122,11 +123,13 @@ class CompletionStream:
         return stream_error_frame(error)
 
 
-def encode_request(request: CompletionRequest, *, model: str, ask_usage: bool) -> bytes:
+def encode_request(
+    request: CompletionRequest, *, model: str, ask_usage: bool, adaptation: Adaptation | None = None
+) -> bytes:
     """The provider's request: the caller's own bytes under the provider's model name, or written anew."""
     ask_usage = ask_usage and request.stream
     if request.source is not None and request.source.dialect == "openai.completions":
-        return upstream.rewritten(request.source.body, model=model, ask_usage=ask_usage)
+        return upstream.rewritten(request.source.body, model=model, ask_usage=ask_usage, adaptation=adaptation)
     fields: dict[str, Any] = {"model": model, "prompt": written(request.prompts)}
     fields |= sampling_fields(request.sampling)
     if request.sampling.max_tokens is not None:
@@ -143,6 +146,8 @@ def encode_request(request: CompletionRequest, *, model: str, ask_usage: bool) -
         fields["suffix"] = request.suffix
     if request.end_user:
         fields["user"] = request.end_user
+    if adaptation is not None:
+        adaptation.apply(fields)
     return _encode(fields)
 
 

@@ -16,6 +16,7 @@ from undercroft.wire.body import invalid, read, too_long, unsupported
 from undercroft.wire.openai import upstream
 from undercroft.wire.openai.answers import Embedding, EmbeddingList, EmbeddingUsage
 from undercroft.wire.openai.inputs import Inputs, pieces_of, written
+from undercroft.wire.openai.quirks import Adaptation
 
 MAX_INPUTS: Final = 2048
 
@@ -77,10 +78,10 @@ def whole(chunk: Chunk, *, model: str, base64: bool) -> bytes:
     )
 
 
-def encode_request(request: EmbeddingsRequest, *, model: str) -> bytes:
+def encode_request(request: EmbeddingsRequest, *, model: str, adaptation: Adaptation | None = None) -> bytes:
     """The provider's request: the caller's own bytes under the provider's model name, or written anew."""
     if request.source is not None and request.source.dialect == "openai.embeddings":
-        return upstream.rewritten(request.source.body, model=model, ask_usage=False)
+        return upstream.rewritten(request.source.body, model=model, ask_usage=False, adaptation=adaptation)
     fields: dict[str, Any] = {"model": model, "input": written(request.inputs)}
     if request.base64:
         fields["encoding_format"] = "base64"
@@ -88,6 +89,8 @@ def encode_request(request: EmbeddingsRequest, *, model: str) -> bytes:
         fields["dimensions"] = request.dimensions
     if request.end_user:
         fields["user"] = request.end_user
+    if adaptation is not None:
+        adaptation.apply(fields)
     return _encode(fields)
 
 

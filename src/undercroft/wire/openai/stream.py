@@ -13,6 +13,9 @@ _encode = msgspec.json.Encoder().encode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _choices = msgspec.json.Decoder(list[dict[str, Any]] | None)
 
+_OF_EVERY_CHUNK: Final = frozenset(
+    {"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier"}
+)
 _NULL: Final = msgspec.Raw(b"null")
 _NO_CHOICES: Final = msgspec.Raw(b"[]")
 
@@ -20,7 +23,7 @@ _NO_CHOICES: Final = msgspec.Raw(b"[]")
 class SourceStream:
     """Keeps usage out of the events it passes on, untouched otherwise, and tells it once at the end if asked to."""
 
-    __slots__ = ("_include_usage", "_last", "_shared", "_told", "_usage")
+    __slots__ = ("_held", "_include_usage", "_last", "_shared", "_told", "_usage")
 
     def __init__(self, shared: Mapping[str, object], *, include_usage: bool) -> None:
         self._shared = shared
@@ -30,6 +33,8 @@ class SourceStream:
         self._told: msgspec.Raw | None = None
         """Usage as the provider wrote it."""
         self._usage: Usage | None = None
+        self._held: dict[str, msgspec.Raw] = {}
+        """What Azure says of the prompt in a chunk without choices, which clients trip over: the next one has it."""
 
     def note(self, chunk: Chunk) -> None:
         """Remembers the usage of a chunk that is written anew."""
@@ -40,19 +45,32 @@ class SourceStream:
         """The event of a chunk that has its source."""
         source = chunk.source
         assert source is not None, "asked for chunks with a source only"
-        self._last = source
+        is_first = self._last is None
         if chunk.usage is None:
-            return sse.frame(source)
+            if chunk.choices and not self._held:
+                self._last = source
+                return sse.frame(source)
+            return self._frame_held(source, chunk)
+        self._last = source
         fields = _fields.decode(source)
         self._told = msgspec.Raw(bytes(fields["usage"])) if "usage" in fields else None
         self._usage = chunk.usage
-        if not chunk.choices or not _says_something(fields.get("choices", _NO_CHOICES)):
+        if not chunk.choices or not _says_something(fields.get("choices", _NO_CHOICES), is_first=is_first):
             return b""
         if self._include_usage:
             fields["usage"] = _NULL
         else:
             fields.pop("usage", None)
         return sse.frame(_encode(fields))
+
+    def _frame_held(self, source: bytes, chunk: Chunk) -> bytes:
+        fields = _fields.decode(source)
+        if not chunk.choices:
+            self._held |= {name: value for name, value in fields.items() if name not in _OF_EVERY_CHUNK}
+            return b""
+        self._last = source
+        held, self._held = self._held, {}
+        return sse.frame(_encode({**held, **fields}))
 
     def end(self, usage: Usage | None) -> bytes:
         """The usage event, if it was asked for and is known, and `[DONE]`."""
@@ -65,10 +83,14 @@ class SourceStream:
         return sse.frame(_encode(fields)) + sse.DONE_FRAME
 
 
-def _says_something(choices: msgspec.Raw) -> bool:
-    """Some providers tell usage beside a choice whose delta is empty: such a choice is noise."""
+def _says_something(choices: msgspec.Raw, *, is_first: bool) -> bool:
+    """Some providers tell usage beside a choice whose delta is empty, or has a role once more: such a one is noise."""
     for choice in _choices.decode(choices) or ():
         said = choice.get("delta") or {"text": choice.get("text")}
-        if choice.get("finish_reason") or choice.get("logprobs") or any(said.values()):
+        if (
+            choice.get("finish_reason")
+            or choice.get("logprobs")
+            or any(value for name, value in said.items() if is_first or name != "role")
+        ):
             return True
     return False

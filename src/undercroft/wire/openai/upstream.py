@@ -7,6 +7,7 @@ import msgspec
 from undercroft.errors import UpstreamGarbled
 from undercroft.record import Usage
 from undercroft.wire.openai.failures import error_in_answer
+from undercroft.wire.openai.quirks import Adaptation
 
 T = TypeVar("T", bound="AnswerBody")
 
@@ -31,6 +32,10 @@ class UsageBody(msgspec.Struct, gc=False):
     total_tokens: int | None = None
     prompt_tokens_details: DetailsBody | None = None
     completion_tokens_details: DetailsBody | None = None
+    prompt_cache_hit_tokens: int | None = None
+    """DeepSeek's word for cached tokens."""
+    cached_tokens: int | None = None
+    """Moonshot's."""
 
 
 class AnswerBody(msgspec.Struct, gc=False):
@@ -42,14 +47,17 @@ class AnswerBody(msgspec.Struct, gc=False):
     error: Any = None
 
 
-def rewritten(body: bytes, *, model: str, ask_usage: bool) -> bytes:
-    """The caller's own request for another model; `ask_usage` adds to its stream options, nothing else changes."""
+def rewritten(body: bytes, *, model: str, ask_usage: bool, adaptation: Adaptation | None = None) -> bytes:
+    """The caller's own request for another model; `ask_usage` adds to its stream options, nothing else changes but
+    what the target's quirks demand."""
     fields: dict[str, Any] = _fields.decode(body)
     fields["model"] = model
     if ask_usage:
         told = fields.get("stream_options")
         options = (_options.decode(told) if told is not None else None) or {}
         fields["stream_options"] = {**options, "include_usage": True}
+    if adaptation is not None:
+        adaptation.apply(fields)
     return _encode(fields)
 
 
@@ -80,13 +88,17 @@ def usage_of(body: UsageBody | None) -> Usage | None:
     if body is None:
         return None
     prompt, answer = body.prompt_tokens_details, body.completion_tokens_details
-    told_output = body.completion_tokens
+    output = _count(body.completion_tokens)
+    reasoning = _count(answer.reasoning_tokens) if answer else 0
+    if reasoning and _count(body.total_tokens) == _count(body.prompt_tokens) + output + reasoning:
+        output += reasoning  # xAI counts them beside the answer's tokens, not among them
+    cached = prompt.cached_tokens if prompt else None
     return Usage(
         input=_count(body.prompt_tokens),
-        output=_count(told_output),
-        cache_read=_count(prompt.cached_tokens) if prompt else 0,
+        output=output,
+        cache_read=_count(cached or body.prompt_cache_hit_tokens or body.cached_tokens),
         cache_write=_count(prompt.cache_write_tokens) if prompt else 0,
-        reasoning=_count(answer.reasoning_tokens) if answer else 0,
+        reasoning=reasoning,
     )
 
 

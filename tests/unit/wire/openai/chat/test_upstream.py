@@ -22,7 +22,10 @@ from undercroft.llm.types import (
     ToolChoice,
     Usage,
 )
-from undercroft.wire.openai.chat import decode, decode_chunk, decode_whole, encode_request, left_out
+from undercroft.llm.unsupported import Unsupported
+from undercroft.settings.presets import Quirks
+from undercroft.wire.openai.chat import decode, decode_chunk, decode_whole, encode_request
+from undercroft.wire.openai.quirks import Adaptation
 
 BODY = b'{"model": "chat","messages": [ {"role":"user","content":"\\u00e9"} ], "stream":true, "a_new_field": 1.50}'
 
@@ -103,8 +106,12 @@ def test_a_tool_of_another_provider_is_refused() -> None:
 
 def test_hints_of_another_format_are_left_out_and_named() -> None:
     request = ChatRequest(model="m", messages=(), sampling=Sampling(top_k=3), reasoning_tokens=2000)
-    assert left_out(request) == ("top_k", "thinking")
-    assert left_out(decode(BODY)) == ()
+    fit = Adaptation(Quirks(), Unsupported("s", drop=False))
+    assert (
+        not {"top_k", "thinking"}
+        & msgspec.json.decode(encode_request(request, model="up", ask_usage=False, adaptation=fit)).keys()
+    )
+    assert set(fit.dropped) == {"top_k", "thinking"}
 
 
 def test_usage_is_not_asked_for_where_nothing_is_streamed() -> None:
@@ -293,7 +300,7 @@ def test_a_silent_choice_says_nothing(choice: dict[str, Any]) -> None:
         ),
         (
             {"function_call": {"name": "f", "arguments": "{}"}},
-            Choice(tool_calls=(ToolCallDelta(index=0, name="f", arguments="{}"),)),
+            Choice(tool_calls=(ToolCallDelta(index=0, id="call_c_0_0", name="f", arguments="{}"),)),
         ),
     ],
 )
@@ -330,7 +337,7 @@ def test_a_whole_answer_is_read_and_keeps_its_body() -> None:
     message = {
         "role": "assistant",
         "content": None,
-        "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{}"}}],
+        "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
     }
     body = piece(choices=[{"index": 0, "message": message, "finish_reason": "tool_calls", "logprobs": None}])
     chunk = decode_whole(body)

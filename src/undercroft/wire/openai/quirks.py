@@ -1,0 +1,89 @@
+"""Makes a request in OpenAI's format one that a service with quirks takes; what cannot be said to it is noted."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from undercroft.llm.unsupported import Unsupported
+from undercroft.settings.presets import Quirks
+
+_NEUTRAL: Final[Mapping[str, object]] = {
+    "n": 1,
+    "logprobs": False,
+    "frequency_penalty": 0,
+    "presence_penalty": 0,
+    "logit_bias": {},
+    "parallel_tool_calls": True,
+}
+"""What a field says when it asks for nothing; so does null."""
+
+_EXTENSIONS: Final = ("top_k",)
+"""Fields that are not OpenAI's and that a request of another format may bring along."""
+
+_messages = msgspec.json.Decoder(list[dict[str, Any]])
+
+
+class Adaptation:
+    """Fits one request to the service it goes to."""
+
+    __slots__ = ("_quirks", "_unsupported")
+
+    def __init__(self, quirks: Quirks, unsupported: Unsupported) -> None:
+        self._quirks = quirks
+        self._unsupported = unsupported
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """What was left out, to be told."""
+        return tuple(self._unsupported.names)
+
+    def leave_out(self, name: str) -> None:
+        """A hint of another format that OpenAI's has no words for: told, never refused."""
+        self._unsupported.leave_out(name)
+
+    def apply(self, fields: dict[str, Any]) -> None:
+        """Changes the request's top level, whose values may be unread JSON. Raises InvalidRequest."""
+        quirks = self._quirks
+        for name in _EXTENSIONS:
+            if name in fields and name not in quirks.extras and not isinstance(fields[name], msgspec.Raw):
+                self.leave_out(name)
+                del fields[name]
+        for name in quirks.labels & fields.keys():
+            del fields[name]
+        for name in sorted(quirks.lacks & fields.keys()):
+            self._leave_out(fields, name)
+        if not quirks.stream_options:
+            fields.pop("stream_options", None)
+        if not quirks.json_schema and _type_of(fields.get("response_format")) == "json_schema":
+            self._unsupported.note("response_format", why="It has no JSON schemas, only 'json_object'.")
+            del fields["response_format"]
+        for name in quirks.renames.keys() & fields.keys():
+            fields[quirks.renames[name]] = fields.pop(name)
+        if not quirks.developer and "messages" in fields:
+            fields["messages"] = _without_developer(fields["messages"])
+
+    def _leave_out(self, fields: dict[str, Any], name: str) -> None:
+        value = _read(fields.pop(name))
+        if value is not None and value != _NEUTRAL.get(name, _UNSET):
+            self._unsupported.note(name)
+
+
+_UNSET: Final = object()
+
+
+def _read(value: Any) -> Any:
+    return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
+
+
+def _type_of(value: Any) -> object:
+    read = _read(value)
+    return read.get("type") if isinstance(read, dict) else None
+
+
+def _without_developer(messages: Any) -> Any:
+    if isinstance(messages, msgspec.Raw):
+        if b"developer" not in bytes(messages):
+            return messages
+        messages = _messages.decode(messages)
+    return [{**message, "role": "system"} if message.get("role") == "developer" else message for message in messages]
