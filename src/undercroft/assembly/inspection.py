@@ -76,7 +76,7 @@ def _database(settings: Settings, clock: Clock) -> Iterator[Finding]:
     try:
         database = open_database(url, data_dir=settings.data_dir, pool_size=1, clock=clock, migrates=False)
     except UndercroftError as error:
-        yield Finding("database", "failed", error.message, error.hint or "")
+        yield Finding("database", "failed", error.message.rstrip("."), error.hint or "")
         return
     try:
         state = database.state_sync()
@@ -94,7 +94,7 @@ def _database(settings: Settings, clock: Clock) -> Iterator[Finding]:
             )
             yield _integrity(file, [str(fault) for fault in faults])
     except UndercroftError as error:
-        yield Finding("database file", "failed", error.message, error.hint or "")
+        yield Finding("database file", "failed", error.message.rstrip("."), error.hint or "")
     finally:
         database.close()
 

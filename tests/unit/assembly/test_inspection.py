@@ -63,6 +63,7 @@ def test_a_database_file_is_read_to_its_end(tmp_path: Path) -> None:
     file.write_bytes(pages)
     damaged = findings(tmp_path)["database file"]
     assert damaged.status == "failed"
+    assert not damaged.detail.endswith("."), "the advice follows in the same line"
     assert damaged.advice
 
 
