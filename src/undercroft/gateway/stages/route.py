@@ -51,12 +51,3 @@ class Route:
 def is_its_fault(error: BaseException | None) -> bool:
     """Whether a failure speaks against the deployment: not when the caller's own request was refused, or it left."""
     return isinstance(error, UpstreamError) and error.status >= 500
-
-
-async def provide(call: Call) -> Reply:
-    """The innermost step: asks the chosen deployment's provider."""
-    deployment = call.trail.deployment
-    assert deployment is not None, "Route stands before provide"
-    reply = await deployment.ask(call.request)
-    call.trail.dropped = reply.dropped
-    return reply

@@ -31,6 +31,11 @@ class SourceStream:
         """Usage as the provider wrote it."""
         self._usage: Usage | None = None
 
+    @property
+    def last(self) -> bytes | None:
+        """The last event that was passed on."""
+        return self._last
+
     def note(self, chunk: Chunk) -> None:
         """Remembers the usage of a chunk that is written anew."""
         if chunk.usage is not None:
