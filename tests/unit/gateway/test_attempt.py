@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 
 from tests.support.gateway import ROLE, Bench, said
-from tests.support.simulation import SimulatedClock, SimulatedLoop, simulate
 from tests.support.moving import outcome
+from tests.support.simulation import SimulatedClock, SimulatedLoop, simulate
 from undercroft.errors import UpstreamTimedOut
 from undercroft.gateway.attempt import begun
 from undercroft.gateway.policy import Policy
