@@ -111,8 +111,8 @@ class Trail(msgspec.Struct):
     """The last one tried."""
     failed: tuple[Deployment, ...] = ()
     """Those that failed in this call."""
-    silent: tuple[Deployment, ...] = ()
-    """Those of them that said nothing for too long: they are not asked again."""
+    given_up: tuple[Deployment, ...] = ()
+    """Those of them that are not asked again: they said nothing for too long, or broke off twice."""
     parts: tuple[Part, ...] = ()
     """Earlier pieces of an answer that was cut and gone on with."""
     cache: str = ""
@@ -146,7 +146,7 @@ class Trail(msgspec.Struct):
         if self.deployment is not None:
             self.failed += (self.deployment,)
             if is_silence(error):
-                self.silent += (self.deployment,)
+                self.given_up += (self.deployment,)
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

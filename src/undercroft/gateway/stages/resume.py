@@ -100,6 +100,8 @@ class Resume:
         may_help = course(cut) in (Course.AGAIN, Course.ELSEWHERE)
         if not told.can_go_on or not may_help or trail.attempts >= MAX_ATTEMPTS:
             raise cut
+        if deployment in trail.failed and trail.found is not None and trail.found.policy.fallbacks:
+            trail.given_up += (deployment,)  # it broke off before: a fallback is more likely to come to the end
         trail.note_failure(cut)
         for release in trail.releases[mark:]:  # the part has ended, and so has its hold on the deployment
             release(cut)

@@ -4,7 +4,7 @@ import random
 from typing import Final
 
 from undercroft.clock import Clock
-from undercroft.errors import UpstreamError, UpstreamTimedOut, UpstreamUnreachable
+from undercroft.errors import UpstreamError, UpstreamUnreachable
 from undercroft.gateway.call import Call, Deployment, Handler, Trail
 from undercroft.gateway.course import Course, course
 from undercroft.gateway.policy import MAX_ATTEMPTS, Policy
@@ -62,8 +62,8 @@ class Retry:
 
     async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
         trail = call.trail
-        if trail.silent:
-            _refuse_if_all_are_silent(trail)
+        if trail.given_up:
+            _refuse_if_none_is_left(trail)
         attempt = 0
         while True:
             attempt += 1
@@ -113,7 +113,7 @@ class Retry:
         budget.called(self._clock.monotonic())
 
 
-def _refuse_if_all_are_silent(trail: Trail) -> None:
+def _refuse_if_none_is_left(trail: Trail) -> None:
     model = trail.found
-    if model is not None and all(each in trail.silent for each in model.deployments):
-        raise UpstreamTimedOut(f"Every deployment of '{model.name}' was silent for too long in this call.")
+    if model is not None and all(each in trail.given_up for each in model.deployments):
+        raise UpstreamUnreachable(f"Every deployment of '{model.name}' has been given up in this call.")
