@@ -1,8 +1,8 @@
 """Sixteen ways a provider fails, as its callers and it itself experience the gateway in between.
 
 The faults and what counts as right follow the published catalogue of Failover Bench (methodology 0.1): every call
-ends in time, no truncated answer is passed off as a whole one, attempts are bounded, and but for S13 the caller gets the
-complete answer. Times are scaled down; the budget is its own: two retries and one fallback.
+ends in time, no truncated answer is passed off as a whole one, attempts are bounded, and but for S13 the caller gets
+the complete answer. Times are scaled down; the budget is its own: two retries and one fallback.
 """
 
 import threading
