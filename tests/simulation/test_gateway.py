@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.gateway_world import Violation, gateway_world
 from tests.support.simulation import simulate
+from undercroft.errors import UpstreamError
 from undercroft.gateway import attempt, call, patience
 from undercroft.gateway.stages import coalesce, fallback, resume, retry
 from undercroft.llm.types import Chunk
@@ -67,7 +68,7 @@ def ends_cleanly_where_it_was_cut(patch: pytest.MonkeyPatch) -> None:
         try:
             async for chunk in honest(self, *given):
                 yield chunk
-        except resume.UpstreamError:
+        except UpstreamError:
             return
 
     patch.setattr(resume.Resume, "_resumed", resumed)
@@ -100,7 +101,8 @@ def keeps_hold_of_what_was_cut(patch: pytest.MonkeyPatch) -> None:
     honest = resume.Resume._go_on
 
     async def go_on(self: resume.Resume, given: call.Call, *rest: Any) -> Any:
-        reply = await honest(self, given, *rest[:-1], 1000)
+        *wanted, _mark = rest
+        reply = await honest(self, given, wanted[0], wanted[1], wanted[2], 1000)
         given.trail.releases[:] = given.trail.releases[-1:]
         return reply
 

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
@@ -145,7 +145,7 @@ def usage() -> Usage:
     return Usage(input=1, output=WORDS)
 
 
-ERRORS: Final = {
+ERRORS: Final[Mapping[str, Callable[[float | None], UndercroftError]]] = {
     "busy": lambda wait_s: UpstreamOverloaded("busy", retry_after_s=wait_s),
     "reset": lambda wait_s: UpstreamUnreachable("reset"),
     "garbled": lambda wait_s: UpstreamGarbled("a web page"),

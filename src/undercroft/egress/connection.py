@@ -151,6 +151,7 @@ class Connection(asyncio.Protocol):
                 self._receive_head(response, data)
             else:
                 self.heard = True
+                self.patience_s = self._idle_s
                 self._receive_body(response, framing, data)
         except UpstreamGarbled as garbled:
             self.fail(garbled)
@@ -184,11 +185,10 @@ class Connection(asyncio.Protocol):
                 raise UpstreamGarbled(f"{self._name} switched to another protocol unasked.")
         framing = self._framing = head.framing
         self._keeps_open = head.keeps_open
-        self.patience_s = self._idle_s
-        self.heard = True
-        self.deadline = math.inf
-        response.begin(head)
+        response.begin(head)  # and the wait for the first byte of its body goes on: a head alone says nothing
         if data or framing.ended:
+            self.heard = True
+            self.patience_s = self._idle_s
             self._receive_body(response, framing, data)
 
     def _receive_body(self, response: Response, framing: Framing, data: bytes) -> None:

@@ -9,7 +9,7 @@ from undercroft.errors import UpstreamTimedOut
 from undercroft.gateway.call import Call, Deployment
 from undercroft.gateway.patience import Patience
 from undercroft.llm.reply import Reply
-from undercroft.llm.types import Chunk
+from undercroft.llm.types import Chunk, Request
 
 _MOST_HELD: Final = 256
 """Pieces without a word that are kept back before they are passed on all the same."""
@@ -25,36 +25,35 @@ class Attempt:
     def __init__(self) -> None:
         self._patience = Patience()
 
-    async def __call__(self, call: Call) -> Reply:
-        trail = call.trail
+    async def ask(self, call: Call) -> Reply:
+        trail, request = call.trail, call.request
         deployment, model = trail.deployment, trail.found
         assert deployment is not None and model is not None, "Route stands before Attempt"  # noqa: PT018 - one fact
-        policy = model.policy
-        limit_s = policy.first_token_s if call.request.stream else policy.whole_s
+        limit_s = model.policy.first_token_s if request.stream else model.policy.whole_s
         if limit_s is not None:
-            reply = await self._in_time(call, deployment, limit_s)
+            reply = await self._in_time(deployment, request, limit_s)
         else:
-            reply = await _ask(call, deployment)
+            reply = await deployment.ask(request)
+            if reply.whole is None and not reply.has_begun:
+                reply = await _begun(reply)
         trail.dropped = reply.dropped
         return reply
 
-    async def _in_time(self, call: Call, deployment: Deployment, limit_s: float) -> Reply:
+    async def _in_time(self, deployment: Deployment, request: Request, limit_s: float) -> Reply:
         wait = self._patience.begin(limit_s)
         try:
-            return await _ask(call, deployment)
+            reply = await deployment.ask(request)
+            return reply if reply.whole is not None or reply.has_begun else await _begun(reply)
         except CancelledError:
             if not wait.was_the_reason():
                 raise
-            wanted = "say a word" if call.request.stream else "answer"
+            wanted = "say a word" if request.stream else "answer"
             raise UpstreamTimedOut(f"The deployment '{deployment.id}' did not {wanted} within {limit_s:g} s.") from None
         finally:
             self._patience.end(wait)
 
 
-async def _ask(call: Call, deployment: Deployment) -> Reply:
-    reply = await deployment.ask(call.request)
-    if reply.whole is not None or reply.has_begun:
-        return reply
+async def _begun(reply: Reply) -> Reply:
     return Reply(await begun(reply.chunks), dropped=reply.dropped, has_begun=True)
 
 

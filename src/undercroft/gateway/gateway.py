@@ -42,7 +42,7 @@ class Gateway:
                 Route(gauge, clock=clock),
                 self.meter.opening,
             ],
-            Attempt(),
+            Attempt().ask,
         )
 
     async def send(self, call: Call) -> Reply:

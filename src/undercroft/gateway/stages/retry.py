@@ -58,7 +58,7 @@ class Retry:
     def __init__(self, *, clock: Clock, rng: random.Random) -> None:
         self._clock = clock
         self._rng = rng
-        self._budgets: dict[Deployment, RetryBudget] = {}
+        self._budgets: dict[Deployment | None, RetryBudget] = {}
 
     async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
         trail = call.trail
@@ -74,7 +74,12 @@ class Retry:
                 if wait_s is None:
                     raise
             else:
-                self._count(trail)
+                if trail.failed:
+                    self._count(trail)
+                elif (budget := self._budgets.get(trail.deployment)) is not None:  # the plain path, in one step
+                    budget.called(self._clock.monotonic())
+                else:
+                    self._count(trail)
                 return reply
             if wait_s:
                 await self._clock.sleep(wait_s)
