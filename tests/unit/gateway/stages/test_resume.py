@@ -11,7 +11,6 @@ from tests.support.gateway import Bench, Prompter, Step, said
 from tests.support.moving import outcome, text
 from undercroft.errors import (
     UpstreamGarbled,
-    UpstreamOverloaded,
     UpstreamRefused,
     UpstreamTimedOut,
     UpstreamUnreachable,
@@ -41,14 +40,6 @@ def test_the_rest_comes_from_the_same_deployment_and_the_caller_sees_one_text() 
 
 def test_both_parts_are_billed() -> None:
     first = said("12345678")[0]
-    bench = Bench(
-        Prompter([first, CUT]),
-        policy=Policy(on_cut="continue", tries=1, fallbacks=("other",)),
-        others={"other": Prompter([UpstreamOverloaded("busy")], said(" rest", usage=Usage(input=5, output=3)))},
-    )
-    assert isinstance(asyncio.run(outcome(bench)), UpstreamUnreachable)  # nobody could go on: the cut is told
-    assert bench.recorder.ended[0].deployment == "chat/0"
-
     bench = Bench(Prompter([first, CUT], said(" rest", usage=Usage(input=5, output=3))), policy=CONTINUE)
     assert text(bench) == "12345678 rest"
     (ended,) = bench.recorder.ended
@@ -90,6 +81,13 @@ def test_attempts_end() -> None:
     bench = Bench(provider, policy=CONTINUE)
     assert asyncio.run(outcome(bench)) is CUT
     assert len(provider.asked) == 4
+
+
+def test_one_that_breaks_off_twice_is_left_for_the_fallback() -> None:
+    broken, other = Prompter(cut("one"), cut(" two")), Prompter(said(" three"))
+    bench = Bench(broken, policy=Policy(on_cut="continue", fallbacks=("other",)), others={"other": other})
+    assert text(bench) == "one two three"
+    assert (len(broken.asked), len(other.asked)) == (2, 1)
 
 
 @pytest.mark.parametrize(
