@@ -4,18 +4,20 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from tests.support.upstream import Upstream, running_upstream
+from tests.support.upstream import LOOPBACK_PEM, Upstream, running_upstream
 
 
 @contextmanager
-def upstream_in_background(upstream: Upstream | None = None) -> Iterator[Upstream]:
+def upstream_in_background(upstream: Upstream | None = None, *, tls: Path | None = None) -> Iterator[Upstream]:
     """A provider in a thread. What it has received may be read at any time; `answers` be set before it is asked."""
     ready: threading.Event = threading.Event()
     found: list[Upstream] = []
 
     async def serve() -> None:
-        async with running_upstream(upstream=upstream) as running:
+        serving = running_upstream(upstream=upstream, tls=tls is not None, pem=tls or LOOPBACK_PEM)
+        async with serving as running:
             found.append(running)
             ready.set()
             await stopping.wait()

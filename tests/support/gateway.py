@@ -1,19 +1,23 @@
 """Small real implementations of what the gateway needs around it."""
 
 import random
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from tests.support.clock import ManualClock
+from undercroft.clock import Clock
 from undercroft.gateway.balance import Balancer
 from undercroft.gateway.call import Call, Deployment, Model
 from undercroft.gateway.catalogue import Catalogue, Defaults
 from undercroft.gateway.gateway import Gateway
+from undercroft.gateway.policy import USUAL, Policy
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, Choice, Chunk, Message, Usage
 from undercroft.record import CallRecord, SpoolRecord, Who
 
 Step = Chunk | Exception
 SHORT = Usage(input=3, output=2)
+ROLE = Chunk(choices=(Choice(role="assistant"),))
+"""How a stream begins: nothing has been said yet."""
 
 
 def said(*words: str, usage: Usage | None = SHORT) -> list[Step]:
@@ -89,35 +93,62 @@ class CountingGauge:
         self.active -= 1
 
 
-class Bench:
-    """A gateway over fakes. Each provider stands behind the model `chat`, in order."""
+def model_of(name: str, clients: Sequence[object], *, policy: Policy = USUAL, rng: random.Random) -> Model:
+    """A public model with a deployment for each client."""
+    deployments = tuple(
+        Deployment(id=f"{name}/{place}", provider="prompter", upstream_model="upstream-1", client=client)
+        for place, client in enumerate(clients)
+    )
+    return Model(name=name, deployments=deployments, balancer=Balancer(deployments, rng=rng), policy=policy)
 
-    def __init__(self, *clients: object, accept_any: bool = False) -> None:
+
+class Bench:
+    """A gateway over fakes. Each provider stands behind the model `chat`, in order; each of `others` behind the model
+    of its name."""
+
+    def __init__(
+        self,
+        *clients: object,
+        accept_any: bool = False,
+        policy: Policy = USUAL,
+        others: Mapping[str, object] | None = None,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
         self.clock = ManualClock()
         self.recorder = MemoryRecorder()
         self.gauge = CountingGauge()
-        rng = random.Random(1)
-        deployments = tuple(
-            Deployment(id=f"chat/{place}", provider="prompter", upstream_model="upstream-1", client=client)
-            for place, client in enumerate(clients)
-        )
-        model = Model(name="chat", deployments=deployments, balancer=Balancer(deployments, rng=rng))
+        self._clock = clock or self.clock
+        rng = rng or random.Random(1)
+        models = [
+            model_of("chat", clients, policy=policy, rng=rng),
+            *(model_of(name, [client], rng=rng) for name, client in (others or {}).items()),
+        ]
         self.gateway = Gateway(
-            catalogue=Catalogue([model], defaults=Defaults(chat="chat", embeddings="chat", accept_any=accept_any)),
+            catalogue=Catalogue(models, defaults=Defaults(chat="chat", embeddings="chat", accept_any=accept_any)),
             recorder=self.recorder,
             rates=FlatRates(),
             gauge=self.gauge,
-            clock=self.clock,
+            clock=self._clock,
             rng=rng,
         )
 
-    def call(self, *, model: str = "chat", stream: bool = True, seconds: float = 60.0) -> Call:
+    def call(
+        self,
+        *,
+        model: str = "chat",
+        stream: bool = True,
+        seconds: float = 60.0,
+        id: str = "req_1",
+        said: str = "Hi you",
+    ) -> Call:
+        clock = self._clock
         return Call(
-            id="req_1",
+            id=id,
             endpoint="/v1/chat/completions",
             who=Who(),
-            request=ChatRequest(model=model, messages=(Message(role="user", content="Hello there"),), stream=stream),
-            started_us=self.clock.now_us(),
-            started=self.clock.monotonic(),
-            deadline=self.clock.monotonic() + seconds,
+            request=ChatRequest(model=model, messages=(Message(role="user", content=said),), stream=stream),
+            started_us=clock.now_us(),
+            started=clock.monotonic(),
+            deadline=clock.monotonic() + seconds,
         )

@@ -126,6 +126,8 @@ class Peer(asyncio.Protocol):
     def close(self, *, reset: bool = False) -> None:
         """Ends the connection from this side; a reset throws away what was not read."""
         self._closing = True
+        if self.transport.is_closing():
+            return
         if reset:
             connected: socket.socket = self.transport.get_extra_info("socket")
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -139,6 +141,8 @@ class Upstream:
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
+        self.otherwise: Answer | None = None
+        """Answers for every name that is not in `answers`, where a test brings a table of its own."""
         self.peers: list[Peer] = []
         self.running = 0
         """Answers that are being given now."""
@@ -157,12 +161,19 @@ class Upstream:
             for key in (request.model, request.path):
                 if key in table:
                     return table[key](request)
+            if self.otherwise is not None:
+                return self.otherwise(request)
         return well_behaved(request)
 
 
 @asynccontextmanager
 async def running_upstream(
-    *, host: str = "127.0.0.1", tls: bool = False, unix_path: str | None = None, upstream: Upstream | None = None
+    *,
+    host: str = "127.0.0.1",
+    tls: bool = False,
+    unix_path: str | None = None,
+    pem: Path = LOOPBACK_PEM,
+    upstream: Upstream | None = None,
 ) -> AsyncGenerator[Upstream, None]:
     """An upstream on a free port (or a unix socket) of this loop: of OpenAI's wire, unless another is given."""
     upstream = upstream or Upstream()
@@ -174,7 +185,7 @@ async def running_upstream(
         context = None
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(LOOPBACK_PEM)
+            context.load_cert_chain(pem)
         server = await loop.create_server(lambda: Peer(upstream), host, 0, ssl=context)
         name = f"[{host}]" if ":" in host else host
         upstream.origin_url = f"{'https' if tls else 'http'}://{name}:{server.sockets[0].getsockname()[1]}"

@@ -95,11 +95,18 @@ def _headers(call: Call) -> list[tuple[bytes, bytes]]:
     trail = call.trail
     headers = []
     if trail.substituted_for:
-        shown = trail.substituted_for.encode("ascii", "backslashreplace")[:200]
-        headers.append((b"x-undercroft-model-substituted", shown.translate(None, b"\r\n\0")))
+        headers.append((b"x-undercroft-model-substituted", _shown(trail.substituted_for)))
+    if trail.asked is not None:
+        headers.append((b"x-undercroft-model", _shown(trail.fallback)))
+    if trail.cache:
+        headers.append((b"x-undercroft-cache", trail.cache.encode("ascii")))
     if trail.dropped:
         headers.append((b"x-undercroft-dropped", ", ".join(trail.dropped).encode("ascii", "backslashreplace")))
     return headers
+
+
+def _shown(name: str) -> bytes:
+    return name.encode("ascii", "backslashreplace")[:200].translate(None, b"\r\n\0")
 
 
 def trace_id(traceparent: str) -> str:

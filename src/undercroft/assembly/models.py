@@ -5,13 +5,16 @@ from collections.abc import Iterator
 
 from undercroft.assembly.bundled import LOCAL, LOCAL_EMBEDDING, BundledModels
 from undercroft.assembly.providers import FIRST_CHOICE, Providers
+from undercroft.assembly.reliability import limits_of, own_limits, policy_of
 from undercroft.clock import Clock
-from undercroft.egress.client import Client
+from undercroft.egress.client import Client, TimeLimits
 from undercroft.gateway.balance import Balancer, Strategy
 from undercroft.gateway.call import Deployment, Model
 from undercroft.gateway.catalogue import Catalogue, Defaults
+from undercroft.gateway.policy import Policy
 from undercroft.ledger.prices import PriceBook
 from undercroft.settings.model import Deployment as DeploymentSettings
+from undercroft.settings.model import Model as ModelSettings
 from undercroft.settings.model import Settings
 
 
@@ -30,24 +33,33 @@ class ModelBuilder:
     ) -> None:
         self._settings = settings
         self._bundled = bundled
-        self._providers = Providers(settings, bundled=bundled, client=client, clock=clock)
-        self._prices = prices
         self._clock = clock
+        self._client = client
+        self._providers = self._providers_within(limits_of(None, settings))
+        self._usual = policy_of(None, settings.reliability)
+        self._prices = prices
         self._rng = rng
 
     def catalogue(self) -> Catalogue:
         """Every name of the configuration, the bundled models, and how other names are found."""
-        return Catalogue(self._configured(), defaults=self._defaults(), discover=self._discover)
+        return Catalogue(self._configured(), defaults=self._defaults(), discover=self._discover, usual=self._usual)
 
     def _configured(self) -> Iterator[Model]:
         for model in self._settings.models:
+            providers = self._providers_for(model)
             deployments = tuple(
                 self._deployment(
-                    f"{model.name}/{place}", model.name, deployment, drop_unsupported=model.drop_unsupported
+                    f"{model.name}/{place}",
+                    model.name,
+                    deployment,
+                    providers,
+                    drop_unsupported=model.drop_unsupported,
                 )
                 for place, deployment in enumerate(model.deployments)
             )
-            yield self._model(model.name, deployments, strategy=model.strategy)
+            yield self._model(
+                model.name, deployments, strategy=model.strategy, policy=policy_of(model, self._settings.reliability)
+            )
         if self._bundled.chat is not None:
             yield self._bundled_model(LOCAL, LOCAL, self._bundled.chat)
         if self._bundled.embedding is not None:
@@ -83,15 +95,30 @@ class ModelBuilder:
         if not provider:
             return None
         settings = DeploymentSettings(provider=provider, model=upstream, api_key=keys[provider])
-        return self._model(name, (self._deployment(f"{name}/0", name, settings),))
+        deployment = self._deployment(f"{name}/0", name, settings, self._providers)
+        return self._model(name, (deployment,), policy=self._usual)
 
     def _sells(self, provider: str, model: str) -> bool:
         return bool(model) and self._prices.price(provider, model, at_us=self._clock.now_us()) is not None
 
-    def _model(self, name: str, deployments: tuple[Deployment, ...], *, strategy: Strategy = "round_robin") -> Model:
+    def _providers_for(self, model: ModelSettings) -> Providers:
+        """Those that wait no longer than this model's calls may take."""
+        limits = limits_of(model, self._settings)
+        is_usual = limits == limits_of(None, self._settings)
+        return self._providers if is_usual else self._providers_within(limits)
+
+    def _providers_within(self, limits: TimeLimits) -> Providers:
+        client = self._client
+        if limits != own_limits(self._settings.egress):
+            client = client.within(limits)
+        return Providers(self._settings, bundled=self._bundled, client=client, clock=self._clock)
+
+    def _model(
+        self, name: str, deployments: tuple[Deployment, ...], *, policy: Policy, strategy: Strategy = "round_robin"
+    ) -> Model:
         weights = [deployment.weight for deployment in deployments]
         balancer = Balancer(deployments, strategy, weights=weights, rng=self._rng)
-        return Model(name=name, deployments=deployments, balancer=balancer)
+        return Model(name=name, deployments=deployments, balancer=balancer, policy=policy)
 
     def _bundled_model(self, name: str, provider: str, client: object) -> Model:
         deployment = Deployment(id=f"{name}/0", provider=provider, upstream_model=name, client=client)
@@ -100,13 +127,20 @@ class ModelBuilder:
             deployments=(deployment,),
             balancer=Balancer((deployment,), rng=self._rng),
             notes=self._bundled.notes[name],
+            policy=self._usual,
         )
 
     def _deployment(
-        self, id: str, public: str, settings: DeploymentSettings, *, drop_unsupported: bool = False
+        self,
+        id: str,
+        public: str,
+        settings: DeploymentSettings,
+        providers: Providers,
+        *,
+        drop_unsupported: bool = False,
     ) -> Deployment:
         upstream = settings.model or public
-        client = self._providers.build(settings, upstream, drop_unsupported=drop_unsupported)
+        client = providers.build(settings, upstream, drop_unsupported=drop_unsupported)
         return Deployment(
             id=id, provider=settings.provider, upstream_model=upstream, client=client, weight=settings.weight
         )

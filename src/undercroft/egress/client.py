@@ -5,8 +5,10 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Coroutine
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from undercroft.clock import Clock
 from undercroft.egress.connection import Connection, Stale
@@ -38,6 +40,15 @@ class Limits(Protocol):
     def ca_file(self) -> Path | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """What the calls to one model wait for at most."""
+
+    connect_s: float
+    first_byte_s: float
+    idle_s: float
+
+
 class Client:
     """Made and closed inside the running loop. One for the whole process, so that connections are shared."""
 
@@ -62,6 +73,7 @@ class Client:
         *,
         first_byte_s: float | None = None,
         idle_s: float | None = None,
+        connect_s: float | None = None,
     ) -> Response:
         """Sends `head` (from `http1.request_head`) and `body`, and returns when the answer's head is there.
 
@@ -74,14 +86,18 @@ class Client:
             idle_s = self._idle_s
         message = (b"%b%d\r\n\r\n" % (head, len(body)), body)
         pool = self._pools.get(origin) or self._new_pool(origin)
-        connection = pool.take() or await pool.acquire(wait_s=first_byte_s)
+        connection = pool.take() or await pool.acquire(wait_s=first_byte_s, connect_s=connect_s)
         try:
             return await connection.send(message, first_byte_s=first_byte_s, idle_s=idle_s).begun()
         except Stale:
             # The upstream closed the kept-open connection while the request was on its way. Once more, on a new one:
             # the other idle ones are likely to be as old.
-            connection = await pool.acquire(wait_s=first_byte_s)
+            connection = await pool.acquire(wait_s=first_byte_s, connect_s=connect_s)
             return await connection.send(message, first_byte_s=first_byte_s, idle_s=idle_s).begun()
+
+    def within(self, limits: "TimeLimits") -> "Client":
+        """The same connections under other time limits, for whoever is given this instead."""
+        return _Limited(self, limits)
 
     async def close(self, reason: str = "undercroft is shutting down.") -> None:
         """Cuts off what is under way, whose callers are told the reason, and closes every connection."""
@@ -95,8 +111,8 @@ class Client:
             await asyncio.gather(self._ticker, return_exceptions=True)
 
     def _new_pool(self, origin: Origin) -> Pool:
-        async def dial(pool: Pool) -> Connection:
-            return await self._dial(origin, pool)
+        async def dial(pool: Pool, connect_s: float | None) -> Connection:
+            return await self._dial(origin, pool, connect_s)
 
         limits = self._limits
         pool = self._pools[origin] = Pool(
@@ -108,7 +124,7 @@ class Client:
         )
         return pool
 
-    async def _dial(self, origin: Origin, pool: Pool) -> Connection:
+    async def _dial(self, origin: Origin, pool: Pool, connect_s: float | None) -> Connection:
         """Opens a connection: the only place that does, so that a guard on addresses needs no other."""
         if self._closing:
             raise Unavailable(self._closing)
@@ -119,7 +135,7 @@ class Client:
 
         connection: Connection
         tls = self._tls() if origin.scheme == "https" else None
-        limit_s = self._limits.connect_timeout_s
+        limit_s = self._limits.connect_timeout_s if connect_s is None else connect_s
         try:
             async with asyncio.timeout(limit_s):
                 if origin.scheme == "unix":
@@ -176,6 +192,40 @@ class Client:
             for connection in late:
                 connection.expire()
         self._ticker = None
+
+
+class _Limited(Client):
+    """Somebody else's connections: only the time limits are its own."""
+
+    def __init__(self, client: Client, limits: TimeLimits) -> None:
+        self._client = client
+        self._within = limits
+
+    def send(
+        self,
+        origin: Origin,
+        head: bytes,
+        body: bytes,
+        *,
+        first_byte_s: float | None = None,
+        idle_s: float | None = None,
+        connect_s: float | None = None,
+    ) -> Coroutine[Any, Any, Response]:
+        limits = self._within
+        return self._client.send(
+            origin,
+            head,
+            body,
+            first_byte_s=limits.first_byte_s if first_byte_s is None else first_byte_s,
+            idle_s=limits.idle_s if idle_s is None else idle_s,
+            connect_s=limits.connect_s if connect_s is None else connect_s,
+        )
+
+    def within(self, limits: TimeLimits) -> Client:
+        return _Limited(self._client, limits)
+
+    async def close(self, reason: str = "") -> None:
+        """The owner closes."""
 
 
 def connection_failure(error: OSError, name: str, limit_s: float) -> UpstreamUnreachable | Unavailable:

@@ -85,11 +85,17 @@ class Connection(asyncio.Protocol):
         self._idle_s = idle_s
         self.patience_s = first_byte_s
         self.heard = True
+        self.deadline = math.inf
         if len(message[1]) < _JOIN_BELOW_BYTES:
             self._transport.write(b"".join(message))
         else:
             self._transport.writelines(message)
         return response
+
+    def unhear(self) -> None:
+        """What came was no part of an answer (a comment, half an event): the time goes on running."""
+        if self.deadline != math.inf:  # else it has not been set since the wait began
+            self.heard = False
 
     def pause(self) -> None:
         if not self._paused:
@@ -145,6 +151,7 @@ class Connection(asyncio.Protocol):
                 self._receive_head(response, data)
             else:
                 self.heard = True
+                self.patience_s = self._idle_s
                 self._receive_body(response, framing, data)
         except UpstreamGarbled as garbled:
             self.fail(garbled)
@@ -178,10 +185,10 @@ class Connection(asyncio.Protocol):
                 raise UpstreamGarbled(f"{self._name} switched to another protocol unasked.")
         framing = self._framing = head.framing
         self._keeps_open = head.keeps_open
-        self.patience_s = self._idle_s
-        self.heard = True
-        response.begin(head)
+        response.begin(head)  # and the wait for the first byte of its body goes on: a head alone says nothing
         if data or framing.ended:
+            self.heard = True
+            self.patience_s = self._idle_s
             self._receive_body(response, framing, data)
 
     def _receive_body(self, response: Response, framing: Framing, data: bytes) -> None:

@@ -15,7 +15,7 @@ class Pool:
         self,
         *,
         name: str,
-        dial: Callable[["Pool"], Awaitable[Connection]],
+        dial: Callable[["Pool", float | None], Awaitable[Connection]],
         forget: Callable[[Connection], None],
         max_connections: int,
         max_waiting: int,
@@ -35,8 +35,8 @@ class Pool:
         """An open connection that nobody uses."""
         return self._idle.pop() if self._idle else None
 
-    async def acquire(self, *, wait_s: float) -> Connection:
-        """A new connection, or at the limit the first that becomes free."""
+    async def acquire(self, *, wait_s: float, connect_s: float | None = None) -> Connection:
+        """A new connection, made within `connect_s`, or at the limit the first that becomes free."""
         if self._taken < self._max_connections:
             self._taken += 1
         else:
@@ -44,7 +44,7 @@ class Pool:
             if freed is not None:
                 return freed
         try:
-            return await self._dial(self)
+            return await self._dial(self, connect_s)
         except BaseException:
             self._place_freed()
             raise

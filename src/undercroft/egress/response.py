@@ -24,6 +24,10 @@ class Sending(Protocol):
         """The reader has caught up. Harmless when nothing was paused."""
         ...
 
+    def unhear(self) -> None:
+        """What came last does not count as a sign of life."""
+        ...
+
     def finish_unread(self) -> None:
         """The reader has all it needs; a short rest may come."""
         ...
@@ -74,6 +78,12 @@ class Response:
         if self._failure is not None:
             raise self._failure
         return self._take()
+
+    def said_nothing(self) -> None:
+        """The reader could make nothing of what it read last: an upstream that drips bytes is as silent as one that
+        sends none."""
+        if self._connection is not None and not self._pieces:
+            self._connection.unhear()
 
     def close(self) -> None:
         """Nobody wants more: an answer that is still coming is cut off at once. Harmless when it has ended."""

@@ -8,6 +8,8 @@ import msgspec
 
 from undercroft.errors import InvalidRequest, UndercroftError
 from undercroft.gateway.balance import Balancer
+from undercroft.gateway.course import is_silence
+from undercroft.gateway.policy import USUAL, Policy
 from undercroft.llm.provider import ChatProvider, CompletionProvider, EmbeddingProvider, ModerationProvider
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, ModerationRequest, Request
@@ -80,6 +82,7 @@ class Model:
     balancer: Balancer[Deployment]
     notes: Mapping[str, object] = field(default_factory=dict)
     """What else `/v1/models` says of it: quality, context_length."""
+    policy: Policy = USUAL
 
     @property
     def owner(self) -> str:
@@ -87,16 +90,33 @@ class Model:
         return self.deployments[0].provider
 
 
+class Part(msgspec.Struct, frozen=True):
+    """What was spent on a piece of an answer that another deployment has gone on with."""
+
+    deployment: Deployment
+    usage: Usage
+
+
 class Trail(msgspec.Struct):
     """What happened to a call so far: written by the stages, read by the meter when the call ends."""
 
     found: Model | None = None
-    """What the request's name was found to mean."""
+    """What the request's name was found to mean, or the fallback that is asked instead."""
+    asked: Model | None = None
+    """The model that was asked for, where a fallback is asked instead."""
     substituted_for: str = ""
     dropped: tuple[str, ...] = ()
     """What the deployment that answers was not asked for, because it cannot do it."""
     deployment: Deployment | None = None
     """The last one tried."""
+    failed: tuple[Deployment, ...] = ()
+    """Those that failed in this call."""
+    given_up: tuple[Deployment, ...] = ()
+    """Those of them that are not asked again: they said nothing for too long, or broke off twice."""
+    parts: tuple[Part, ...] = ()
+    """Earlier pieces of an answer that was cut and gone on with."""
+    cache: str = ""
+    """Where the answer came from, if not from a provider for this call alone: `coalesced`."""
     attempts: int = 0
     first_chunk_at: float = 0.0
     upstream_model: str = ""
@@ -112,8 +132,21 @@ class Trail(msgspec.Struct):
 
     @property
     def model(self) -> str:
-        """The public model's name; empty before it is found."""
-        return self.found.name if self.found else ""
+        """The public name of the model that was asked for; empty before it is found."""
+        model = self.asked or self.found
+        return model.name if model else ""
+
+    @property
+    def fallback(self) -> str:
+        """The public name of the fallback that is asked instead; empty without one."""
+        return self.found.name if self.asked and self.found else ""
+
+    def note_failure(self, error: BaseException) -> None:
+        """The deployment that was tried last did not do."""
+        if self.deployment is not None:
+            self.failed += (self.deployment,)
+            if is_silence(error):
+                self.given_up += (self.deployment,)
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +166,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def answered_by(self) -> str:
         """The model to name in the answer: what the provider says it used, else the public name."""
-        return self.trail.upstream_model or self.trail.model
+        return self.trail.upstream_model or self.trail.fallback or self.trail.model
 
 
 Handler = Callable[[Call], Awaitable[Reply]]

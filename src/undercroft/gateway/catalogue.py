@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from undercroft.errors import ModelNotFound
 from undercroft.gateway.call import Kind, Model
+from undercroft.gateway.policy import USUAL, Policy
 
 DISCOVERED_LIMIT = 1000
 """Names resolved on demand that are remembered; callers choose them, so there must be an end."""
@@ -35,11 +36,13 @@ class Catalogue:
         *,
         defaults: Defaults,
         discover: Callable[[str], Model | None] = lambda _: None,
+        usual: Policy = USUAL,
     ) -> None:
         self._models = {model.name: model for model in models}
         self._configured = tuple(self._models)
         self._defaults = defaults
         self._discover = discover
+        self._usual = usual
 
     def find(self, name: str, kind: Kind) -> Model:
         """The model that answers; its name differs from `name` when another one stands in. Raises ModelNotFound."""
@@ -72,6 +75,10 @@ class Catalogue:
 
     def models(self) -> list[Model]:
         return [self._models[name] for name in self._configured]
+
+    def policies(self) -> frozenset[Policy]:
+        """Every policy that a call may come under; models found on demand have the usual one."""
+        return frozenset({self._usual, *(model.policy for model in self._models.values())})
 
     def _unknown(self, name: str) -> ModelNotFound:
         if not self._configured:

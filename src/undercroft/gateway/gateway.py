@@ -1,15 +1,21 @@
 """The gateway: one call in, one metered answer out."""
 
 import random
+from collections.abc import Iterator
 
 from undercroft.clock import Clock
-from undercroft.gateway.call import Call
+from undercroft.gateway.attempt import Attempt
+from undercroft.gateway.call import Call, Stage
 from undercroft.gateway.catalogue import Catalogue
 from undercroft.gateway.pipeline import pipeline
+from undercroft.gateway.stages.coalesce import Coalesce
+from undercroft.gateway.stages.deadline import Deadline
+from undercroft.gateway.stages.fallback import Fallback
 from undercroft.gateway.stages.find import Find
 from undercroft.gateway.stages.meter import Meter, Rates, Recorder
+from undercroft.gateway.stages.resume import Resume
 from undercroft.gateway.stages.retry import Retry
-from undercroft.gateway.stages.route import Gauge, Route, provide
+from undercroft.gateway.stages.route import Gauge, Route
 from undercroft.llm.provider import TokenCounter
 from undercroft.llm.reply import Reply
 from undercroft.llm.tokens import estimate_conversation
@@ -31,11 +37,12 @@ class Gateway:
             [
                 self.meter,  # sees everything, also what the stages below refuse
                 Find(catalogue),
+                *_wanted(catalogue, clock=clock),
                 Retry(clock=clock, rng=rng),  # outside Route, so that another attempt may go to another deployment
                 Route(gauge, clock=clock),
                 self.meter.opening,
             ],
-            provide,
+            Attempt().ask,
         )
 
     async def send(self, call: Call) -> Reply:
@@ -48,3 +55,16 @@ class Gateway:
             if isinstance(deployment.client, TokenCounter):
                 return await deployment.client.count_tokens(request)
         return estimate_conversation(request)
+
+
+def _wanted(catalogue: Catalogue, *, clock: Clock) -> Iterator[Stage]:
+    """The stages that some model makes use of: what nobody has switched on is not on any call's way."""
+    policies = catalogue.policies()
+    if any(policy.total_s is not None for policy in policies):
+        yield Deadline(clock=clock)  # of each caller, also of those who share an answer
+    if any(policy.coalesce for policy in policies):
+        yield Coalesce()
+    if any(policy.on_cut == "continue" for policy in policies):
+        yield Resume()  # outside Fallback, so that the rest may come from another model
+    if any(policy.has_fallbacks for policy in policies):
+        yield Fallback(catalogue, clock=clock)

@@ -15,7 +15,7 @@ class Reply:
     take the long way to it.
     """
 
-    __slots__ = ("_chunks", "dropped", "whole")
+    __slots__ = ("_chunks", "dropped", "has_begun", "whole")
 
     def __init__(
         self,
@@ -23,12 +23,15 @@ class Reply:
         *,
         whole: Chunk | None = None,
         dropped: tuple[str, ...] = (),
+        has_begun: bool = False,
     ) -> None:
         assert (chunks is None) != (whole is None), "either a stream or a whole answer"
         self._chunks = chunks
         self.whole = whole
         self.dropped = dropped
         """What of the request the provider was not asked for, because it cannot do it (`llm/unsupported.py`)."""
+        self.has_begun = has_begun
+        """The stream's first words are there already (`Chunk.says_something`), so that nobody needs to look."""
 
     @property
     def chunks(self) -> AsyncGenerator[Chunk, None]:

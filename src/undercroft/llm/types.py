@@ -281,6 +281,13 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     whole: bool = False
     """`source` is a whole answer's body, not one event of a stream."""
 
+    def says_something(self) -> bool:
+        """Whether a reader has got anything by it: a role, usage or a sign of life is nothing yet."""
+        for choice in self.choices:
+            if choice.text or choice.finish_reason or choice.tool_calls or choice.reasoning or choice.refusal:
+                return True
+        return bool(self.vectors or self.verdicts)
+
     def text(self) -> str:
         """The text of choice 0."""
         return "".join(choice.text for choice in self.choices if choice.index == 0)

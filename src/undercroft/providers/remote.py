@@ -16,6 +16,8 @@ from undercroft.wire import sse
 MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
 """2,048 vectors of 3,072 numbers written out are 75 MB."""
 _MAX_ERROR_BYTES: Final = 1024 * 1024
+_MOST_HELD: Final = 256
+"""Chunks that say nothing which are kept back before they are passed on all the same."""
 
 Decode = Callable[[bytes], Chunk]
 
@@ -89,7 +91,7 @@ async def streamed(
     except BaseException:
         response.close()
         raise
-    return Reply(stream, dropped=dropped)
+    return Reply(stream, dropped=dropped, has_begun=True)
 
 
 class EventStream(AsyncGenerator[Chunk, None]):
@@ -112,11 +114,16 @@ class EventStream(AsyncGenerator[Chunk, None]):
         self._is_over = False
 
     async def begin(self, piece: bytes) -> None:
-        """Reads until the answer has begun; `piece` has been read already."""
-        self._events = iter(self._parser.feed(piece))
-        held = [await self.__anext__()]
-        while not self._reading.has_begun:
-            held.append(await self.__anext__())
+        """Reads until the answer has begun and says something; `piece` has been read already.
+
+        What comes before it is kept back: when the stream breaks off here, nothing of it has reached anybody.
+        """
+        self._feed(piece)
+        held: list[Chunk] = []
+        async for chunk in self:
+            held.append(chunk)
+            if self._reading.has_begun and (chunk.says_something() or len(held) >= _MOST_HELD):
+                break
         held.reverse()
         self._held = held
 
@@ -168,10 +175,16 @@ class EventStream(AsyncGenerator[Chunk, None]):
                 raise
             piece = b""
         if piece:
-            self._events = iter(self._parser.feed(piece))
+            self._feed(piece)
         elif is_complete:
             self._is_over = True
         elif self._parser.end():  # the last event lacks its empty line; if it is cut, decoding it will tell
             self._events = iter(self._parser.feed(b"\n\n"))
         else:
             raise UpstreamGarbled("The provider's stream broke off in the middle of its answer.")
+
+    def _feed(self, piece: bytes) -> None:
+        events = self._parser.feed(piece)
+        self._events = iter(events)
+        if not events:
+            self._response.said_nothing()

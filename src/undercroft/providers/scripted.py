@@ -72,7 +72,8 @@ class Scripted:
         usage = Usage(input=heard, output=len(pieces) * count)
         if request.stream:
             await self._pause(1)
-            return Reply(self._stream(pieces, reason, usage, count=count, role=role, model=request.model))
+            chunks = self._stream(pieces, reason, usage, count=count, role=role, model=request.model)
+            return Reply(chunks, has_begun=True)  # its first piece is a word
         await self._pause(len(pieces))
         text = "".join(pieces)
         choices = tuple(Choice(index=index, role=role, text=text, finish_reason=reason) for index in range(count))

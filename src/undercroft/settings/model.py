@@ -127,6 +127,34 @@ class Deployment(Section):
     """Provider `scripted` only: what it answers."""
 
 
+Names = Annotated[tuple[Text, ...], Field(max_length=3)]
+Tries = Annotated[int, Field(ge=1, le=4)]
+OnCut = Literal["error", "continue"]
+
+
+class Reliability(Section):
+    """How calls are kept alive when a provider fails: for all models, unless one says otherwise."""
+
+    tries: Tries = 3
+    """Attempts at one model; a call has four in all, and each fallback keeps one of them."""
+    connect_timeout_s: Seconds | None = None
+    """Longest time for a connection to stand; default: as in `[egress]`."""
+    first_token_timeout_s: Seconds | None = None
+    """Streams: longest wait for the first word; default: 10 where another deployment or a fallback can answer, else
+    as `first_byte_timeout_s` of `[egress]`."""
+    whole_answer_timeout_s: Seconds | None = None
+    """Answers that are not streamed: longest wait for them; default: as `first_byte_timeout_s` of `[egress]`."""
+    between_chunks_timeout_s: Seconds | None = None
+    """Streams: longest wait for the next piece; default: as `idle_timeout_s` of `[egress]`."""
+    total_timeout_s: Seconds | None = None
+    """Longest time for a call, tries and fallbacks included; default: as `request_timeout_s` of `[server]`."""
+    on_cut: OnCut = "error"
+    """When a stream breaks off in the middle: `error` tells the client; `continue` has the rest written by the same or
+    another deployment, for plain text and providers that go on with an assistant's message."""
+    coalesce: bool = False
+    """Let identical calls of one key that are not streamed share one upstream call while it is under way."""
+
+
 class Model(Section):
     """A public model name and what stands behind it."""
 
@@ -136,6 +164,28 @@ class Model(Section):
     """How a deployment is chosen; all but round_robin and fastest go by weight."""
     drop_unsupported: bool = False
     """Leave out what a deployment cannot do, and say so in `x-undercroft-dropped`, instead of refusing the call."""
+    fallbacks: Names = ()
+    """Other models that answer, in this order, when this one cannot; at most three."""
+    fallbacks_on_context: Names = ()
+    """Models that answer when the prompt is too long for this one."""
+    fallbacks_on_policy: Names = ()
+    """Models that answer when this one's content policy refuses a call; without them the refusal is the answer."""
+    tries: Tries | None = None
+    """As in `[reliability]`, for this model, as are the next seven."""
+    connect_timeout_s: Seconds | None = None
+    """Longest time for a connection to stand."""
+    first_token_timeout_s: Seconds | None = None
+    """Streams: longest wait for the first word."""
+    whole_answer_timeout_s: Seconds | None = None
+    """Answers that are not streamed: longest wait for them."""
+    between_chunks_timeout_s: Seconds | None = None
+    """Streams: longest wait for the next piece."""
+    total_timeout_s: Seconds | None = None
+    """Longest time for a call, tries and fallbacks included."""
+    on_cut: OnCut | None = None
+    """What happens when a stream breaks off in the middle."""
+    coalesce: bool | None = None
+    """Whether identical calls share one upstream call."""
     deployments: Annotated[tuple[Deployment, ...], Field(min_length=1)]
     """The places that can answer, at least one."""
 
@@ -234,7 +284,7 @@ class Egress(Section):
     """Longest time for a connection to stand, TLS included."""
     first_byte_timeout_s: Seconds = 60.0
     """Longest silence before the answer's head."""
-    idle_timeout_s: Seconds = 60.0
+    idle_timeout_s: Seconds = 15.0
     """Longest silence inside an answer."""
     keep_alive_s: Seconds = 30.0
     """How long an idle connection is kept; shorter than providers keep theirs."""
@@ -256,6 +306,7 @@ class Settings(Section):
     server: Server = Server()
     database: Database = Database()
     models: tuple[Model, ...] = ()
+    reliability: Reliability = Reliability()
     local: Local = Local()
     access: Access = Access()
     ledger: Ledger = Ledger()

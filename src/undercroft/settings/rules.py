@@ -118,6 +118,7 @@ def _models(settings: Settings, providers: Collection[str]) -> Iterator[Problem]
         if model.name in seen:
             yield place, f"is {model.name!r}, as an earlier one; give one model several deployments instead"
         seen.add(model.name)
+    yield from _fallbacks(settings, seen.union(LOCAL_MODELS))
     for place, deployment in _deployments(settings):
         yield from _deployment(place, deployment, providers)
     wanted = settings.server.default_model
@@ -128,6 +129,22 @@ def _models(settings: Settings, providers: Collection[str]) -> Iterator[Problem]
             ("server", "default_model"),
             f"is {wanted!r}, which is no model here; there are {', '.join(sorted(known))}{did_you_mean(wanted, known)}",
         )
+
+
+def _fallbacks(settings: Settings, known: Collection[str]) -> Iterator[Problem]:
+    """A fallback's own fallbacks are not followed, so the only loop is a model that names itself."""
+    for position, model in enumerate(settings.models):
+        for setting in ("fallbacks", "fallbacks_on_context", "fallbacks_on_policy"):
+            names: tuple[str, ...] = getattr(model, setting)
+            for number, name in enumerate(names):
+                place: Place = ("models", position, setting, number)
+                if name == model.name:
+                    yield place, f"is {name!r}, the model itself: it cannot stand in for itself"
+                elif name in names[:number]:
+                    yield place, f"is {name!r} a second time"
+                elif name not in known:
+                    there = ", ".join(sorted(known))
+                    yield place, f"is {name!r}, which is no model here; there are {there}{did_you_mean(name, known)}"
 
 
 def _deployments(settings: Settings) -> Iterator[tuple[Place, Deployment]]:

@@ -12,14 +12,18 @@ _DURATION = re.compile(
 )
 _UNITS_S = (86_400.0, 3_600.0, 60.0, 1.0, 0.001)
 _RATE_LIMITS = ("requests", "tokens")
+_BODY_FIELDS = (("retry_after_ms", 0.001), ("retry_after", 1.0), ("retry_after_seconds", 1.0))
+_IN_WORDS = re.compile(r"(?i)\b(?:try again|retry) (?:in|after) ((?:\d+(?:\.\d+)?(?:d|h|ms|m|s))+)")
+"""As OpenAI and Groq say it: "Please try again in 7.66s", "… in 6m0s"."""
+_YES_OR_NO = {"true": True, "false": False}
 
 
 def retry_after_s(headers: Mapping[str, str], error: Any, *, now_us: int) -> float | None:
     """Seconds from now, never negative; None when the provider says nothing usable.
 
     `headers` by lower-case name; `error` is the object with the provider's message, or None. The first of:
-    `retry-after-ms`, `retry-after` (seconds or an HTTP date), the body's own field, and the reset of an OpenAI rate
-    limit that has nothing left.
+    `retry-after-ms`, `retry-after` (seconds or an HTTP date), the body's own field, its words, and the reset of an
+    OpenAI rate limit that has nothing left.
     """
     if (wait_ms := _number(headers.get("retry-after-ms"))) is not None:
         return wait_ms / 1000
@@ -65,13 +69,21 @@ def _until(date: str, now_us: int) -> float | None:
 def _from_body(error: Any) -> float | None:
     if not isinstance(error, dict):
         return None
-    if (wait_s := _number(error.get("retry_after"))) is not None:
-        return wait_s
+    for name, unit_s in _BODY_FIELDS:
+        if (wait_s := _number(error.get(name))) is not None:
+            return wait_s * unit_s
     details = error.get("details")
     for detail in details if isinstance(details, list) else ():
         if isinstance(detail, dict) and isinstance(delay := detail.get("retryDelay"), str):  # Google's RetryInfo
             return duration_s(delay)
-    return None
+    message = error.get("message")
+    said = _IN_WORDS.search(message) if isinstance(message, str) else None
+    return duration_s(said[1]) if said else None
+
+
+def should_retry(headers: Mapping[str, str]) -> bool | None:
+    """What the provider itself says of trying again; None when it says nothing."""
+    return _YES_OR_NO.get(headers.get("x-should-retry", "").strip().lower())
 
 
 def _from_rate_limits(headers: Mapping[str, str]) -> float | None:

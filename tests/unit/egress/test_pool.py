@@ -14,11 +14,13 @@ def new_connection() -> Connection:
     return Connection(name="upstream", keep_alive_s=30, loop=asyncio.get_running_loop())
 
 
-async def dialled(_pool: Pool) -> Connection:
+async def dialled(_pool: Pool, _connect_s: float | None) -> Connection:
     return new_connection()
 
 
-def pool_of(size: int, dial: Callable[[Pool], Awaitable[Connection]] = dialled, *, max_waiting: int = 10) -> Pool:
+def pool_of(
+    size: int, dial: Callable[[Pool, float | None], Awaitable[Connection]] = dialled, *, max_waiting: int = 10
+) -> Pool:
     return Pool(
         name="upstream",
         dial=dial,
@@ -79,7 +81,7 @@ def test_a_failed_attempt_gives_its_place_back() -> None:
     async def scenario() -> None:
         outcomes = [UpstreamUnreachable("refused"), None, None]
 
-        async def dial(_pool: Pool) -> Connection:
+        async def dial(_pool: Pool, _connect_s: float | None) -> Connection:
             await asyncio.sleep(0)
             if (outcome := outcomes.pop(0)) is not None:
                 raise outcome

@@ -10,6 +10,7 @@ import pytest
 from tests.support.clock import ManualClock
 from tests.support.egress import open_client, pass_time, post, read_all, until
 from tests.support.upstream import CHUNKED_HEAD, DONE, STREAM_HEAD, Do, Step, chunk, response, running_upstream
+from undercroft.egress.client import TimeLimits
 from undercroft.errors import UpstreamGarbled, UpstreamTimedOut, UpstreamUnreachable
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -222,6 +223,47 @@ def test_every_piece_gives_the_upstream_new_time(run: Run) -> None:
                 await asyncio.sleep(0.01)
             assert not upstream.peers[0].closed.is_set()
             answer.close()
+
+    run(scenario())
+
+
+def test_an_upstream_that_drips_bytes_of_no_event_is_as_silent_as_one_that_sends_none(run: Run) -> None:
+    async def scenario() -> None:
+        clock = ManualClock()
+        async with running_upstream() as upstream, open_client(clock, idle_timeout_s=15) as client:
+            answer = await post(client, upstream, "stall-mid-stream")
+
+            async def read_nothing_from_it() -> None:
+                while await answer.read():
+                    answer.said_nothing()
+
+            reader = asyncio.create_task(read_nothing_from_it())
+            await asyncio.sleep(0.05)
+            for _ in range(3):
+                await pass_time(clock, 4)
+                upstream.peers[0].transport.write(chunk(b":"))
+                await asyncio.sleep(0.02)
+                assert not reader.done()
+            await pass_time(clock, 4)
+            with pytest.raises(UpstreamTimedOut, match="silent for 15 s, in the middle of its answer"):
+                await reader
+
+    run(scenario())
+
+
+def test_a_models_own_limits_hold_on_connections_that_all_share(run: Run) -> None:
+    async def scenario() -> None:
+        clock = ManualClock()
+        async with running_upstream() as upstream, open_client(clock, idle_timeout_s=60) as client:
+            hasty = client.within(TimeLimits(connect_s=1, first_byte_s=5, idle_s=2))
+            await (await post(client, upstream)).body(10_000)
+            answer = await post(hasty, upstream, "stall-mid-stream")
+            reader = asyncio.create_task(read_all(answer))
+            await asyncio.sleep(0.05)
+            await pass_time(clock, 2)
+            with pytest.raises(UpstreamTimedOut, match="silent for 2 s, in the middle of its answer"):
+                await reader
+            assert len(upstream.peers) == 1
 
     run(scenario())
 

@@ -169,3 +169,36 @@ def test_a_services_key_is_missed_under_its_own_name(tmp_path: Path) -> None:
 def test_a_key_of_azure_alone_opens_nothing_and_says_so(tmp_path: Path) -> None:
     (warning,) = loaded(tmp_path, AZURE_OPENAI_API_KEY="k").warnings
     assert warning.endswith("provider_keys.azure opens no model by itself: [[models]] must say at which base_url")
+
+
+def models_of(*names: str, **settings: str) -> str:
+    """Models of a script; `settings` are lines of the first one's."""
+    lines = "\n".join(f"{name} = {value}" for name, value in settings.items())
+    return "\n".join(
+        f'[[models]]\nname = "{name}"\n{"" if number else lines}\n[[models.deployments]]\nprovider = "scripted"\n'
+        for number, name in enumerate(names)
+    )
+
+
+@pytest.mark.parametrize("setting", ["fallbacks", "fallbacks_on_context", "fallbacks_on_policy"])
+@pytest.mark.parametrize(
+    ("names", "complaint"),
+    [
+        ('["chta"]', "is 'chta', which is no model here; there are chat, local, local-embedding, other"),
+        ('["other", "chat"]', "is 'chat', the model itself: it cannot stand in for itself"),
+        ('["other", "local", "other"]', "is 'other' a second time"),
+    ],
+)
+def test_a_fallback_is_another_model_that_exists(tmp_path: Path, setting: str, names: str, complaint: str) -> None:
+    told = refusal(tmp_path, models_of("chat", "other", **{setting: names}))
+    assert f"models[0].{setting}" in told.replace("models.0", "models[0]")
+    assert complaint in told
+
+
+def test_models_may_stand_in_for_each_other(tmp_path: Path) -> None:
+    file = models_of("chat", "other", fallbacks='["other", "local"]', on_cut='"continue"', coalesce="true")
+    assert loaded(tmp_path, file + 'script = "x"').settings.models[0].fallbacks == ("other", "local")
+
+
+def test_more_fallbacks_than_attempts_are_refused(tmp_path: Path) -> None:
+    assert "fallbacks" in refusal(tmp_path, models_of("a", "b", "c", "d", "e", fallbacks='["b", "c", "d", "e"]'))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from undercroft.wire.retry_after import duration_s, retry_after_s
+from undercroft.wire.retry_after import duration_s, retry_after_s, should_retry
 
 NOW_US = 1_790_000_000_000_000
 
@@ -91,3 +91,28 @@ def test_durations(text: str, expected: float | None) -> None:
 def test_nonsense_is_no_wait_and_no_error(headers: dict[str, str], error: Any) -> None:
     told = wait(headers, error)
     assert told is None or (math.isfinite(told) and told >= 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ({"retry_after_ms": 1500}, 1.5),
+        ({"retry_after_seconds": "4"}, 4.0),
+        ({"message": "Rate limit reached for gpt-5. Please try again in 7.66s. Visit …"}, 7.66),
+        ({"message": "Please try again in 6m0s."}, 360.0),
+        ({"message": "Please try again in 20ms."}, 0.02),
+        ({"message": "Please retry after 2h."}, 7200.0),
+        ({"message": "Try again later."}, None),
+        ({"message": "Do not try again in a hurry"}, None),
+        ({"message": "try again in 5 parsecs"}, None),
+        ({"message": ["try again in 5s"]}, None),
+        ({"message": "try again in 5s", "retry_after": 2}, 2.0),
+    ],
+)
+def test_the_body_may_tell_in_fields_or_in_words(error: Any, expected: float | None) -> None:
+    assert wait({}, error) == expected
+
+
+@pytest.mark.parametrize(("told", "expected"), [("true", True), (" False ", False), ("maybe", None), ("", None)])
+def test_a_provider_may_say_whether_to_try_again(told: str, expected: bool | None) -> None:
+    assert should_retry({"x-should-retry": told} if told else {}) is expected

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from undercroft.clock import Clock
 from undercroft.errors import ClientClosed, UndercroftError
 from undercroft.gateway.call import Call, Deployment, Handler, Trail
+from undercroft.gateway.spending import added, without
 from undercroft.llm.reply import Reply
 from undercroft.llm.tokens import estimate_input, estimate_text
 from undercroft.llm.types import Chunk
@@ -106,9 +107,14 @@ class Meter:
         for release in trail.releases:
             release(cause)
         trail.releases.clear()
-        usage, estimated = usage_of(call, answered=error is None)
         deployment = trail.deployment
-        cost_nano, price = self._rates.cost(deployment, usage, at_us=call.started_us) if deployment else (0, "")
+        if trail.cache:
+            usage, estimated, cost_nano, price = Usage(), False, 0, ""
+        elif trail.parts:
+            usage, estimated, cost_nano, price = self._in_parts(call)
+        else:
+            usage, estimated = usage_of(call, answered=error is None)
+            cost_nano, price = self._rates.cost(deployment, usage, at_us=call.started_us) if deployment else (0, "")
         trail.usage, trail.cost_nano = usage, cost_nano
         status, code = outcome(cause)
         self._recorder.append(
@@ -130,11 +136,30 @@ class Meter:
                 usage_estimated=estimated,
                 cost_nano=cost_nano,
                 price=price,
+                cache=trail.cache,
                 streamed=call.request.stream,
                 trace=call.trace,
                 end_user=call.request.end_user,
             )
         )
+
+    def _in_parts(self, call: Call) -> tuple[Usage, bool, int, str]:
+        """An answer that several deployments gave a part of: each part at its own price."""
+        trail = call.trail
+        assert trail.deployment is not None, "there are parts"
+        told, estimated = usage_of(call, answered=True)
+        earlier = [part.usage for part in trail.parts]
+        last = told if estimated else without(told, earlier)
+        if not last.output:  # cut again before the provider told what it had written
+            last = replace(last, output=estimate_text(trail.produced_characters))
+        costs = [
+            self._rates.cost(deployment, usage, at_us=call.started_us)
+            for deployment, usage in (
+                *((part.deployment, part.usage) for part in trail.parts),
+                (trail.deployment, last),
+            )
+        ]
+        return added([*earlier, last]), True, sum(cost for cost, _ in costs), costs[-1][1]
 
     def refused(
         self, *, call_id: str, started_us: int, started: float, who: Who, endpoint: str, error: BaseException
@@ -168,7 +193,9 @@ def note(trail: Trail, chunk: Chunk) -> None:
 
 
 def _produced(trail: Trail) -> int:
-    return (trail.usage.output if trail.usage else 0) or estimate_text(trail.produced_characters)
+    if trail.usage and trail.usage.output:
+        return trail.usage.output
+    return estimate_text(trail.produced_characters) + sum(part.usage.output for part in trail.parts)
 
 
 def usage_of(call: Call, *, answered: bool) -> tuple[Usage, bool]:

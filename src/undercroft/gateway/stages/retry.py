@@ -1,99 +1,124 @@
-"""Tries again what is worth trying again, within the call's time and the retry budget."""
+"""Tries again what is worth trying again, within the call's time, the model's tries and the retry budget."""
 
 import random
-from collections import deque
-from dataclasses import dataclass
+from typing import Final
 
 from undercroft.clock import Clock
-from undercroft.errors import UpstreamError
-from undercroft.gateway.call import Call, Handler
+from undercroft.errors import UpstreamError, UpstreamUnreachable
+from undercroft.gateway.call import Call, Deployment, Handler, Trail
+from undercroft.gateway.course import Course, course
+from undercroft.gateway.policy import MAX_ATTEMPTS, Policy
+from undercroft.gateway.retry_budget import RetryBudget
 from undercroft.llm.reply import Reply
 
-WINDOW_S = 10.0
-FREE_RETRIES = 10
-"""Retries in one window that the budget never forbids, so that a quiet server still retries."""
-BUDGET_SHARE = 0.1
-"""Beyond those, retries may be this share of the window's calls: an outage is not answered with a storm."""
+BASE_WAIT_S: Final = 0.25
+LONGEST_WAIT_S: Final = 8.0
+WAIT_BEFORE_FALLBACK_S: Final = 5.0
+"""A provider's longer Retry-After is not waited for where a fallback can answer at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """At most `tries` attempts; waits grow from `base_s` by doubling up to `cap_s`, with full jitter."""
-
-    tries: int = 3
-    base_s: float = 0.25
-    cap_s: float = 8.0
+def tries_of(policy: Policy) -> int:
+    """Each fallback keeps one of the attempts a call has."""
+    return max(1, min(policy.tries, MAX_ATTEMPTS - len(policy.fallbacks)))
 
 
 def after_failure(
-    error: UpstreamError, *, attempt: int, policy: RetryPolicy, jitter: float, remaining_s: float
+    error: UpstreamError, *, attempt: int, policy: Policy, has_others: bool, jitter: float, remaining_s: float
 ) -> float | None:
-    """Seconds to wait before the next attempt, or None: give up.
+    """Seconds to wait before the next attempt at this model, or None: give it up.
 
-    `attempt` counts from 1; `jitter` is uniform in [0, 1). The provider's Retry-After is a floor; one that does not
-    fit the call's remaining time ends it.
+    `attempt` counts from 1; `has_others`: some of its deployments have not failed yet in this call; `jitter` is
+    uniform in [0, 1). Without others, the provider's Retry-After is a floor, and one that does not fit the call's
+    remaining time ends it.
     """
-    if not error.retryable or attempt >= policy.tries:
+    way = course(error)
+    if way not in (Course.AGAIN, Course.ELSEWHERE) or attempt >= tries_of(policy):
         return None
-    wait_s: float = min(policy.cap_s, policy.base_s * 2 ** (attempt - 1)) * jitter
-    wait_s = max(wait_s, error.retry_after_s or 0.0)
+    if has_others:
+        return 0.0
+    if way is Course.ELSEWHERE:
+        return None
+    told_s = error.retry_after_s or 0.0
+    if policy.fallbacks and told_s > WAIT_BEFORE_FALLBACK_S:
+        return None
+    wait_s: float = min(LONGEST_WAIT_S, BASE_WAIT_S * 2 ** (attempt - 1)) * jitter
+    if attempt == 1 and isinstance(error, UpstreamUnreachable):
+        wait_s = 0.0  # a connection that broke says nothing about load, and most often the next one stands
+    wait_s = max(wait_s, told_s)
     return wait_s if wait_s < remaining_s else None
-
-
-class RetryBudget:
-    """How many retries the last ten seconds allow (monotonic seconds come in)."""
-
-    def __init__(self) -> None:
-        self._calls: deque[float] = deque()
-        self._retries: deque[float] = deque()
-
-    def called(self, now: float) -> None:
-        self._calls.append(now)
-        _forget(self._calls, now)
-
-    def take(self, now: float) -> bool:
-        """Books one retry if there is room for it."""
-        _forget(self._calls, now)
-        _forget(self._retries, now)
-        if len(self._retries) >= max(FREE_RETRIES, BUDGET_SHARE * len(self._calls)):
-            return False
-        self._retries.append(now)
-        return True
-
-
-def _forget(moments: deque[float], now: float) -> None:
-    while moments and moments[0] <= now - WINDOW_S:
-        moments.popleft()
 
 
 class Retry:
     """Runs the inner stages again after a failure that another attempt may mend.
 
-    Nothing of an answer has been passed on yet when a failure arrives here: providers return with the first piece.
+    Nothing of an answer has been passed on yet when a failure arrives here: a stream comes back with its first words.
+    A deployment that has not failed yet in this call is asked at once; one that has, within its retry budget.
     """
 
-    def __init__(self, *, clock: Clock, rng: random.Random, policy: RetryPolicy | None = None) -> None:
+    def __init__(self, *, clock: Clock, rng: random.Random) -> None:
         self._clock = clock
         self._rng = rng
-        self._policy = policy or RetryPolicy()
-        self._budget = RetryBudget()
+        self._budgets: dict[Deployment | None, RetryBudget] = {}
 
     async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
-        self._budget.called(self._clock.monotonic())
+        trail = call.trail
+        if trail.given_up:
+            _refuse_if_none_is_left(trail)
         attempt = 0
         while True:
             attempt += 1
             try:
-                return await proceed(call)
+                reply = await proceed(call)
             except UpstreamError as error:
-                now = self._clock.monotonic()
-                wait_s = after_failure(
-                    error,
-                    attempt=attempt,
-                    policy=self._policy,
-                    jitter=self._rng.random(),
-                    remaining_s=call.deadline - now,
-                )
-                if wait_s is None or not self._budget.take(now):
+                wait_s = self._after(call, error, attempt)
+                if wait_s is None:
                     raise
-            await self._clock.sleep(wait_s)
+            else:
+                if trail.failed:
+                    self._count(trail)
+                elif (budget := self._budgets.get(trail.deployment)) is not None:  # the plain path, in one step
+                    budget.called(self._clock.monotonic())
+                else:
+                    self._count(trail)
+                return reply
+            if wait_s:
+                await self._clock.sleep(wait_s)
+
+    def _after(self, call: Call, error: UpstreamError, attempt: int) -> float | None:
+        trail = call.trail
+        model, deployment = trail.found, trail.deployment
+        if model is None or deployment is None:
+            return None
+        self._count(trail)
+        trail.note_failure(error)
+        has_others = any(each not in trail.failed for each in model.deployments)
+        now = self._clock.monotonic()
+        wait_s = after_failure(
+            error,
+            attempt=attempt,
+            policy=model.policy,
+            has_others=has_others,
+            jitter=self._rng.random(),
+            remaining_s=call.deadline - now,
+        )
+        if wait_s is None or trail.attempts >= MAX_ATTEMPTS or now >= call.deadline:
+            return None
+        if not has_others and not self._budgets[deployment].take(now):
+            return None
+        return wait_s
+
+    def _count(self, trail: Trail) -> None:
+        """Only a call's first attempt at a deployment is a call; further ones are retries."""
+        deployment = trail.deployment
+        if deployment is None or deployment in trail.failed:
+            return
+        budget = self._budgets.get(deployment)
+        if budget is None:
+            budget = self._budgets[deployment] = RetryBudget()
+        budget.called(self._clock.monotonic())
+
+
+def _refuse_if_none_is_left(trail: Trail) -> None:
+    model = trail.found
+    if model is not None and all(each in trail.given_up for each in model.deployments):
+        raise UpstreamUnreachable(f"Every deployment of '{model.name}' has been given up in this call.")

@@ -4,7 +4,8 @@ from typing import Protocol
 
 from undercroft.clock import Clock
 from undercroft.errors import UpstreamError
-from undercroft.gateway.call import Call, Handler
+from undercroft.gateway.balance import Balancer
+from undercroft.gateway.call import Call, Deployment, Handler, Trail
 from undercroft.llm.reply import Reply
 
 
@@ -28,6 +29,8 @@ class Route:
         assert model is not None, "Find stands before Route"
         balancer = model.balancer
         deployment = balancer.choose()
+        if trail.failed:
+            deployment = _untried(balancer, trail, deployment)
         trail.deployment = deployment
         trail.attempts += 1
         balancer.started(deployment)
@@ -48,15 +51,17 @@ class Route:
         return reply
 
 
+def _untried(balancer: Balancer[Deployment], trail: Trail, chosen: Deployment) -> Deployment:
+    """One that has not failed in this call, else one that has not been given up; resting ones too, if need be."""
+    assert trail.found is not None, "Find stands before Route"
+    offered = [chosen, *(balancer.choose() for _ in trail.found.deployments)]
+    for avoided in (trail.failed, trail.given_up):
+        for each in (*offered, *trail.found.deployments):
+            if each not in avoided:
+                return each
+    return chosen
+
+
 def is_its_fault(error: BaseException | None) -> bool:
     """Whether a failure speaks against the deployment: not when the caller's own request was refused, or it left."""
     return isinstance(error, UpstreamError) and error.status >= 500
-
-
-async def provide(call: Call) -> Reply:
-    """The innermost step: asks the chosen deployment's provider."""
-    deployment = call.trail.deployment
-    assert deployment is not None, "Route stands before provide"
-    reply = await deployment.ask(call.request)
-    call.trail.dropped = reply.dropped
-    return reply

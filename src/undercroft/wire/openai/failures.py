@@ -13,8 +13,9 @@ from undercroft.errors import (
     UpstreamRefused,
     UpstreamTimedOut,
 )
+from undercroft.wire.causes import known_cause
 from undercroft.wire.errors import QUOTA_SPENT
-from undercroft.wire.retry_after import retry_after_s
+from undercroft.wire.retry_after import retry_after_s, should_retry
 
 _OUR_CREDENTIAL: Final = frozenset({401, 402, 403, 407})
 _TIMED_OUT: Final = frozenset({408, 504})
@@ -46,12 +47,15 @@ _STATUS_OF_TYPE: Final = {
 def decode_error(status: int, headers: Mapping[str, str], body: bytes, *, now_us: int) -> UpstreamError:
     """The error an HTTP status other than 200 stands for. `headers` by lower-case name."""
     told = _told(body)
-    return _error(
+    error = _error(
         status,
         told,
         message=_message(told) or _of_no_words(status, headers, body),
         wait_s=retry_after_s(headers, _detail(told), now_us=now_us),
     )
+    if (told_to := should_retry(headers)) is not None:
+        error.retryable = told_to
+    return error
 
 
 def error_in_answer(told: Any) -> UpstreamError:
@@ -72,6 +76,8 @@ def _error(status: int, told: Any, *, message: str, wait_s: float | None) -> Ups
             upstream_status=status,
             hint="The operator must set a valid api_key for this deployment.",
         )
+    if status >= 500 and known_cause(code=code, kind=kind, message=""):
+        status = 400  # inside a stream there is no status, and some send 500 for what the caller can mend
     if "insufficient_quota" in (code, kind):
         return UpstreamOverloaded(
             "The account with the provider has no quota left.",
@@ -84,6 +90,7 @@ def _error(status: int, told: Any, *, message: str, wait_s: float | None) -> Ups
     if status in _TRY_LATER or status >= 500:
         return UpstreamOverloaded(message, retry_after_s=wait_s, upstream_status=status)
     if status >= 400:
+        code = known_cause(code=code, kind=kind, message=message) or code
         return UpstreamRefused(message, upstream_status=status, code=code, kind=kind, param=param)
     return UpstreamGarbled(message, upstream_status=status)
 

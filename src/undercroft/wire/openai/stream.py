@@ -36,6 +36,11 @@ class SourceStream:
         self._held: dict[str, msgspec.Raw] = {}
         """What Azure says of the prompt in a chunk without choices, which clients trip over: the next one has it."""
 
+    @property
+    def last(self) -> bytes | None:
+        """The last event that was passed on."""
+        return self._last
+
     def note(self, chunk: Chunk) -> None:
         """Remembers the usage of a chunk that is written anew."""
         if chunk.usage is not None:

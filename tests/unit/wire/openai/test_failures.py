@@ -174,3 +174,24 @@ def test_any_refusal_has_a_message_and_an_envelope(status: int, body: bytes) -> 
     assert error.message
     assert error.upstream_status == status
     assert envelope(error, request_id="r")[0] >= 400
+
+
+def test_a_prompt_that_is_too_long_and_forbidden_content_have_codes_whoever_says_so() -> None:
+    assert failed(400, told("prompt is too long: 9 tokens > 8 maximum")).code == "context_length_exceeded"
+    assert failed(400, told("Output blocked by content filtering policy")).code == "content_policy_violation"
+    assert failed(400, told("No.", code="content_filter")).code == "content_filter"
+
+
+def test_a_refusal_inside_a_stream_or_under_a_500_is_still_one() -> None:
+    for error in (
+        error_in_answer(told("No.", code="context_length_exceeded")),
+        failed(500, told("Context size has been exceeded.", type="exceed_context_size_error")),
+    ):
+        assert isinstance(error, UpstreamRefused)
+        assert (error.status, error.code) == (400, "context_length_exceeded")
+
+
+def test_what_the_provider_says_of_trying_again_is_kept() -> None:
+    assert failed(503, told(), x_should_retry="false").retryable is False
+    assert failed(400, told(), x_should_retry="true").retryable is True
+    assert failed(503, told()).retryable is True

@@ -20,6 +20,10 @@ from undercroft.wire.openai.answers import (
 from undercroft.wire.openai.stream import SourceStream
 
 _encode = msgspec.json.Encoder().encode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+_SHARED: Final = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
+"""What is the same in every event of one stream."""
 
 
 def whole(chunk: Chunk, *, id: str, created: int, model: str, legacy_functions: bool = False) -> bytes:
@@ -72,7 +76,7 @@ class ChatStream:
     end, and only to a caller who asked for it, however often and in whichever chunk the provider tells it.
     """
 
-    __slots__ = ("_begun", "_head", "_legacy_functions", "_source", "_tail")
+    __slots__ = ("_begun", "_head", "_is_adopted", "_legacy_functions", "_source", "_tail")
 
     def __init__(
         self, *, id: str, created: int, model: str, include_usage: bool = False, legacy_functions: bool = False
@@ -90,13 +94,24 @@ class ChatStream:
         self._legacy_functions = legacy_functions
         self._begun: set[int] = set()
         """The choices whose role has been sent."""
+        self._is_adopted = False
 
     def frame(self, chunk: Chunk) -> bytes:
         """The bytes of one chunk; empty when there is nothing to send yet."""
         if chunk.source is not None and not chunk.whole and chunk.dialect is None:
             return self._source.frame(chunk)
         self._source.note(chunk)
+        if self._source.last is not None and chunk.choices and not self._is_adopted:
+            self._adopt(self._source.last, chunk)
         return b"".join([self._frames(choice) for choice in chunk.choices])
+
+    def _adopt(self, event: bytes, chunk: Chunk) -> None:
+        """Somebody else goes on with a stream that began as a provider's own events: under their id, time and model."""
+        fields = _fields.decode(event)
+        shared = {name: fields[name] for name in _SHARED if name in fields}
+        self._head = b"data: " + _encode(shared)[:-1] + b',"choices":[{"index":'
+        self._begun.update(choice.index for choice in chunk.choices)
+        self._is_adopted = True
 
     def end(self, usage: Usage | None = None) -> bytes:
         """What closes a complete stream. `usage` is told where the provider told none."""

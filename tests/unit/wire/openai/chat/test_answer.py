@@ -312,3 +312,25 @@ def test_interleaved_choices_pass_in_their_order() -> None:
     payloads = [CONTENT.replace(b'"index":0', b'"index":%d' % index) for index in (0, 1, 1, 0)]
     frames = passed(*payloads, include_usage=False)
     assert [frame["choices"][0]["index"] for frame in frames[:-1]] == [0, 1, 1, 0]
+
+
+def test_a_stream_that_somebody_else_goes_on_with_keeps_its_id_and_has_one_role() -> None:
+    begun = json.dumps(
+        {"id": "chatcmpl-theirs", "object": "chat.completion.chunk", "created": 7, "model": "first",
+         "choices": [{"index": 0, "delta": {"role": "assistant", "content": "one"}, "finish_reason": None}]}
+    ).encode()  # fmt: skip
+    stream = ChatStream(id="chatcmpl-ours", created=1, model="ours", include_usage=True)
+    written = stream.frame(Chunk(choices=(Choice(role="assistant", text="one"),), source=begun))
+    written += stream.frame(Chunk(choices=(Choice(text=" two"),)))
+    written += stream.frame(Chunk(choices=(Choice(finish_reason="stop"),), usage=Usage(input=3, output=2)))
+    written += stream.end(Usage(input=3, output=2))
+    *frames, done = written.decode().removesuffix("\n\n").split("\n\n")
+    events = [json.loads(frame.removeprefix("data: ")) for frame in frames]
+    assert done == "data: [DONE]"
+    assert {(event["id"], event["created"], event["model"]) for event in events} == {("chatcmpl-theirs", 7, "first")}
+    assert [event["choices"][0]["delta"] for event in events[:-1]] == [
+        {"role": "assistant", "content": "one"},
+        {"content": " two"},
+        {},
+    ]
+    assert events[-1]["usage"]["total_tokens"] == 5

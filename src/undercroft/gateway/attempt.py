@@ -1,0 +1,105 @@
+"""The innermost step: asks the chosen deployment, and counts the attempt as begun only when something was said."""
+
+from asyncio import CancelledError
+from collections.abc import AsyncGenerator, Coroutine
+from types import TracebackType
+from typing import Any, Final
+
+from undercroft.errors import UpstreamTimedOut
+from undercroft.gateway.call import Call, Deployment
+from undercroft.gateway.patience import Patience
+from undercroft.llm.reply import Reply
+from undercroft.llm.types import Chunk, Request
+
+_MOST_HELD: Final = 256
+"""Pieces without a word that are kept back before they are passed on all the same."""
+
+
+class Attempt:
+    """Asks the provider within the model's time limits.
+
+    A stream comes back with its first words: a provider that sends a role and then breaks off has answered nothing,
+    and another can still be asked.
+    """
+
+    def __init__(self) -> None:
+        self._patience = Patience()
+
+    async def ask(self, call: Call) -> Reply:
+        trail, request = call.trail, call.request
+        deployment, model = trail.deployment, trail.found
+        assert deployment is not None and model is not None, "Route stands before Attempt"  # noqa: PT018 - one fact
+        limit_s = model.policy.first_token_s if request.stream else model.policy.whole_s
+        if limit_s is not None:
+            reply = await self._in_time(deployment, request, limit_s)
+        else:
+            reply = await deployment.ask(request)
+            if reply.whole is None and not reply.has_begun:
+                reply = await _begun(reply)
+        trail.dropped = reply.dropped
+        return reply
+
+    async def _in_time(self, deployment: Deployment, request: Request, limit_s: float) -> Reply:
+        wait = self._patience.begin(limit_s)
+        try:
+            reply = await deployment.ask(request)
+            return reply if reply.whole is not None or reply.has_begun else await _begun(reply)
+        except CancelledError:
+            if not wait.was_the_reason():
+                raise
+            wanted = "say a word" if request.stream else "answer"
+            raise UpstreamTimedOut(f"The deployment '{deployment.id}' did not {wanted} within {limit_s:g} s.") from None
+        finally:
+            self._patience.end(wait)
+
+
+async def _begun(reply: Reply) -> Reply:
+    return Reply(await begun(reply.chunks), dropped=reply.dropped, has_begun=True)
+
+
+async def begun(chunks: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:
+    """The same stream, once its first piece that says something is there."""
+    held: list[Chunk] = []
+    try:
+        async for chunk in chunks:
+            held.append(chunk)
+            if chunk.says_something() or len(held) >= _MOST_HELD:
+                break
+    except BaseException:
+        await chunks.aclose()
+        raise
+    return Held(held, chunks)
+
+
+class Held(AsyncGenerator[Chunk, None]):
+    """Pieces that were kept back, and the rest as it comes."""
+
+    __slots__ = ("_held", "_rest")
+
+    def __init__(self, held: list[Chunk], rest: AsyncGenerator[Chunk, None]) -> None:
+        held.reverse()
+        self._held = held
+        self._rest = rest
+
+    def __anext__(self) -> Coroutine[Any, Any, Chunk]:  # the rest's own, where nothing is held any more
+        return self._next_held() if self._held else self._rest.__anext__()
+
+    async def _next_held(self) -> Chunk:
+        return self._held.pop()
+
+    async def asend(self, _value: None, /) -> Chunk:
+        return await self.__anext__()
+
+    async def athrow(
+        self,
+        kind: type[BaseException] | BaseException,
+        _value: BaseException | object = None,
+        _traceback: TracebackType | None = None,
+        /,
+    ) -> Chunk:
+        await self.aclose()
+        raise kind
+
+    async def aclose(self) -> None:
+        self._held.clear()
+        await self._rest.aclose()
