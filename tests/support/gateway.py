@@ -8,6 +8,7 @@ from undercroft.gateway.balance import Balancer
 from undercroft.gateway.call import Call, Deployment, Model
 from undercroft.gateway.catalogue import Catalogue, Defaults
 from undercroft.gateway.gateway import Gateway
+from undercroft.gateway.waiting import Line
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, Choice, Chunk, Message, Usage
 from undercroft.record import CallRecord, SpoolRecord, Who
@@ -101,9 +102,11 @@ class Bench:
             Deployment(id=f"chat/{place}", provider="prompter", upstream_model="upstream-1", client=client)
             for place, client in enumerate(clients)
         )
-        model = Model(name="chat", deployments=deployments, balancer=Balancer(deployments, rng=rng))
+        balancer = Balancer(deployments, rng=rng, monotonic=self.clock.monotonic)
+        line = Line(balancer, clock=self.clock)
+        self.model = Model(name="chat", deployments=deployments, balancer=balancer, line=line)
         self.gateway = Gateway(
-            catalogue=Catalogue([model], defaults=Defaults(chat="chat", embeddings="chat", accept_any=accept_any)),
+            catalogue=Catalogue([self.model], defaults=Defaults(chat="chat", embeddings="chat", accept_any=accept_any)),
             recorder=self.recorder,
             rates=FlatRates(),
             gauge=self.gauge,

@@ -9,7 +9,7 @@ from undercroft.egress.response import Response
 from undercroft.errors import UpstreamGarbled
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, Chunk, CompletionRequest, EmbeddingsRequest
-from undercroft.providers.remote import MAX_ANSWER_BYTES, Decode, post, streamed, whole
+from undercroft.providers.remote import MAX_ANSWER_BYTES, Decode, check, post, streamed, whole
 from undercroft.wire.openai import chat, completions, embeddings
 from undercroft.wire.openai.failures import decode_error
 from undercroft.wire.sse import DONE
@@ -38,12 +38,13 @@ class OpenAICompatible:
         if api_key is not None:
             fields["authorization"] = f"Bearer {api_key}"
 
-        def head(route: str) -> bytes:
-            return request_head("POST", f"{path}/{route}", host=str(self._origin), fields=fields)
+        def head(route: str, method: str = "POST") -> bytes:
+            return request_head(method, f"{path}/{route}", host=str(self._origin), fields=fields)
 
         self._chat_head = head("chat/completions")
         self._completions_head = head("completions")
         self._embeddings_head = head("embeddings")
+        self._models_head = head("models", "GET")
 
     async def send(self, request: ChatRequest, /) -> Reply:
         body = chat.encode_request(request, model=self._model, ask_usage=True)
@@ -68,6 +69,11 @@ class OpenAICompatible:
         if len(chunk.vectors) != len(request.inputs):
             raise UpstreamGarbled(f"The provider sent {len(chunk.vectors)} vectors for {len(request.inputs)} inputs.")
         return Reply(whole=chunk)
+
+    async def check(self) -> None:
+        await check(
+            self._client, self._origin, self._models_head, decode_error=decode_error, clock=self._clock
+        )
 
     async def _post(self, head: bytes, body: bytes) -> Response:
         return await post(self._client, self._origin, head, body, decode_error=decode_error, clock=self._clock)

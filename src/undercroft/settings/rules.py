@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 from undercroft.settings.database_url import normalise
 from undercroft.settings.explain import did_you_mean, masked_url
 from undercroft.settings.locate import Place
-from undercroft.settings.model import LOCAL_MODELS, ROLES, Deployment, Settings
+from undercroft.settings.model import LOCAL_MODELS, ROLES, Deployment, Model, Settings
 
 Problem = tuple[Place, str]
 """Where, and what is wrong; the words follow the setting's name."""
 
 MASTER_KEY_LINE: Final = "export UNDERCROFT_MASTER_KEY=$(python3 -c 'import secrets; print(secrets.token_urlsafe(32))')"
 SHORT_KEY: Final = 16
+KINDS: Final = frozenset({"chat", "completions", "embeddings", "moderations"})
 
 NOT_USED_YET: Final[tuple[Place, ...]] = (
     ("redis", "url"),
@@ -106,6 +107,7 @@ def _models(settings: Settings, providers: Collection[str]) -> Iterator[Problem]
         if model.name in seen:
             yield place, f"is {model.name!r}, as an earlier one; give one model several deployments instead"
         seen.add(model.name)
+        yield from _routing(("models", position), model)
     for place, deployment in _deployments(settings):
         yield from _deployment(place, deployment, providers)
     wanted = settings.server.default_model
@@ -133,11 +135,21 @@ def _deployment(place: Place, deployment: Deployment, providers: Collection[str]
         yield (*place, "base_url"), "is missing; openai_compatible needs it, e.g. http://127.0.0.1:11434/v1"
     if deployment.base_url is not None and (reason := _not_a_base_url(deployment.base_url)):
         yield (*place, "base_url"), f"{reason}, got {masked_url(deployment.base_url)}"
-    for name in ("api_key", "base_url"):
+    for name in ("api_key", "base_url", "health_check_s"):
         if provider in ("local", "local_embedding", "scripted") and getattr(deployment, name) is not None:
             yield (*place, name), f"means nothing for provider {provider!r}"
+    capabilities = deployment.capabilities
+    if capabilities is not None and not {*capabilities} & KINDS:
+        yield (*place, "capabilities"), f"names no kind of call; add at least one of {', '.join(sorted(KINDS))}"
     if deployment.script is not None and provider != "scripted":
         yield (*place, "script"), f"means nothing for provider {provider!r}, only for 'scripted'"
+
+
+def _routing(place: Place, model: Model) -> Iterator[Problem]:
+    if model.breaker.failures > model.breaker.calls:
+        yield (*place, "breaker", "failures"), f"is more than the {model.breaker.calls} calls that are looked back at"
+    if model.strategy == "prompt_size" and not any(each.context_tokens for each in model.deployments):
+        yield (*place, "strategy"), "is prompt_size, and no deployment says its context_tokens"
 
 
 def _unknown_provider(name: str, providers: Collection[str]) -> str:
