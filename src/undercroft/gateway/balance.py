@@ -136,6 +136,12 @@ class Balancer(Generic[Item]):
             probe = breaker.enter(state.breaker)
             return Turn(self._turns[index].item, index, probe) if probe else self._turns[index]
 
+    def has_other(self, ask: Ask) -> bool:
+        """Whether one that has not been tried in this call could take it now."""
+        with self._lock:
+            found = candidates(self._all, ask, self._monotonic())
+        return not isinstance(found, Nobody) and not set(found).intersection(ask.tried)
+
     def answered(self, turn: Turn[Item], seconds: float, *, streamed: bool) -> None:
         """How long it took until the answer began, or was there when it came in one piece."""
         now = self._monotonic()

@@ -13,7 +13,8 @@ FORGET_AFTER_S = 60.0
 class BreakerPolicy:
     """Opens when `failures` of the last `calls` failed; with 0 it never does.
 
-    After `rest_s` it is half-open: one call at a time goes through as a probe, and the first that succeeds closes it.
+    For `rest_s` nothing goes through. Then it is half-open: one call at a time goes through as a probe, and the first
+    that succeeds closes it.
     """
 
     failures: int = 10

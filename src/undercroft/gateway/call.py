@@ -117,7 +117,7 @@ class Trail(msgspec.Struct):
     """What the deployment that answers was not asked for, because it cannot do it."""
     deployment: Deployment | None = None
     """The last one tried."""
-    tried: tuple[Deployment, ...] = ()
+    failed: tuple[Deployment, ...] = ()
     """Those that failed in this call: the next attempt goes to another one, as long as there is one."""
     attempts: int = 0
     first_chunk_at: float = 0.0

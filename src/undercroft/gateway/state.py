@@ -12,7 +12,6 @@ from undercroft.gateway.breaker import Breaker, BreakerPolicy
 
 FAILURES_BEFORE_REST: Final = 3
 """In a row."""
-REST_S: Final = 10.0
 MEMORY_S: Final = 10.0
 """A latency measured this long ago counts a third: who was slow once gets another chance."""
 SLOWEST_S: Final = 60.0
@@ -230,7 +229,7 @@ def after_call(state: State, verdict: Verdict, *, probe: int, policy: BreakerPol
         state.failures += 1
         breaker.failed(state.breaker, probe, policy, now)
         if state.failures >= FAILURES_BEFORE_REST:
-            _rest(state, now + REST_S, "failures")
+            _rest(state, now + policy.rest_s, "failures")
     if verdict.rest_s:
         _rest(state, now + verdict.rest_s, verdict.why)
 

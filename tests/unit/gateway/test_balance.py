@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.clock import ManualClock
 from undercroft.gateway.balance import Balancer, LoadBalancer, Turn, View
 from undercroft.gateway.breaker import NEVER, BreakerPolicy
-from undercroft.gateway.state import BAD, FAILURES_BEFORE_REST, GOOD, REST_S, SILENT, Ask, Nobody, Terms, Verdict
+from undercroft.gateway.state import BAD, FAILURES_BEFORE_REST, GOOD, SILENT, Ask, Nobody, Terms, Verdict
 from undercroft.gateway.strategies import Strategy
 
 
@@ -175,7 +175,7 @@ def test_an_endpoint_that_keeps_failing_rests_and_comes_back() -> None:
         scene.end("a")
     assert scene.chosen(4) == {"b"}
     assert scene.balancer.take_at_once() is None
-    scene.clock.advance(REST_S)
+    scene.clock.advance(NEVER.rest_s)
     assert scene.chosen(4) == {"a", "b"}
 
 

@@ -11,7 +11,6 @@ from undercroft.gateway.state import (
     BAD,
     FAILURES_BEFORE_REST,
     GOOD,
-    REST_S,
     SILENT,
     Ask,
     Condition,
@@ -143,7 +142,7 @@ def after(*verdicts: Verdict, state: State | None = None, now: float = NOW, prob
 def test_failures_in_a_row_make_it_rest() -> None:
     assert after(*[BAD] * (FAILURES_BEFORE_REST - 1)).resting_until == 0
     state = after(*[BAD] * FAILURES_BEFORE_REST)
-    assert (state.resting_until, state.resting_for) == (NOW + REST_S, "failures")
+    assert (state.resting_until, state.resting_for) == (NOW + NEVER.rest_s, "failures")
     assert after(BAD, BAD, GOOD, BAD, BAD).resting_until == 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from undercroft.clock import Clock
 from undercroft.errors import UpstreamError
 from undercroft.gateway.call import Call, Handler
+from undercroft.gateway.stages.route import has_other
 from undercroft.llm.reply import Reply
 
 WINDOW_S = 10.0
@@ -26,15 +27,23 @@ class RetryPolicy:
 
 
 def after_failure(
-    error: UpstreamError, *, attempt: int, policy: RetryPolicy, jitter: float, remaining_s: float
+    error: UpstreamError,
+    *,
+    attempt: int,
+    policy: RetryPolicy,
+    jitter: float,
+    remaining_s: float,
+    has_other: bool = False,
 ) -> float | None:
     """Seconds to wait before the next attempt, or None: give up.
 
     `attempt` counts from 1; `jitter` is uniform in [0, 1). The provider's Retry-After is a floor; one that does not
-    fit the call's remaining time ends it.
+    fit the call's remaining time ends it. With `has_other` another deployment can take the call right away.
     """
     if not error.retryable or attempt >= policy.tries:
         return None
+    if has_other:
+        return 0.0
     wait_s: float = min(policy.cap_s, policy.base_s * 2 ** (attempt - 1)) * jitter
     wait_s = max(wait_s, error.retry_after_s or 0.0)
     return wait_s if wait_s < remaining_s else None
@@ -86,6 +95,8 @@ class Retry:
             try:
                 return await proceed(call)
             except UpstreamError as error:
+                if call.trail.deployment is not None:
+                    call.trail.failed += (call.trail.deployment,)
                 now = self._clock.monotonic()
                 wait_s = after_failure(
                     error,
@@ -93,7 +104,9 @@ class Retry:
                     policy=self._policy,
                     jitter=self._rng.random(),
                     remaining_s=call.deadline - now,
+                    has_other=has_other(call),
                 )
                 if wait_s is None or not self._budget.take(now):
                     raise
-            await self._clock.sleep(wait_s)
+            if wait_s:
+                await self._clock.sleep(wait_s)

@@ -5,7 +5,7 @@ from math import isfinite
 from typing import Final, Protocol
 
 from undercroft.clock import Clock
-from undercroft.errors import NoDeployment, UpstreamError
+from undercroft.errors import NoDeployment
 from undercroft.gateway.balance import Turn
 from undercroft.gateway.call import Call, Deployment, Handler, Model, kind_of
 from undercroft.gateway.filters import wished
@@ -35,7 +35,7 @@ class Route:
         balancer, line = model.balancer, model.line
         streamed = call.request.stream
         turn = None
-        if model.routing is None and call.wish is None and not trail.tried:
+        if model.routing is None and call.wish is None and not trail.failed:
             turn = balancer.take_at_once(streamed=streamed)
         if turn is None:
             turn = await self._turn(call, model)
@@ -58,8 +58,6 @@ class Route:
         try:
             reply = await proceed(call)
         except BaseException as error:
-            if isinstance(error, UpstreamError):
-                trail.tried = (*trail.tried, deployment)
             release(error)
             raise
         balancer.answered(turn, clock.monotonic() - started, streamed=reply.whole is None)
@@ -76,6 +74,12 @@ class Route:
         return found
 
 
+def has_other(call: Call) -> bool:
+    """Whether another deployment than those that failed in this call could take it right away."""
+    model = call.trail.found
+    return model is not None and model.balancer.has_other(ask_of(call, model))
+
+
 def ask_of(call: Call, model: Model) -> Ask:
     """What the call wants of a deployment. Raises InvalidRequest when none can do it."""
     fits = scores = None
@@ -83,11 +87,11 @@ def ask_of(call: Call, model: Model) -> Ask:
         fits, scores = model.routing.look(call.request, kind=kind_of(call.request), who=call.who, wish=call.wish)
     elif call.wish is not None:
         wished(model.name, (), call.wish)  # there are no tags and regions here, and it says so
-    tried = call.trail.tried
+    failed = call.trail.failed
     return Ask(
         fits=fits,
         scores=scores,
-        tried=tuple(place for place, each in enumerate(model.deployments) if each in tried) if tried else (),
+        tried=tuple(place for place, each in enumerate(model.deployments) if each in failed) if failed else (),
         deadline=call.deadline,
         streamed=call.request.stream,
     )

@@ -32,6 +32,12 @@ def test_it_gives_up_when_tries_or_time_are_used_up(attempt: int, remaining_s: f
     assert after_failure(error, attempt=attempt, policy=POLICY, jitter=0.5, remaining_s=remaining_s) is None
 
 
+def test_another_deployment_that_can_take_the_call_is_not_waited_for() -> None:
+    error = UpstreamOverloaded("busy", retry_after_s=90)
+    assert after_failure(error, attempt=1, policy=POLICY, jitter=0.5, remaining_s=60, has_other=True) == 0.0
+    assert after_failure(error, attempt=3, policy=POLICY, jitter=0.5, remaining_s=60, has_other=True) is None
+
+
 def test_it_gives_up_on_what_another_try_cannot_mend() -> None:
     error = UpstreamRefused("no", upstream_status=400)
     assert after_failure(error, attempt=1, policy=POLICY, jitter=0.5, remaining_s=60) is None

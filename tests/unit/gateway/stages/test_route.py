@@ -16,7 +16,7 @@ from undercroft.gateway.breaker import BreakerPolicy
 from undercroft.gateway.call import Call, Deployment, Model
 from undercroft.gateway.filters import Offer, Wish
 from undercroft.gateway.routing import Routing
-from undercroft.gateway.stages.route import Route
+from undercroft.gateway.stages.route import Route, has_other
 from undercroft.gateway.state import Terms
 from undercroft.gateway.waiting import Line
 from undercroft.llm.reply import Reply
@@ -83,6 +83,8 @@ class Scene:
         call = call or self.call()
         with pytest.raises(UpstreamError):
             await self.route(call, self.proceed)
+        assert call.trail.deployment is not None
+        call.trail.failed += (call.trail.deployment,)  # as Retry does
         return call
 
     @staticmethod
@@ -126,6 +128,21 @@ def test_another_attempt_goes_to_another_deployment_while_there_is_one() -> None
         assert scene.asked[2] == "chat/2"
         assert scene.asked[3] in ("chat/0", "chat/1")
         assert call.trail.attempts == 4
+
+    story(told)
+
+
+def test_it_is_known_whether_another_deployment_could_take_the_call_right_away() -> None:
+    async def told() -> None:
+        scene = Scene(Terms(), Terms())
+        scene.answers = dict.fromkeys(("chat/0", "chat/1"), UpstreamUnreachable("down"))
+        call = await scene.fail()
+        assert has_other(call)
+        await scene.fail(call)
+        assert not has_other(call)
+        alone = await Scene(Terms()).send()
+        alone.trail.failed = alone.trail.found.deployments if alone.trail.found else ()
+        assert not has_other(alone)
 
     story(told)
 
