@@ -11,7 +11,7 @@ from undercroft.assembly.upstreams import tell_change
 from undercroft.clock import Clock
 from undercroft.egress.client import Client
 from undercroft.gateway.balance import Balancer
-from undercroft.gateway.breaker import USUAL, BreakerPolicy
+from undercroft.gateway.breaker import NEVER, USUAL, BreakerPolicy
 from undercroft.gateway.call import Deployment, Model
 from undercroft.gateway.catalogue import Catalogue, Defaults
 from undercroft.gateway.filters import Offer
@@ -135,7 +135,8 @@ class ModelBuilder:
 
     def _bundled_model(self, name: str, provider: str, client: object) -> Model:
         deployment = Deployment(id=f"{name}/0", provider=provider, upstream_model=name, client=client)
-        return self._model(name, (deployment,), self._balancer((deployment,)), notes=self._bundled.notes[name])
+        balancer = self._balancer((deployment,), breaker=NEVER)  # a process of our own comes back at once
+        return self._model(name, (deployment,), balancer, notes=self._bundled.notes[name])
 
     def _balancer(
         self,
