@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from undercroft.assembly import Undercroft, assemble
-from undercroft.assembly.upstreams import checks_of
+from undercroft.assembly.upstreams import UpstreamMetrics, checks_of
 from undercroft.clock import SystemClock
 from undercroft.errors import ConfigurationError
 from undercroft.gateway.call import Model
+from undercroft.gateway.catalogue import Catalogue, Defaults
 from undercroft.settings.model import Deployment, Settings
 from undercroft.settings.model import Model as ModelSettings
 from undercroft.telemetry.metrics import Metrics
@@ -109,3 +110,16 @@ def test_what_is_noted_at_each_scrape_is_in_it() -> None:
     gauge = metrics.gauge("ai_test_level", "A level.").labels()
     metrics.before_scrape(lambda: gauge.set(7))
     assert "ai_test_level 7" in metrics.render()[1].decode().splitlines()
+
+
+def test_a_deployment_that_is_no_more_is_shown_as_none(tmp_path: Path) -> None:
+    async def look() -> None:
+        async with assemble(one_deployment(tmp_path), log_calls=False) as undercroft:
+            catalogue = undercroft.gateway.catalogue
+            upstreams = UpstreamMetrics(undercroft.metrics)
+            upstreams.show(catalogue)
+            upstreams.refresh()
+            upstreams.show(Catalogue([], defaults=Defaults(chat="", embeddings="", accept_any=False)))
+            assert undercroft.metrics.totals().values["ai_upstream_condition"]["chat", "chat/0", "ok"] == [0]
+
+    asyncio.run(look())
