@@ -71,9 +71,7 @@ class OpenAICompatible:
         return Reply(whole=chunk)
 
     async def check(self) -> None:
-        await check(
-            self._client, self._origin, self._models_head, decode_error=decode_error, clock=self._clock
-        )
+        await check(self._client, self._origin, self._models_head, decode_error=decode_error, clock=self._clock)
 
     async def _post(self, head: bytes, body: bytes) -> Response:
         return await post(self._client, self._origin, head, body, decode_error=decode_error, clock=self._clock)

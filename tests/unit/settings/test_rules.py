@@ -111,11 +111,6 @@ def test_a_deployment_that_can_never_have_a_key_is_warned_about(tmp_path: Path, 
     assert warning == f"undercroft.toml:3: models[0].deployments[0] has no key; set {variable}, or api_key here"
 
 
-def test_a_deployment_that_can_never_have_a_key_is_warned_about(tmp_path: Path) -> None:
-    (warning,) = loaded(tmp_path, deployment('provider = "openai"')).warnings
-    assert warning == "undercroft.toml:3: models[0].deployments[0] has no key; set OPENAI_API_KEY, or api_key here"
-
-
 def test_capabilities_name_at_least_one_kind_of_call(tmp_path: Path) -> None:
     told = refusal(tmp_path, deployment('provider = "scripted"', 'capabilities = ["tools"]'))
     assert "capabilities names no kind of call; add at least one of chat, completions, embeddings, moderations" in told
