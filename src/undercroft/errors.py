@@ -207,6 +207,12 @@ class Unavailable(UndercroftError):
     code, status, kind, retryable = "unavailable", 503, "server_error", True
 
 
+class NoDeployment(Unavailable):
+    """No deployment of the model can take the call now: they are full, or rest after failures."""
+
+    code = "no_deployment"
+
+
 class MissingExtra(ConfigurationError):
     """An optional dependency is not installed."""
 

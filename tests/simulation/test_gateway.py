@@ -39,7 +39,7 @@ def test_a_seed_plays_the_same_again() -> None:
 
 def test_the_faults_that_are_played_do_happen() -> None:
     told: Counter[str] = Counter()
-    for seed in range(20):
+    for seed in range(40):
         told += simulate(seed, gateway_world).result
     wanted = ("well", "busy", "reset", "silent", "stall", "cut", "refused", "whole", "error", "left", "seams")
     assert [what for what in wanted if told[what] < 5] == []

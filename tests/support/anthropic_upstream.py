@@ -30,8 +30,9 @@ class AnthropicUpstream(Upstream):
     """The listening provider."""
 
     def steps(self, request: Request) -> Iterable[Step]:
-        if request.model in self.answers:
-            return self.answers[request.model](request)
+        for key in (request.model, request.path):
+            if key in self.answers:
+                return self.answers[key](request)
         if (problem := _problem(request)) is not None:
             return [problem]
         if request.model in ANSWERS:

@@ -10,6 +10,7 @@ from undercroft.gateway.call import Call, Deployment, Model
 from undercroft.gateway.catalogue import Catalogue, Defaults
 from undercroft.gateway.gateway import Gateway
 from undercroft.gateway.policy import USUAL, Policy
+from undercroft.gateway.waiting import Line
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, Choice, Chunk, Message, Usage
 from undercroft.record import CallRecord, SpoolRecord, Who
@@ -93,13 +94,17 @@ class CountingGauge:
         self.active -= 1
 
 
-def model_of(name: str, clients: Sequence[object], *, policy: Policy = USUAL, rng: random.Random) -> Model:
+def model_of(
+    name: str, clients: Sequence[object], *, policy: Policy = USUAL, rng: random.Random, clock: Clock
+) -> Model:
     """A public model with a deployment for each client."""
     deployments = tuple(
         Deployment(id=f"{name}/{place}", provider="prompter", upstream_model="upstream-1", client=client)
         for place, client in enumerate(clients)
     )
-    return Model(name=name, deployments=deployments, balancer=Balancer(deployments, rng=rng), policy=policy)
+    balancer = Balancer(deployments, rng=rng, monotonic=clock.monotonic)
+    line = Line(balancer, clock=clock)
+    return Model(name=name, deployments=deployments, balancer=balancer, policy=policy, line=line)
 
 
 class Bench:
@@ -120,9 +125,10 @@ class Bench:
         self.gauge = CountingGauge()
         self._clock = clock or self.clock
         rng = rng or random.Random(1)
+        self.model = model_of("chat", clients, policy=policy, rng=rng, clock=self._clock)
         models = [
-            model_of("chat", clients, policy=policy, rng=rng),
-            *(model_of(name, [client], rng=rng) for name, client in (others or {}).items()),
+            self.model,
+            *(model_of(name, [client], rng=rng, clock=self._clock) for name, client in (others or {}).items()),
         ]
         self.gateway = Gateway(
             catalogue=Catalogue(models, defaults=Defaults(chat="chat", embeddings="chat", accept_any=accept_any)),

@@ -189,15 +189,17 @@ async def gateway_world(loop: SimulatedLoop) -> Counter[str]:
         ),
     )
     trouble = rng.choice((0.1, 0.5, 0.9, 1.0))
+    short = Policy(first_token_s=8.0, whole_s=8.0)
     models = [
         model_of(
             "chat",
             [Provider(world, voice, trouble) for voice in "abc"[: rng.randint(1, 3)]],
             policy=world.policy,
             rng=rng,
+            clock=clock,
         ),
-        model_of("second", [Provider(world, "s", trouble / 2)], rng=rng, policy=Policy(first_token_s=8.0, whole_s=8.0)),
-        model_of("third", [Provider(world, "r", trouble / 2)], rng=rng, policy=Policy(first_token_s=8.0, whole_s=8.0)),
+        model_of("second", [Provider(world, "s", trouble / 2)], rng=rng, clock=clock, policy=short),
+        model_of("third", [Provider(world, "r", trouble / 2)], rng=rng, clock=clock, policy=short),
     ]
     recorder, gauge = MemoryRecorder(), CountingGauge()
     gateway = Gateway(

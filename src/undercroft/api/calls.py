@@ -8,11 +8,14 @@ from typing import Protocol, TypeVar
 from undercroft.api.exchange import Exchange
 from undercroft.errors import UndercroftError
 from undercroft.gateway.call import Call, Handler
+from undercroft.gateway.filters import REGION_HEADER, TAGS_HEADER, Wish, wish_of
 from undercroft.llm.types import Chunk, Request
 from undercroft.settings.model import Server
 
 OFF_LOOP_BYTES = 256 * 1024
 """Larger bodies are decoded in a thread: a million keys block the loop for half a second."""
+
+WISH_HEADERS = (TAGS_HEADER.encode(), REGION_HEADER.encode())
 
 EVENT_STREAM = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
 
@@ -62,6 +65,7 @@ async def serve_call(exchange: Exchange, codec: Codec[Writer], *, server: Server
         started=exchange.started,
         deadline=exchange.started + server.request_timeout_s,
         trace=trace_id(exchange.header(b"traceparent")),
+        wish=_wish(exchange),
     )
     exchange.booked = True
 
@@ -107,6 +111,13 @@ def _headers(call: Call) -> list[tuple[bytes, bytes]]:
 
 def _shown(name: str) -> bytes:
     return name.encode("ascii", "backslashreplace")[:200].translate(None, b"\r\n\0")
+
+
+def _wish(exchange: Exchange) -> Wish | None:
+    if not exchange.has_any(WISH_HEADERS):
+        return None
+    tags, region = (exchange.header(name) for name in WISH_HEADERS)
+    return wish_of(tags, region)
 
 
 def trace_id(traceparent: str) -> str:

@@ -97,6 +97,12 @@ class Exchange:
             self._headers = dict(self.scope["headers"])
         return self._headers.get(name, b"").decode("latin-1")
 
+    def has_any(self, names: Iterable[bytes]) -> bool:
+        """Whether at least one of these headers is there, by their lower-case names."""
+        if self._headers is None:
+            self._headers = dict(self.scope["headers"])
+        return not self._headers.keys().isdisjoint(names)
+
     @property
     def credential(self) -> str:
         """What the caller identifies itself with: `Authorization: Bearer` or `x-api-key`."""

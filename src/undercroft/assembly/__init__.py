@@ -21,6 +21,7 @@ from undercroft.assembly.rates import BookedRates
 from undercroft.assembly.recorder import FanOut
 from undercroft.assembly.reloads import Reloads, UnderWay
 from undercroft.assembly.shipping import shipping
+from undercroft.assembly.upstreams import UpstreamMetrics, checking, refreshing
 from undercroft.clock import Clock, SystemClock
 from undercroft.egress.client import Client
 from undercroft.errors import Conflict, Unavailable
@@ -158,6 +159,8 @@ async def installed(
         stack.callback(metrics.close)
         monitor.attach(metrics)
         stack.callback(monitor.attach, None)
+        if shared is not None:
+            await stack.enter_async_context(refreshing(metrics, clock=clock))
         log = _request_log(settings, clock=clock) if log_calls else None
         listeners: list[Callable[[list[CallRecord]], None]] = [lambda records: _each(metrics.observe, records)]
         if log is not None:
@@ -178,6 +181,7 @@ async def installed(
             bundled=bundled,
             prices=prices,
             metrics=metrics,
+            upstreams=UpstreamMetrics(metrics),
             log=log,
             recorder=recorder,
             keys=keys,
@@ -202,6 +206,7 @@ class Lasting:
     bundled: BundledModels
     prices: PriceBook
     metrics: Metrics
+    upstreams: UpstreamMetrics
     log: RequestLog | None
     recorder: FanOut
     keys: KeyRing
@@ -221,6 +226,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
         catalogue = ModelBuilder(
             settings, bundled=lasting.bundled, client=client, prices=lasting.prices, clock=clock, rng=rng
         ).catalogue()
+        await stack.enter_async_context(checking(settings, catalogue, clock=clock, rng=rng))
         overrides = {
             f"{model.name}/{place}": deployment.price
             for model in settings.models
@@ -305,6 +311,7 @@ class Installation:
         """Tells what lasts of the configuration."""
         lasting, settings, catalogue = self._lasting, undercroft.settings, undercroft.gateway.catalogue
         lasting.metrics.know(catalogue.is_known)
+        lasting.upstreams.show(catalogue)
         lasting.opened.replace(settings.models)
         lasting.bundled.start(
             chat=uses(settings, "local") or catalogue.default("chat") == LOCAL,

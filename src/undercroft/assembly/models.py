@@ -1,18 +1,28 @@
 """From `[[models]]` and provider keys to the catalogue: which public names exist and what answers for them."""
 
+import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from undercroft.assembly.bundled import LOCAL, LOCAL_EMBEDDING, BundledModels
 from undercroft.assembly.providers import FIRST_CHOICE, Providers
 from undercroft.assembly.reliability import limits_of, own_limits, policy_of
+from undercroft.assembly.upstreams import tell_change
 from undercroft.clock import Clock
 from undercroft.egress.client import Client, TimeLimits
-from undercroft.gateway.balance import Balancer, Strategy
+from undercroft.gateway.balance import Balancer
+from undercroft.gateway.breaker import NEVER, USUAL, BreakerPolicy
 from undercroft.gateway.call import Deployment, Model
 from undercroft.gateway.catalogue import Catalogue, Defaults
+from undercroft.gateway.filters import Offer
 from undercroft.gateway.policy import Policy
-from undercroft.ledger.prices import PriceBook
+from undercroft.gateway.routing import Cost, Ranking, Routing, is_selective
+from undercroft.gateway.state import Terms
+from undercroft.gateway.strategies import Strategy
+from undercroft.gateway.waiting import Line
+from undercroft.ledger.prices import PriceBook, cost_nano
+from undercroft.record import Usage
 from undercroft.settings.model import Deployment as DeploymentSettings
 from undercroft.settings.model import Model as ModelSettings
 from undercroft.settings.model import Settings
@@ -57,9 +67,7 @@ class ModelBuilder:
                 )
                 for place, deployment in enumerate(model.deployments)
             )
-            yield self._model(
-                model.name, deployments, strategy=model.strategy, policy=policy_of(model, self._settings.reliability)
-            )
+            yield self._configured_model(model, deployments)
         if self._bundled.chat is not None:
             yield self._bundled_model(LOCAL, LOCAL, self._bundled.chat)
         if self._bundled.embedding is not None:
@@ -95,8 +103,8 @@ class ModelBuilder:
         if not provider:
             return None
         settings = DeploymentSettings(provider=provider, model=upstream, api_key=keys[provider])
-        deployment = self._deployment(f"{name}/0", name, settings, self._providers)
-        return self._model(name, (deployment,), policy=self._usual)
+        deployments = (self._deployment(f"{name}/0", name, settings, self._providers),)
+        return self._model(name, deployments, self._balancer(deployments), policy=self._usual)
 
     def _sells(self, provider: str, model: str) -> bool:
         return bool(model) and self._prices.price(provider, model, at_us=self._clock.now_us()) is not None
@@ -113,21 +121,91 @@ class ModelBuilder:
             client = client.within(limits)
         return Providers(self._settings, bundled=self._bundled, client=client, clock=self._clock)
 
-    def _model(
-        self, name: str, deployments: tuple[Deployment, ...], *, policy: Policy, strategy: Strategy = "round_robin"
-    ) -> Model:
-        weights = [deployment.weight for deployment in deployments]
-        balancer = Balancer(deployments, strategy, weights=weights, rng=self._rng)
-        return Model(name=name, deployments=deployments, balancer=balancer, policy=policy)
+    def _configured_model(self, settings: ModelSettings, deployments: tuple[Deployment, ...]) -> Model:
+        weights = [each.weight for each in settings.deployments]
+        ranking: Ranking | None = None
+        strategy: Strategy = "round_robin"
+        if settings.strategy == "cheapest" or settings.strategy == "prompt_size":
+            ranking = settings.strategy
+        else:
+            strategy = settings.strategy
+        offers = [offer_of(each, to) for each, to in zip(deployments, settings.deployments, strict=True)]
+        routing = None
+        if ranking or settings.sticky != "none" or is_selective(offers):
+            routing = Routing(
+                settings.name,
+                offers,
+                ids=[each.id for each in deployments],
+                weights=weights,
+                ranking=ranking,
+                costs=[self._cost_of(each, to) for each, to in zip(deployments, settings.deployments, strict=True)],
+                sticky=settings.sticky,
+            )
+        balancer = self._balancer(
+            deployments,
+            strategy=strategy,
+            weights=weights,
+            terms=[terms_of(each) for each in settings.deployments],
+            breaker=BreakerPolicy(
+                failures=settings.breaker.failures, calls=settings.breaker.calls, rest_s=settings.breaker.rest_s
+            ),
+        )
+        policy = policy_of(settings, self._settings.reliability)
+        return self._model(settings.name, deployments, balancer, policy=policy, routing=routing)
+
+    def _cost_of(self, deployment: Deployment, settings: DeploymentSettings) -> Cost:
+        def cost(usage: Usage) -> float:
+            price = self._prices.price(
+                deployment.provider, deployment.upstream_model, settings.price, at_us=self._clock.now_us()
+            )
+            return math.inf if price is None else cost_nano(price, usage)
+
+        return cost
 
     def _bundled_model(self, name: str, provider: str, client: object) -> Model:
         deployment = Deployment(id=f"{name}/0", provider=provider, upstream_model=name, client=client)
+        balancer = self._balancer((deployment,), breaker=NEVER)  # a process of our own comes back at once
+        return self._model(name, (deployment,), balancer, policy=self._usual, notes=self._bundled.notes[name])
+
+    def _balancer(
+        self,
+        deployments: tuple[Deployment, ...],
+        *,
+        strategy: Strategy = "round_robin",
+        weights: Sequence[int] | None = None,
+        terms: Sequence[Terms] | None = None,
+        breaker: BreakerPolicy = USUAL,
+    ) -> Balancer[Deployment]:
+        return Balancer(
+            deployments,
+            strategy,
+            weights=weights,
+            terms=terms,
+            breaker=breaker,
+            rng=self._rng,
+            monotonic=self._clock.monotonic,
+            on_change=tell_change,
+        )
+
+    def _model(
+        self,
+        name: str,
+        deployments: tuple[Deployment, ...],
+        balancer: Balancer[Deployment],
+        *,
+        policy: Policy,
+        routing: Routing | None = None,
+        notes: Mapping[str, object] = MappingProxyType({}),
+    ) -> Model:
+        line = Line(balancer, clock=self._clock)
         return Model(
             name=name,
-            deployments=(deployment,),
-            balancer=Balancer((deployment,), rng=self._rng),
-            notes=self._bundled.notes[name],
-            policy=self._usual,
+            deployments=deployments,
+            balancer=balancer,
+            notes=notes,
+            policy=policy,
+            routing=routing,
+            line=line,
         )
 
     def _deployment(
@@ -149,3 +227,24 @@ class ModelBuilder:
 def _public(provider: str, model: str) -> str:
     """OpenAI's models are known by their own names; others' might be anybody's."""
     return model if provider == "openai" else f"{provider}/{model}"
+
+
+def offer_of(deployment: Deployment, settings: DeploymentSettings) -> Offer:
+    """What the operator and the provider say that a deployment can take."""
+    return Offer(
+        kinds=deployment.kinds,
+        capabilities=None if settings.capabilities is None else frozenset(settings.capabilities),
+        context_tokens=settings.context_tokens,
+        tags=frozenset(settings.tags),
+        region=settings.region or "",
+    )
+
+
+def terms_of(settings: DeploymentSettings) -> Terms:
+    """In which order a deployment is asked, and how much it takes at once."""
+    return Terms(
+        priority=settings.priority,
+        max_concurrency=settings.max_concurrency,
+        max_waiting=settings.max_waiting,
+        max_wait_s=settings.max_wait_s,
+    )

@@ -1,133 +1,67 @@
 """Which of several endpoints takes the next call."""
 
-import math
 import random
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Generic, Literal, TypeVar, get_args
+from typing import Generic, TypeVar, get_args
 
-Strategy = Literal["round_robin", "weighted", "least_busy", "fastest"]
-
-FAILURES_BEFORE_REST: Final = 3
-"""In a row."""
-REST_S: Final = 10.0
-MEMORY_S: Final = 10.0
-"""A latency measured this long ago counts a third: who was slow once gets another chance."""
-SLOWEST_S: Final = 60.0
-FIRST_GUESS_S: Final = 0.5
-"""How slow an endpoint is thought to be that fails before it was ever measured: failing fast is not being fast."""
-
-
-@dataclass(slots=True)
-class State:
-    """What is known of an endpoint when one has to be chosen."""
-
-    weight: int = 1
-    owed: int = 0
-    """By `weighted`: turns it is behind its share."""
-    active: int = 0
-    latency_s: float = 0.0
-    """A moving average; 0: not measured yet."""
-    measured_at: float = 0.0
-    failures: int = 0
-    """In a row."""
-    resting_until: float = 0.0
-    is_out: bool = False
-    """Marked as unhealthy."""
-
-
-def usable(states: Sequence[State], now: float) -> list[int]:
-    """Those that may be chosen: neither marked unhealthy nor resting. With none left, the resting ones, then all:
-    a try may fail, a refusal has failed already."""
-    healthy = [index for index, state in enumerate(states) if not state.is_out]
-    rested = [index for index in healthy if states[index].resting_until <= now]
-    return rested or healthy or list(range(len(states)))
-
-
-def choose(strategy: Strategy, states: Sequence[State], *, turn: int, now: float, rng: random.Random) -> int:
-    """The index of the one that takes the next call."""
-    match strategy:
-        case "round_robin":
-            return turn % len(states)
-        case "weighted":
-            return weighted(states)
-        case "least_busy":
-            return least_busy(states, turn)
-        case "fastest":
-            return fastest(states, now, rng)
-
-
-def weighted(states: Sequence[State]) -> int:
-    """By weight, and evenly spread: 3 and 1 give a a b a, not a a a b. Turns are owed and paid in `settle`."""
-    best = 0
-    for index, state in enumerate(states):
-        if state.owed + state.weight > states[best].owed + states[best].weight:
-            best = index
-    return best
-
-
-def settle(states: Sequence[State], chosen: int) -> None:
-    """Everyone is owed its weight; whoever was chosen pays for all."""
-    for state in states:
-        state.owed += state.weight
-        states[chosen].owed -= state.weight
-
-
-def least_busy(states: Sequence[State], turn: int) -> int:
-    """The fewest calls under way for its weight; among equals, one after the other."""
-    count = len(states)
-    best = turn % count
-    for offset in range(1, count):
-        index = (turn + offset) % count
-        if states[index].active * states[best].weight < states[best].active * states[index].weight:
-            best = index
-    return best
-
-
-def fastest(states: Sequence[State], now: float, rng: random.Random) -> int:
-    """The better of two picked at random, so that not everybody runs to the same one."""
-    count = len(states)
-    if count == 1:
-        return 0
-    first = int(rng.random() * count)
-    second = (first + 1 + int(rng.random() * (count - 1))) % count
-    return first if expected_s(states[first], now) <= expected_s(states[second], now) else second
-
-
-def expected_s(state: State, now: float) -> float:
-    """How long a call would take: the latency it has shown, fading with time, for each call it has to serve."""
-    return state.latency_s * math.exp((state.measured_at - now) / MEMORY_S) * (state.active + 1)
-
-
-def after_call(state: State, *, ok: bool, seconds: float | None, now: float) -> None:
-    """What a call that has ended says about its endpoint."""
-    state.active = max(0, state.active - 1)
-    if ok:
-        state.failures = 0
-        state.resting_until = 0.0
-        if seconds is None:
-            return
-        # The longer ago the last measurement, the less it counts.
-        old = math.exp((state.measured_at - now) / MEMORY_S) * 0.7 if state.latency_s else 0.0
-        state.latency_s = old * state.latency_s + (1 - old) * seconds
-    else:
-        state.failures += 1
-        if state.failures >= FAILURES_BEFORE_REST:
-            state.resting_until = now + REST_S
-        state.latency_s = min(SLOWEST_S, 2 * max(state.latency_s or FIRST_GUESS_S, seconds or 0.0))
-    state.measured_at = now
-
+from undercroft.gateway import breaker
+from undercroft.gateway.breaker import NEVER, BreakerPolicy
+from undercroft.gateway.state import (
+    BAD,
+    GOOD,
+    Ask,
+    Condition,
+    Nobody,
+    State,
+    Terms,
+    Verdict,
+    Why,
+    after_call,
+    candidates,
+    condition,
+)
+from undercroft.gateway.strategies import Strategy, choose, lowest, settle
 
 Item = TypeVar("Item", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn(Generic[Item]):
+    """A call's place with the item that was chosen for it, to be given back with `finished`."""
+
+    item: Item
+    index: int
+    probe: int = 0
+    """Its number, when it is to find out whether a broken item is back; 0: it is an ordinary call."""
+
+
+@dataclass(frozen=True, slots=True)
+class View(Generic[Item]):
+    """How an item stands, for people."""
+
+    item: Item
+    condition: Condition
+    why: Why
+    active: int
+    rests_for_s: float
+    first_token_s: float
+    """The moving average; 0: not measured yet."""
+    whole_s: float
+
+
+Told = Callable[[Item, Condition, Why, float], None]
+"""Hears of an item whose condition has changed: why, and for how many seconds it rests."""
 
 
 class Balancer(Generic[Item]):
     """Chooses among items, and remembers how they did. Safe to use from several threads and tasks.
 
-    An item that fails three times in a row rests for 10 s, unless all do.
+    An item that fails three times in a row rests for 10 s, unless all do. `breaker` is for items that are better not
+    asked at all than asked in vain.
     """
 
     def __init__(
@@ -136,8 +70,11 @@ class Balancer(Generic[Item]):
         strategy: Strategy = "round_robin",
         *,
         weights: Sequence[int] | None = None,
+        terms: Sequence[Terms] | None = None,
+        breaker: BreakerPolicy = NEVER,
         rng: random.Random,
         monotonic: Callable[[], float] = time.monotonic,
+        on_change: Told[Item] = lambda *_: None,
     ) -> None:
         if not items:
             raise ValueError("The list of endpoints is empty: there must be at least one.")
@@ -146,71 +83,143 @@ class Balancer(Generic[Item]):
         weights = [1] * len(items) if weights is None else weights
         if len(weights) != len(items) or min(weights) < 1:
             raise ValueError("Every endpoint needs a weight of at least 1.")
-        self._states = {item: State(weight=weight) for item, weight in zip(items, weights, strict=True)}
-        if len(self._states) != len(items):
+        if len(set(items)) != len(items):
             raise ValueError("An endpoint is listed twice; give it a weight instead.")
-        self._items = tuple(items)
-        self._all = list(self._states.values())
-        self._strategy = strategy
+        terms = [Terms()] * len(items) if terms is None else terms
+        self._all = [State(weight=weight, terms=each) for weight, each in zip(weights, terms, strict=True)]
+        self._turns = [Turn(item, index) for index, item in enumerate(items)]
+        self._places = {item: index for index, item in enumerate(items)}
+        self._strategy: Strategy = strategy
+        self._policy = breaker
         self._rng = rng
         self._monotonic = monotonic
+        self._on_change = on_change
+        self._told: list[Condition] = ["ok"] * len(items)
         self._lock = threading.Lock()
         self._turn = 0
-        self._troubled = False
-        """Somebody is out or resting."""
+        self._is_flat = all(each.priority == terms[0].priority and each.max_concurrency is None for each in terms)
+        self._is_calm = True
+        """Nobody is out or rests."""
+        self._is_spotless = True
+        """Nor has anybody failed of late."""
 
-    def choose(self) -> Item:
-        """The item for the next call."""
+    def take_at_once(self, *, streamed: bool = False) -> Turn[Item] | None:
+        """A turn, where there is nothing to consider but the strategy: the common case, in half the time of `take`."""
         with self._lock:
-            return self._items[self._next()]
-
-    def take(self) -> Item:
-        """`choose` and `started` in one step: no other thread comes in between."""
-        with self._lock:
-            index = self._next()
+            if not (self._is_calm and self._is_flat):
+                return None
+            turn = self._turn
+            self._turn = turn + 1
+            if self._strategy == "round_robin":
+                index = turn % len(self._all)
+            else:
+                index = self._pick(self._all, turn, self._monotonic(), streamed=streamed)
             self._all[index].active += 1
-            return self._items[index]
+            return self._turns[index]
 
-    def started(self, item: Item) -> None:
-        """A call has begun."""
+    def take(self, ask: Ask = Ask()) -> Turn[Item] | Nobody:  # noqa: B008 - frozen
+        """A turn with one that can take the call, or why nobody can."""
         with self._lock:
-            self._states[item].active += 1
+            now = self._monotonic()
+            found = candidates(self._all, ask, now)
+            if isinstance(found, Nobody):
+                return found
+            turn = self._turn
+            self._turn = turn + 1
+            if ask.scores is not None:
+                index = found[lowest([ask.scores[each] for each in found], turn)]
+            else:
+                states = [self._all[each] for each in found]
+                index = found[self._pick(states, turn, now, streamed=ask.streamed)]
+            state = self._all[index]
+            state.active += 1
+            probe = breaker.enter(state.breaker)
+            return Turn(self._turns[index].item, index, probe) if probe else self._turns[index]
 
-    def finished(self, item: Item, *, ok: bool, seconds: float | None = None) -> None:
-        """It has ended; `seconds` is how long it took, where that says something about the item."""
+    def has_other(self, ask: Ask) -> bool:
+        """Whether one that has not been tried in this call could take it now."""
+        with self._lock:
+            found = candidates(self._all, ask, self._monotonic())
+        return not isinstance(found, Nobody) and not set(found).intersection(ask.tried)
+
+    def answered(self, turn: Turn[Item], seconds: float, *, streamed: bool) -> None:
+        """How long it took until the answer began, or was there when it came in one piece."""
         now = self._monotonic()
         with self._lock:
-            after_call(self._states[item], ok=ok, seconds=seconds, now=now)
-            if self._troubled or not ok:
-                self._look_for_trouble()
+            self._all[turn.index].pace(streamed=streamed).measure(seconds, now)
+
+    def finished(
+        self, turn: Turn[Item], verdict: Verdict = GOOD, *, waited_s: float | None = None, streamed: bool = False
+    ) -> None:
+        """Gives the place back. `waited_s` is how long a call that failed had waited for an answer to begin."""
+        with self._lock:
+            state = self._all[turn.index]
+            state.active = max(0, state.active - 1)
+            if verdict is GOOD and self._is_spotless:
+                return
+            now = self._monotonic()
+            after_call(state, verdict, probe=turn.probe, policy=self._policy, now=now)
+            if verdict.ok is False:
+                state.pace(streamed=streamed).worsen(waited_s or 0.0, now)
+            self._look_for_trouble()
+            changed = self._change(turn.index, now)
+        if changed is not None:
+            self._on_change(*changed)
 
     def mark(self, item: Item, *, healthy: bool) -> None:
         """Takes an item out, as long as there are others, until it is marked healthy again."""
         with self._lock:
-            state = self._states[item]
+            index = self._places[item]
+            state = self._all[index]
             state.is_out = not healthy
-            state.failures, state.resting_until, state.owed = 0, 0.0, 0
+            state.failures, state.resting_until, state.resting_for, state.owed = 0, 0.0, "", 0
+            state.breaker = breaker.Breaker(probes=state.breaker.probes)
             self._look_for_trouble()
+            changed = self._change(index, self._monotonic())
+        if changed is not None:
+            self._on_change(*changed)
+
+    def view(self) -> list[View[Item]]:
+        """How all stand now."""
+        with self._lock:
+            now = self._monotonic()
+            return [
+                View(
+                    item=turn.item,
+                    condition=condition(state, now),
+                    why=state.resting_for if state.resting_until > now else "",
+                    active=state.active,
+                    rests_for_s=_rest_of(state, now),
+                    first_token_s=state.first_token.seconds,
+                    whole_s=state.whole.seconds,
+                )
+                for turn, state in zip(self._turns, self._all, strict=True)
+            ]
 
     def _look_for_trouble(self) -> None:
-        self._troubled = any(state.is_out or state.resting_until for state in self._all)
+        states = self._all
+        self._is_calm = not any(state.is_out or state.resting_until or state.breaker.open_until for state in states)
+        self._is_spotless = self._is_calm and not any(state.failures or state.breaker.history for state in states)
 
-    def _next(self) -> int:
-        turn = self._turn
-        self._turn = turn + 1
-        if not self._troubled:
-            if self._strategy == "round_robin":  # the common case: what `choose` would say, in half the time
-                return turn % len(self._all)
-            return self._pick(self._all, turn, self._monotonic())
-        now = self._monotonic()
-        candidates = usable(self._all, now)
-        return candidates[self._pick([self._all[index] for index in candidates], turn, now)]
+    def _change(self, index: int, now: float) -> tuple[Item, Condition, Why, float] | None:
+        """What there is to tell of an item; that a rest is over, once a call has shown it."""
+        state = self._all[index]
+        current = condition(state, now)
+        is_waiting = bool(state.resting_until or state.breaker.open_until)
+        if current == self._told[index] or current == "half_open" or (current == "ok" and is_waiting):
+            return None
+        self._told[index] = current
+        return self._turns[index].item, current, state.resting_for, _rest_of(state, now)
 
-    def _pick(self, states: Sequence[State], turn: int, now: float) -> int:
-        chosen = choose(self._strategy, states, turn=turn, now=now, rng=self._rng)
+    def _pick(self, states: Sequence[State], turn: int, now: float, *, streamed: bool) -> int:
+        chosen = choose(self._strategy, states, turn=turn, now=now, rng=self._rng, streamed=streamed)
         if self._strategy == "weighted":
             settle(states, chosen)
         return chosen
+
+
+def _rest_of(state: State, now: float) -> float:
+    return max(0.0, state.resting_until - now, state.breaker.open_until - now)
 
 
 class LoadBalancer:
@@ -230,20 +239,26 @@ class LoadBalancer:
         if isinstance(endpoints, str):
             raise ValueError("Endpoints are a list of strings, not one string.")
         rng = random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._turns = {endpoint: Turn(endpoint, index) for index, endpoint in enumerate(endpoints)}
         self._balancer = Balancer(tuple(endpoints), strategy, weights=weights, rng=rng)
 
     def get_endpoint(self) -> str:
         """The endpoint for the next call."""
-        return self._balancer.take()
+        turn = self._balancer.take_at_once() or self._balancer.take()
+        assert isinstance(turn, Turn), "without limits and breakers there is always one"
+        return turn.item
 
     def report(self, endpoint: str, ok: bool, seconds: float | None = None) -> None:
         """How the call went that `get_endpoint` gave an endpoint for."""
-        self._balancer.finished(endpoint, ok=ok, seconds=seconds)
+        turn = self._turns[endpoint]
+        if ok and seconds is not None:
+            self._balancer.answered(turn, seconds, streamed=False)
+        self._balancer.finished(turn, GOOD if ok else BAD, waited_s=seconds)
 
     @contextmanager
     def use(self) -> Iterator[str]:
         """The endpoint for the calls in this block, which are timed; an exception counts against it."""
-        endpoint = self._balancer.take()
+        endpoint = self.get_endpoint()
         started = time.monotonic()
         ok = True
         try:

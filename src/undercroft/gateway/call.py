@@ -9,8 +9,17 @@ import msgspec
 from undercroft.errors import InvalidRequest, UndercroftError
 from undercroft.gateway.balance import Balancer
 from undercroft.gateway.course import is_silence
+from undercroft.gateway.filters import Wish
 from undercroft.gateway.policy import USUAL, Policy
-from undercroft.llm.provider import ChatProvider, CompletionProvider, EmbeddingProvider, ModerationProvider
+from undercroft.gateway.routing import Routing
+from undercroft.gateway.waiting import Line
+from undercroft.llm.provider import (
+    ChatProvider,
+    CheckableProvider,
+    CompletionProvider,
+    EmbeddingProvider,
+    ModerationProvider,
+)
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, ModerationRequest, Request
 from undercroft.record import Usage, Who
@@ -37,7 +46,7 @@ class Deployment:
     `id` is `model/0`: stable across restarts while the configuration stays.
     """
 
-    __slots__ = ("_doors", "client", "id", "provider", "upstream_model", "weight")
+    __slots__ = ("_doors", "check", "client", "id", "provider", "upstream_model", "weight")
 
     def __init__(self, *, id: str, provider: str, upstream_model: str, client: object, weight: int = 1) -> None:
         self.id = id
@@ -46,6 +55,13 @@ class Deployment:
         self.weight = weight
         self.client = client
         self._doors = _doors(client)
+        self.check = client.check if isinstance(client, CheckableProvider) else None
+        """How it is, asked without spending a token; None: its provider cannot be asked."""
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of call that its provider does at all."""
+        return frozenset(_KINDS[request] for request in self._doors)
 
     async def ask(self, request: Request) -> Reply:
         """Sends a request to the provider; what the provider cannot do is the caller's mistake (400)."""
@@ -83,6 +99,10 @@ class Model:
     notes: Mapping[str, object] = field(default_factory=dict)
     """What else `/v1/models` says of it: quality, context_length."""
     policy: Policy = USUAL
+    routing: Routing | None = None
+    """What has to be known of a call to choose; None: any deployment takes any call."""
+    line: Line[Deployment] | None = None
+    """Where calls wait for a deployment; None: they do not."""
 
     @property
     def owner(self) -> str:
@@ -110,7 +130,7 @@ class Trail(msgspec.Struct):
     deployment: Deployment | None = None
     """The last one tried."""
     failed: tuple[Deployment, ...] = ()
-    """Those that failed in this call."""
+    """Those that failed in this call: the next attempt goes to another one, as long as there is one."""
     given_up: tuple[Deployment, ...] = ()
     """Those of them that are not asked again: they said nothing for too long, or broke off twice."""
     parts: tuple[Part, ...] = ()
@@ -161,6 +181,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """Monotonic seconds, as is `deadline`."""
     deadline: float
     trace: str = ""
+    wish: Wish | None = None
+    """What the caller said about the place where it is to be answered."""
     trail: Trail = msgspec.field(default_factory=Trail)
 
     @property

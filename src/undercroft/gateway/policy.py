@@ -6,6 +6,9 @@ from typing import Final, Literal
 MAX_ATTEMPTS: Final = 4
 """Upstream attempts of one call, fallbacks and continuations included: an outage is not multiplied any further."""
 
+WAIT_BEFORE_FALLBACK_S: Final = 5.0
+"""A longer pause that a provider asks for is not waited for where a fallback can answer at once."""
+
 OnCut = Literal["error", "continue"]
 
 

@@ -51,3 +51,12 @@ class TokenCounter(Protocol):
     """Says how many tokens a conversation is, without answering it: as its model will count them."""
 
     async def count_tokens(self, request: ChatRequest, /) -> int: ...
+
+
+@runtime_checkable
+class CheckableProvider(Protocol):
+    """Can be asked how it is without a token being spent."""
+
+    async def check(self) -> None:
+        """Returns when it answers and takes our credential; raises only UpstreamError kinds and Unavailable."""
+        ...

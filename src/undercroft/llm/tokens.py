@@ -29,6 +29,14 @@ def estimate_input(request: Request) -> int:
     return sum(_estimate_piece(piece) for piece in pieces)
 
 
+def estimate_longest(request: Request) -> int:
+    """Tokens of what has to fit into one context: of several prompts or inputs, the longest."""
+    if isinstance(request, ChatRequest):
+        return estimate_input(request)
+    pieces = request.prompts if isinstance(request, CompletionRequest) else request.inputs
+    return max(map(_estimate_piece, pieces), default=0)
+
+
 def _estimate_piece(piece: str | tuple[int, ...] | tuple[Part, ...]) -> int:
     if isinstance(piece, str):
         return estimate_text(len(piece))

@@ -12,7 +12,7 @@ from undercroft.egress.origin import parse_base_url
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest
 from undercroft.llm.unsupported import Unsupported
-from undercroft.providers.remote import post, streamed, whole
+from undercroft.providers.remote import check, post, streamed, whole
 from undercroft.wire import anthropic as wire
 from undercroft.wire.anthropic.count import decode_answer
 from undercroft.wire.anthropic.failures import decode_error
@@ -52,6 +52,7 @@ class Anthropic:
         self._origin, path = parse_base_url(base_url)
         self._messages_head = _heads(str(self._origin), f"{path}/messages", api_key)
         self._count_head = _heads(str(self._origin), f"{path}/messages/count_tokens", api_key)
+        self._models_head = _heads(str(self._origin), f"{path}/models", api_key, method="GET")
         self._messages_head(())  # a key that cannot stand in a header is found at the start
 
     async def send(self, request: ChatRequest, /) -> Reply:
@@ -71,13 +72,17 @@ class Anthropic:
         response = await post(self._client, self._origin, head, body, decode_error=decode_error, clock=self._clock)
         return decode_answer(await response.body(_MAX_COUNT_BYTES))
 
+    async def check(self) -> None:
+        head = self._models_head(())
+        await check(self._client, self._origin, head, decode_error=decode_error, clock=self._clock)
+
 
 def _headers(request: ChatRequest) -> Headers:
     source = request.source
     return source.headers if source is not None and source.dialect == "anthropic.messages" else ()
 
 
-def _heads(host: str, path: str, api_key: str | None) -> Callable[[Headers], bytes]:
+def _heads(host: str, path: str, api_key: str | None, *, method: str = "POST") -> Callable[[Headers], bytes]:
     """The head of a request, made once for each set of headers that callers send."""
     fields = {
         "content-type": "application/json",
@@ -91,6 +96,6 @@ def _heads(host: str, path: str, api_key: str | None) -> Callable[[Headers], byt
 
     @lru_cache(maxsize=_HEADS_KEPT)
     def head(given: Headers) -> bytes:
-        return request_head("POST", path, host=host, fields={**fields, **dict(given)})
+        return request_head(method, path, host=host, fields={**fields, **dict(given)})
 
     return head

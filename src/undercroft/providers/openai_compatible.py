@@ -14,7 +14,7 @@ from undercroft.errors import UpstreamGarbled
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, Chunk, CompletionRequest, Dialect, EmbeddingsRequest, Source
 from undercroft.llm.unsupported import Unsupported
-from undercroft.providers.remote import MAX_ANSWER_BYTES, Decode, post, streamed, whole
+from undercroft.providers.remote import MAX_ANSWER_BYTES, Decode, check, post, streamed, whole
 from undercroft.settings.presets import Quirks
 from undercroft.wire.openai import chat, completions, embeddings
 from undercroft.wire.openai.failures import decode_error
@@ -79,12 +79,13 @@ class OpenAICompatible:
         elif api_key is not None:
             fields["authorization"] = f"Bearer {api_key}"
 
-        def head(route: str) -> bytes:
-            return request_head("POST", f"{path}/{route}{manners.query}", host=str(self._origin), fields=fields)
+        def head(route: str, method: str = "POST") -> bytes:
+            return request_head(method, f"{path}/{route}{manners.query}", host=str(self._origin), fields=fields)
 
         self._chat_head = head("chat/completions")
         self._completions_head = head("completions")
         self._embeddings_head = head("embeddings")
+        self._models_head = head("models", "GET")
 
     async def send(self, request: ChatRequest, /) -> Reply:
         fit = self._fit(request.source, "openai.chat")
@@ -115,6 +116,9 @@ class OpenAICompatible:
         if len(chunk.vectors) != len(request.inputs):
             raise UpstreamGarbled(f"The provider sent {len(chunk.vectors)} vectors for {len(request.inputs)} inputs.")
         return Reply(whole=chunk, dropped=() if fit is None else fit.dropped)
+
+    async def check(self) -> None:
+        await check(self._client, self._origin, self._models_head, decode_error=decode_error, clock=self._clock)
 
     def _fit(self, source: Source | None, dialect: Dialect) -> Adaptation | None:
         """None where the caller's own bytes will do."""

@@ -18,6 +18,8 @@ MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
 _MAX_ERROR_BYTES: Final = 1024 * 1024
 _MOST_HELD: Final = 256
 """Chunks that say nothing which are kept back before they are passed on all the same."""
+_CHECK_S: Final = 5.0
+"""A list of models that takes longer is no sign of health."""
 
 Decode = Callable[[bytes], Chunk]
 
@@ -70,6 +72,16 @@ async def post(
         told = await response.body(_MAX_ERROR_BYTES)
     except UpstreamError:  # the status already says what matters
         told = b""
+    raise decode_error(response.status, response.headers, told, now_us=clock.now_us())
+
+
+async def check(client: Client, origin: Origin, head: bytes, *, decode_error: DecodeError, clock: Clock) -> None:
+    """Asks for the list of models. A server that has none (404) or is busy (429) is there all the same."""
+    response = await client.send(origin, head, b"", first_byte_s=_CHECK_S, idle_s=_CHECK_S)
+    if response.status < 400 or response.status in (404, 405, 429):
+        response.discard()
+        return
+    told = await response.body(_MAX_ERROR_BYTES)
     raise decode_error(response.status, response.headers, told, now_us=clock.now_us())
 
 

@@ -25,6 +25,21 @@ Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Usd = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$", examples=["0.25"])]
 Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/-]{1,100}$", examples=["eu-west"])]
+Capability = Literal[
+    "chat",
+    "completions",
+    "embeddings",
+    "moderations",
+    "tools",
+    "images",
+    "audio",
+    "files",
+    "json_schema",
+    "logprobs",
+    "reasoning",
+]
 
 
 ROLES: Final = ("gateway", "worker", "console")
@@ -123,6 +138,24 @@ class Deployment(Section):
     """Share of the calls among the model's deployments, for the strategies that go by it."""
     price: Price | None = None
     """Overrides the price book."""
+    priority: Count = 0
+    """Lower goes first; the next one answers only when nothing of a better one can take the call."""
+    region: Name | None = None
+    """Where it is: callers choose it with the header `x-undercroft-region`."""
+    tags: tuple[Name, ...] = ()
+    """What callers may ask for with the header `x-undercroft-tags`."""
+    context_tokens: Positive | None = None
+    """What prompt and answer may have together; a call that seems larger goes to another deployment."""
+    capabilities: tuple[Capability, ...] | None = None
+    """Kinds of call (chat, completions, embeddings, moderations) and what they may hold; default: everything."""
+    max_concurrency: Positive | None = None
+    """Calls it is given at once; further ones go to another deployment, or wait."""
+    max_waiting: Count = 64
+    """Calls that may wait for one of its `max_concurrency` places; further ones get 503."""
+    max_wait_s: Seconds = 30.0
+    """How long they wait."""
+    health_check_s: Seconds | None = None
+    """How often it is asked for its list of models, which costs nothing; default: never."""
     script: str | None = None
     """Provider `scripted` only: what it answers."""
 
@@ -155,13 +188,27 @@ class Reliability(Section):
     """Let identical calls of one key that are not streamed share one upstream call while it is under way."""
 
 
+class Breaker(Section):
+    """When a deployment is not asked at all any more, and how it comes back: one call at a time tries it."""
+
+    failures: Count = 10
+    """So many failed calls of the last `calls` stop it; 0: never."""
+    calls: Annotated[int, Field(ge=1, le=1000)] = 20
+    """How many calls are looked back at, of the last minute with a failure."""
+    rest_s: Seconds = 10.0
+    """How long it is left alone before the next call tries it."""
+
+
 class Model(Section):
     """A public model name and what stands behind it."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     """What callers ask for."""
-    strategy: Literal["round_robin", "weighted", "least_busy", "fastest"] = "round_robin"
-    """How a deployment is chosen; all but round_robin and fastest go by weight."""
+    strategy: Literal["round_robin", "weighted", "least_busy", "fastest", "cheapest", "prompt_size"] = "round_robin"
+    """How a deployment is chosen; weighted and least_busy go by weight, prompt_size takes the smallest that fits."""
+    sticky: Literal["none", "user", "conversation"] = "none"
+    """What stays with one deployment, so that its provider's prompt cache is hit, as long as that can take the call."""
+    breaker: Breaker = Breaker()
     drop_unsupported: bool = False
     """Leave out what a deployment cannot do, and say so in `x-undercroft-dropped`, instead of refusing the call."""
     fallbacks: Names = ()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from undercroft.settings.database_url import normalise
 from undercroft.settings.explain import did_you_mean, masked_url
 from undercroft.settings.locate import Place
-from undercroft.settings.model import LOCAL_MODELS, ROLES, Deployment, Settings
+from undercroft.settings.model import LOCAL_MODELS, ROLES, Deployment, Model, Settings
 from undercroft.settings.presets import PRESETS
 from undercroft.settings.variables import PROVIDER_KEYS
 
@@ -27,6 +27,7 @@ Problem = tuple[Place, str]
 
 MASTER_KEY_LINE: Final = "export UNDERCROFT_MASTER_KEY=$(python3 -c 'import secrets; print(secrets.token_urlsafe(32))')"
 SHORT_KEY: Final = 16
+KINDS: Final = frozenset({"chat", "completions", "embeddings", "moderations"})
 
 NOT_USED_YET: Final[tuple[Place, ...]] = (
     ("redis", "url"),
@@ -118,6 +119,7 @@ def _models(settings: Settings, providers: Collection[str]) -> Iterator[Problem]
         if model.name in seen:
             yield place, f"is {model.name!r}, as an earlier one; give one model several deployments instead"
         seen.add(model.name)
+        yield from _routing(("models", position), model)
     yield from _fallbacks(settings, seen.union(LOCAL_MODELS))
     for place, deployment in _deployments(settings):
         yield from _deployment(place, deployment, providers)
@@ -162,7 +164,7 @@ def _deployment(place: Place, deployment: Deployment, providers: Collection[str]
         yield (*place, "base_url"), f"is missing; {provider} needs it, e.g. {example}"
     if deployment.base_url is not None and (reason := _not_a_base_url(deployment.base_url)):
         yield (*place, "base_url"), f"{reason}, got {masked_url(deployment.base_url)}"
-    for name in ("api_key", "base_url", "headers"):
+    for name in ("api_key", "base_url", "headers", "health_check_s"):
         if provider in ("local", "local_embedding", "scripted") and getattr(deployment, name):
             yield (*place, name), f"means nothing for provider {provider!r}"
     for name, value in deployment.headers.items():
@@ -172,6 +174,9 @@ def _deployment(place: Place, deployment: Deployment, providers: Collection[str]
         yield (*place, "api_version"), f"means nothing for provider {provider!r}, only for 'azure'"
     elif deployment.api_version is not None and not _API_VERSION.fullmatch(deployment.api_version):
         yield (*place, "api_version"), f"takes a version such as 2024-10-21, got {deployment.api_version!r}"
+    capabilities = deployment.capabilities
+    if capabilities is not None and not {*capabilities} & KINDS:
+        yield (*place, "capabilities"), f"names no kind of call; add at least one of {', '.join(sorted(KINDS))}"
     if deployment.script is not None and provider != "scripted":
         yield (*place, "script"), f"means nothing for provider {provider!r}, only for 'scripted'"
 
@@ -201,6 +206,13 @@ def _not_a_header(name: str, value: str) -> str:
     if not value.isascii() or not value.isprintable():
         return "takes printable ASCII"
     return ""
+
+
+def _routing(place: Place, model: Model) -> Iterator[Problem]:
+    if model.breaker.failures > model.breaker.calls:
+        yield (*place, "breaker", "failures"), f"is more than the {model.breaker.calls} calls that are looked back at"
+    if model.strategy == "prompt_size" and not any(each.context_tokens for each in model.deployments):
+        yield (*place, "strategy"), "is prompt_size, and no deployment says its context_tokens"
 
 
 def _unknown_provider(name: str, providers: Collection[str]) -> str:

@@ -92,6 +92,8 @@ def _words(schema: Schema) -> str:
             return _text_words(schema)
         case "array":
             items = schema.get("items", {})
+            if "enum" in items:
+                return "a list of " + ", ".join(f'"{choice}"' for choice in items["enum"])
             return "a list of text" if items.get("type") == "string" else "a list of tables"
         case _:
             return "a table"

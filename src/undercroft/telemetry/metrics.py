@@ -169,6 +169,7 @@ class Metrics:
         self._families: dict[str, Labelled[Any]] = {}
         self._outcomes: dict[Labels, _Outcome] = {}
         self._error_types: set[str] = set()
+        self._notes: list[Callable[[], None]] = []
         self._open()
         at = ("endpoint", "model", "provider")
         self.calls = self.counter("ai_api_calls_total", "Calls of the AI routes.", at)
@@ -255,12 +256,18 @@ class Metrics:
         self._outcome(endpoint, model, provider).active.add(-1)
 
     def refresh(self) -> None:
-        """Notes what this process uses. A scrape does it; with several workers, each does it once a second."""
+        """Notes what this process uses and how it is. A scrape does it; of several workers, each once a second."""
         self._cpu.advance_to(time.process_time_ns() // 1000)
+        for note in self._notes:
+            note()
         usage = _usage_from_system()
         if usage is not None:
             self._memory.set(usage[0])
             self._files.set(usage[1])
+
+    def before_scrape(self, note: Callable[[], None]) -> None:
+        """Calls `note` at each `refresh`: for gauges of what is known elsewhere and changes with every call."""
+        self._notes.append(note)
 
     def totals(self) -> Totals:
         """All series, added up over the processes."""

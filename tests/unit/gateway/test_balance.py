@@ -1,4 +1,4 @@
-"""How endpoints are chosen."""
+"""How endpoints are chosen and remembered."""
 
 import random
 import threading
@@ -10,27 +10,59 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.clock import ManualClock
-from undercroft.gateway.balance import (
-    FAILURES_BEFORE_REST,
-    REST_S,
-    Balancer,
-    LoadBalancer,
-    State,
-    Strategy,
-    after_call,
-    choose,
-    expected_s,
-    fastest,
-    least_busy,
-    settle,
-    usable,
-    weighted,
-)
+from undercroft.gateway.balance import Balancer, LoadBalancer, Turn, View
+from undercroft.gateway.breaker import NEVER, BreakerPolicy
+from undercroft.gateway.state import BAD, FAILURES_BEFORE_REST, GOOD, SILENT, Ask, Nobody, Terms, Verdict
+from undercroft.gateway.strategies import Strategy
 
 
-def balancer_of(names: str, strategy: Strategy = "round_robin") -> tuple[Balancer[str], ManualClock]:
-    clock = ManualClock()
-    return Balancer(names, strategy, rng=random.Random(1), monotonic=clock.monotonic), clock
+class Told:
+    """What a balancer has said about changes."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, item: str, condition: str, why: str, seconds: float) -> None:
+        self.lines.append(f"{item} {condition} {why} {seconds:g}")
+
+
+class Scene:
+    """A balancer over letters, on a clock moved by hand."""
+
+    def __init__(self, names: str, strategy: Strategy = "round_robin", **terms: Terms) -> None:
+        self.clock = ManualClock()
+        self.told = Told()
+        self.names = names
+        self.balancer = Balancer(
+            names,
+            strategy,
+            terms=[terms.get(name, Terms()) for name in names],
+            breaker=NEVER if not names.isupper() else BreakerPolicy(failures=4, calls=8, rest_s=10.0),
+            rng=random.Random(1),
+            monotonic=self.clock.monotonic,
+            on_change=self.told,
+        )
+
+    def take(self, ask: Ask = Ask()) -> Turn[str]:  # noqa: B008 - frozen
+        turn = self.balancer.take(ask)
+        assert isinstance(turn, Turn), turn
+        return turn
+
+    def chosen(self, count: int) -> set[str]:
+        """Who takes the next calls, each over before the next begins."""
+        names = set()
+        for _ in range(count):
+            turn = self.take()
+            names.add(turn.item)
+            self.balancer.finished(turn, SILENT)
+        return names
+
+    def end(self, name: str, verdict: Verdict = BAD, *, seconds: float | None = None) -> None:
+        """A call to `name` has come and gone."""
+        turn = self.take(Ask(fits=(self.names.index(name),)))
+        if verdict is GOOD and seconds is not None:
+            self.balancer.answered(turn, seconds, streamed=False)
+        self.balancer.finished(turn, verdict, waited_s=seconds)
 
 
 def test_round_robin_takes_turns() -> None:
@@ -85,56 +117,9 @@ def test_with_no_healthy_endpoint_all_are_tried() -> None:
     assert {balancer.get_endpoint() for _ in range(4)} == {"a", "b"}
 
 
-def test_an_endpoint_that_keeps_failing_rests_and_comes_back() -> None:
-    balancer, clock = balancer_of("ab")
-    for _ in range(FAILURES_BEFORE_REST):
-        balancer.started("a")
-        balancer.finished("a", ok=False)
-    assert {balancer.choose() for _ in range(4)} == {"b"}
-    clock.advance(REST_S + 0.1)
-    assert {balancer.choose() for _ in range(4)} == {"a", "b"}
-
-
-def test_failures_with_successes_between_them_are_no_reason_to_rest() -> None:
-    balancer, _ = balancer_of("ab")
-    for ok in (False, False, True) * 5:
-        balancer.finished("a", ok=ok)
-    assert {balancer.choose() for _ in range(4)} == {"a", "b"}
-
-
-def test_the_last_endpoint_never_rests() -> None:
-    balancer, _ = balancer_of("a")
-    for _ in range(10):
-        balancer.finished("a", ok=False)
-    assert balancer.choose() == "a"
-
-
-def test_a_resting_endpoint_is_preferred_to_one_that_is_marked_unhealthy() -> None:
-    assert usable([State(is_out=True), State(resting_until=9.0)], 1.0) == [1]
-
-
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=5))
-def test_weights_are_kept_exactly_over_a_full_round(weights: list[int]) -> None:
-    states = [State(weight=weight) for weight in weights]
-    chosen: Counter[int] = Counter()
-    for _ in range(sum(weights)):
-        index = weighted(states)
-        settle(states, index)
-        chosen[index] += 1
-    assert [chosen[index] for index in range(len(weights))] == weights
-    assert all(state.owed == 0 for state in states)
-
-
 def test_a_heavy_endpoint_does_not_come_in_one_lump() -> None:
     balancer = LoadBalancer(["heavy", "light"], "weighted", weights=[3, 1])
     assert "".join(balancer.get_endpoint()[0] for _ in range(8)) == "hhlhhhlh"
-
-
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 5)), min_size=1, max_size=6), st.integers(0, 20))
-def test_least_busy_never_chooses_a_busier_one(busy: list[tuple[int, int]], turn: int) -> None:
-    states = [State(active=count, weight=weight) for count, weight in busy]
-    chosen = states[least_busy(states, turn)]
-    assert all(chosen.active * state.weight <= state.active * chosen.weight for state in states)
 
 
 def test_least_busy_counts_what_is_under_way() -> None:
@@ -142,59 +127,6 @@ def test_least_busy_counts_what_is_under_way() -> None:
     with balancer.use() as first:
         assert {balancer.get_endpoint(), first} == {"a", "b"}
     assert balancer.get_endpoint() == first
-
-
-def test_equally_busy_endpoints_take_turns() -> None:
-    balancer, _ = balancer_of("abc", "least_busy")
-    assert {balancer.choose() for _ in range(3)} == {"a", "b", "c"}
-
-
-def test_fastest_avoids_the_slowest_and_spreads_over_the_rest() -> None:
-    states = [State(latency_s=latency) for latency in (0.01, 0.011, 0.012, 1.0)]
-    rng = random.Random(1)
-    chosen = Counter(fastest(states, 0.0, rng) for _ in range(1000))
-    assert chosen[3] == 0
-    assert chosen[0] > chosen[1] > chosen[2] > 100
-
-
-def test_fastest_weighs_latency_against_the_calls_under_way() -> None:
-    assert fastest([State(latency_s=0.1, active=9), State(latency_s=0.5, active=0)], 0.0, random.Random(1)) == 1
-
-
-def test_an_endpoint_that_fails_fast_is_not_the_fastest() -> None:
-    balancer, _ = balancer_of("ab", "fastest")
-    balancer.finished("a", ok=False, seconds=0.001)
-    balancer.finished("b", ok=True, seconds=0.4)
-    assert {balancer.choose() for _ in range(20)} == {"b"}
-
-
-def test_who_was_slow_once_is_tried_again_later() -> None:
-    balancer, clock = balancer_of("ab", "fastest")
-    balancer.finished("a", ok=True, seconds=30.0)
-    for _ in range(100):
-        balancer.finished("b", ok=True, seconds=0.5)
-        clock.advance(1)
-    assert balancer.choose() == "a"
-
-
-@given(st.lists(st.floats(0.001, 50.0), min_size=1, max_size=20))
-def test_the_latency_shown_stays_between_the_best_and_the_worst_measured(latencies: list[float]) -> None:
-    state = State()
-    for now, latency in enumerate(latencies):
-        after_call(state, ok=True, seconds=latency, now=float(now))
-    assert min(latencies) * 0.999 <= state.latency_s <= max(latencies) * 1.001
-    assert expected_s(state, float(len(latencies) - 1)) == state.latency_s
-
-
-@given(
-    st.sampled_from(["round_robin", "weighted", "least_busy", "fastest"]),
-    st.lists(
-        st.builds(State, weight=st.integers(1, 5), active=st.integers(0, 5), latency_s=st.floats(0, 9)), min_size=1
-    ),
-    st.integers(0, 1000),
-)
-def test_the_choice_is_always_one_of_the_endpoints(strategy: Strategy, states: list[State], turn: int) -> None:
-    assert 0 <= choose(strategy, states, turn=turn, now=5.0, rng=random.Random(turn)) < len(states)
 
 
 def test_use_reports_an_exception_as_a_failure_and_lets_it_through() -> None:
@@ -235,3 +167,178 @@ def test_weighted_turns_do_not_repeat_when_they_need_not() -> None:
     balancer = LoadBalancer(["a", "b", "c"], "weighted", weights=[2, 2, 2])
     turns = [balancer.get_endpoint() for _ in range(12)]
     assert all(one != following for one, following in pairwise(turns))
+
+
+def test_an_endpoint_that_keeps_failing_rests_and_comes_back() -> None:
+    scene = Scene("ab")
+    for _ in range(FAILURES_BEFORE_REST):
+        scene.end("a")
+    assert scene.chosen(4) == {"b"}
+    assert scene.balancer.take_at_once() is None
+    scene.clock.advance(NEVER.rest_s)
+    assert scene.chosen(4) == {"a", "b"}
+
+
+def test_failures_with_successes_between_them_are_no_reason_to_rest() -> None:
+    scene = Scene("ab")
+    for verdict in (BAD, BAD, GOOD) * 5:
+        scene.end("a", verdict)
+    assert scene.chosen(4) == {"a", "b"}
+
+
+def test_the_last_endpoint_is_asked_even_while_it_rests() -> None:
+    scene = Scene("a")
+    for _ in range(10):
+        scene.end("a")
+    assert scene.chosen(1) == {"a"}
+
+
+def test_equally_busy_endpoints_take_turns() -> None:
+    assert Scene("abc", "least_busy").chosen(3) == {"a", "b", "c"}
+
+
+def test_an_endpoint_that_fails_fast_is_not_the_fastest() -> None:
+    scene = Scene("ab", "fastest")
+    scene.end("a", seconds=0.001)
+    scene.end("b", GOOD, seconds=0.4)
+    assert scene.chosen(20) == {"b"}
+
+
+def test_who_was_slow_once_is_tried_again_later() -> None:
+    scene = Scene("ab", "fastest")
+    scene.end("a", GOOD, seconds=30.0)
+    for _ in range(100):
+        scene.end("b", GOOD, seconds=0.5)
+        scene.clock.advance(1)
+    assert scene.chosen(1) == {"a"}
+
+
+@pytest.mark.parametrize("strategy", ["round_robin", "weighted", "least_busy", "fastest"])
+def test_the_short_way_and_the_long_one_choose_alike(strategy: Strategy) -> None:
+    short, long = Scene("abc", strategy), Scene("abc", strategy)
+    for _ in range(30):
+        at_once = short.balancer.take_at_once()
+        assert at_once is not None
+        assert at_once == long.take()
+        for scene in (short, long):
+            scene.balancer.answered(at_once, 0.1 * (at_once.index + 1), streamed=False)
+            scene.balancer.finished(at_once)
+
+
+def test_scores_go_before_the_strategy_and_equals_take_turns() -> None:
+    scene = Scene("abc", "weighted")
+    assert {scene.take(Ask(scores=(3.0, 1.0, 1.0))).item for _ in range(4)} == {"b", "c"}
+    assert scene.take(Ask(scores=(3.0, 1.0, 1.0), fits=(0,))).item == "a"
+
+
+def test_a_limit_is_kept_and_the_next_priority_helps_out() -> None:
+    scene = Scene("ab", a=Terms(max_concurrency=2), b=Terms(priority=1, max_concurrency=1))
+    turns = [scene.take() for _ in range(3)]
+    assert [turn.item for turn in turns] == ["a", "a", "b"]
+    assert isinstance(scene.balancer.take(), Nobody)
+    scene.balancer.finished(turns[0])
+    assert scene.take().item == "a"
+
+
+@given(st.lists(st.integers(-3, 3), max_size=60), st.integers(1, 3), st.integers(1, 3))
+def test_a_limiter_never_lets_more_through(steps: list[int], one: int, other: int) -> None:
+    scene = Scene("ab", a=Terms(max_concurrency=one), b=Terms(max_concurrency=other))
+    under_way: list[Turn[str]] = []
+    for step in steps:
+        if step >= 0:
+            turn = scene.balancer.take()
+            if isinstance(turn, Turn):
+                under_way.append(turn)
+            else:
+                assert len(under_way) == one + other
+        elif under_way:
+            scene.balancer.finished(under_way.pop(step % len(under_way)))
+        counts = Counter(turn.item for turn in under_way)
+        assert counts["a"] <= one
+        assert counts["b"] <= other
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=4), st.integers(50, 150))
+def test_shares_converge_to_the_weights(weights: list[int], rounds: int) -> None:
+    balancer = LoadBalancer([str(place) for place in range(len(weights))], "weighted", weights=weights)
+    count = rounds * 7
+    seen = Counter(int(balancer.get_endpoint()) for _ in range(count))
+    for place, weight in enumerate(weights):
+        assert abs(seen[place] - count * weight / sum(weights)) <= len(weights)
+
+
+def test_a_broken_one_is_left_alone_and_one_probe_at_a_time_asks_whether_it_is_back() -> None:
+    scene = Scene("A")
+    for _ in range(4):
+        scene.end("A")
+    assert scene.balancer.take() == Nobody(why="open", again_at=scene.clock.monotonic() + 10)
+    scene.clock.advance(10)
+    probe = scene.take()
+    assert probe.probe
+    assert isinstance(scene.balancer.take(), Nobody)
+    scene.balancer.finished(probe, SILENT)  # its caller left
+    scene.balancer.finished(scene.take())
+    assert scene.take().probe == 0
+    assert scene.balancer.take_at_once() is not None
+
+
+def test_changes_are_told_once_and_being_back_when_a_call_has_shown_it() -> None:
+    scene = Scene("A")
+    for _ in range(4):
+        scene.end("A")
+    scene.clock.advance(10)
+    scene.end("A")
+    scene.clock.advance(10)
+    assert scene.told.lines == ["A resting failures 10", "A open failures 10"]
+    scene.end("A", GOOD)
+    scene.end("A", GOOD)
+    assert scene.told.lines[2:] == ["A ok  0"]
+    scene.end("A", Verdict(ok=None, rest_s=60.0, why="credential"))
+    assert scene.told.lines[3:] == ["A resting credential 60"]
+
+
+def test_marks_are_told_and_make_a_fresh_start() -> None:
+    scene = Scene("AB")
+    for _ in range(4):
+        scene.end("A")
+    scene.balancer.mark("A", healthy=False)
+    assert scene.chosen(3) == {"B"}
+    scene.balancer.mark("A", healthy=True)
+    assert scene.told.lines[-2:] == ["A unhealthy  0", "A ok  0"]
+    assert scene.chosen(4) == {"A", "B"}
+
+
+def test_a_view_tells_how_each_stands() -> None:
+    scene = Scene("ab")
+    scene.balancer.answered(scene.take(), 0.25, streamed=True)
+    scene.end("b", Verdict(ok=None, rest_s=30.0, why="rate_limited"))
+    assert scene.balancer.view() == [
+        View("a", condition="ok", why="", active=1, rests_for_s=0.0, first_token_s=0.25, whole_s=0.0),
+        View("b", condition="resting", why="rate_limited", active=0, rests_for_s=30.0, first_token_s=0.0, whole_s=0.0),
+    ]
+
+
+def test_threads_never_get_more_than_the_limit() -> None:
+    scene = Scene("a", a=Terms(max_concurrency=3))
+    most, lock, under_way = 0, threading.Lock(), 0
+
+    def work() -> None:
+        nonlocal most, under_way
+        for _ in range(2000):
+            turn = scene.balancer.take()
+            if isinstance(turn, Nobody):
+                continue
+            with lock:
+                under_way += 1
+                most = max(most, under_way)
+            with lock:
+                under_way -= 1
+            scene.balancer.finished(turn)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 1 <= most <= 3
+    assert scene.balancer.view()[0].active == 0

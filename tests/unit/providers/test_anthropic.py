@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.anthropic_upstream import RICH, SIGNATURE, AnthropicUpstream
 from tests.support.egress import open_client, until
-from tests.support.upstream import running_upstream
+from tests.support.upstream import response, running_upstream
 from undercroft.clock import SystemClock
 from undercroft.errors import (
     ConfigurationError,
@@ -299,5 +299,19 @@ def test_a_key_that_cannot_stand_in_a_header_is_found_at_the_start() -> None:
         with pytest.raises(ConfigurationError) as caught:
             provider(api_key="sk-ant\n")
         assert "sk-ant" not in str(caught.value)
+
+    run(scenario)
+
+
+def test_its_list_of_models_tells_how_it_is() -> None:
+    async def scenario(upstream: AnthropicUpstream, provider: Callable[..., Anthropic]) -> None:
+        upstream.answers["/v1/models"] = lambda _: [response('{"data": []}')]
+        await provider().check()
+        (sent,) = upstream.requests
+        assert (sent.path, sent.body) == ("/v1/models", b"")
+        assert (sent.headers["x-api-key"], sent.headers["anthropic-version"]) == (KEY, VERSION)
+        upstream.answers["/v1/models"] = lambda _: [response('{"error": {}}', status="529 Overloaded")]
+        with pytest.raises(UpstreamOverloaded):
+            await provider().check()
 
     run(scenario)

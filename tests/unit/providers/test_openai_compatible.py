@@ -18,6 +18,7 @@ from tests.support.upstream import (
     Upstream,
     chunk,
     delta,
+    error_response,
     event,
     response,
     running_upstream,
@@ -547,5 +548,46 @@ def test_a_vector_that_is_missing_is_garbled() -> None:
             given.upstream.answers["few"] = lambda request: [response(body)]
             with pytest.raises(UpstreamGarbled, match="1 vectors for 2 inputs"):
                 await given.provider("few").embed(EmbeddingsRequest(model="public", inputs=("a", "b")))
+
+    asyncio.run(scenario())
+
+
+# --- how it is --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        response('{"object": "list", "data": []}'),
+        error_response("404 Not Found", "no such route"),
+        error_response("405 Method Not Allowed", "not here"),
+        error_response("429 Too Many Requests", "slow down"),
+    ],
+)
+def test_who_answers_is_well_even_without_a_list_of_models(answer: bytes) -> None:
+    async def scenario() -> None:
+        async with bench() as given:
+            given.upstream.answers["/v1/models"] = lambda _: [answer]
+            await given.provider().check()
+            (request,) = given.upstream.requests
+            assert (request.headers["authorization"], request.body) == ("Bearer sk-1", b"")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [
+        (error_response("503 Service Unavailable", "moving house"), UpstreamOverloaded),
+        (error_response("401 Unauthorized", "no such key"), UpstreamRefused),
+        (Do.RESET, UpstreamUnreachable),
+    ],
+)
+def test_who_fails_or_does_not_take_the_key_is_not_well(step: Step, kind: type[UpstreamError]) -> None:
+    async def scenario() -> None:
+        async with bench() as given:
+            given.upstream.answers["/v1/models"] = lambda _: [step]
+            with pytest.raises(kind):
+                await given.provider().check()
 
     asyncio.run(scenario())

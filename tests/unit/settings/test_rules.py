@@ -202,3 +202,32 @@ def test_models_may_stand_in_for_each_other(tmp_path: Path) -> None:
 
 def test_more_fallbacks_than_attempts_are_refused(tmp_path: Path) -> None:
     assert "fallbacks" in refusal(tmp_path, models_of("a", "b", "c", "d", "e", fallbacks='["b", "c", "d", "e"]'))
+
+
+def test_capabilities_name_at_least_one_kind_of_call(tmp_path: Path) -> None:
+    told = refusal(tmp_path, deployment('provider = "scripted"', 'capabilities = ["tools"]'))
+    assert "capabilities names no kind of call; add at least one of chat, completions, embeddings, moderations" in told
+    loaded(tmp_path, deployment('provider = "scripted"', 'capabilities = ["chat", "tools"]'))
+
+
+def test_prompt_size_needs_to_know_a_size(tmp_path: Path) -> None:
+    sized = '[[models]]\nname = "chat"\nstrategy = "prompt_size"\n[[models.deployments]]\nprovider = "scripted"\n'
+    assert "strategy is prompt_size, and no deployment says its context_tokens" in refusal(tmp_path, sized)
+    loaded(tmp_path, sized + "context_tokens = 8000\n")
+
+
+def test_a_breaker_cannot_wait_for_more_failures_than_it_looks_back_at(tmp_path: Path) -> None:
+    file = '[[models]]\nname = "chat"\nbreaker = { failures = 30 }\n[[models.deployments]]\nprovider = "scripted"\n'
+    assert "breaker.failures is more than the 20 calls that are looked back at" in refusal(tmp_path, file)
+
+
+def test_what_has_no_address_is_not_asked_how_it_is(tmp_path: Path) -> None:
+    told = refusal(tmp_path, deployment('provider = "scripted"', "health_check_s = 5"))
+    assert "health_check_s means nothing for provider 'scripted'" in told
+
+
+@pytest.mark.parametrize(
+    "line", ['tags = ["a b"]', 'region = ""', 'tags = ["a,b"]', "priority = -1", "max_waiting = -1"]
+)
+def test_a_tag_or_region_fits_into_its_header_and_counts_are_not_negative(tmp_path: Path, line: str) -> None:
+    assert refusal(tmp_path, deployment('provider = "scripted"', line))

@@ -22,3 +22,9 @@ def test_all_names_are_the_settings_outside_lists() -> None:
 def test_there_is_nothing_inside_a_value() -> None:
     assert SHAPE.at(("server", "port", "x")) is None
     assert SHAPE.at(("server", 0)) is None
+
+
+def test_a_list_says_what_it_may_hold() -> None:
+    deployment = ("models", 0, "deployments", 0)
+    assert SHAPE.takes((*deployment, "capabilities")).startswith('a list of "chat", "completions"')
+    assert SHAPE.takes((*deployment, "tags")) == "a list of text"

@@ -7,14 +7,13 @@ from undercroft.clock import Clock
 from undercroft.errors import UpstreamError, UpstreamUnreachable
 from undercroft.gateway.call import Call, Deployment, Handler, Trail
 from undercroft.gateway.course import Course, course
-from undercroft.gateway.policy import MAX_ATTEMPTS, Policy
+from undercroft.gateway.policy import MAX_ATTEMPTS, WAIT_BEFORE_FALLBACK_S, Policy
 from undercroft.gateway.retry_budget import RetryBudget
+from undercroft.gateway.stages.route import has_other
 from undercroft.llm.reply import Reply
 
 BASE_WAIT_S: Final = 0.25
 LONGEST_WAIT_S: Final = 8.0
-WAIT_BEFORE_FALLBACK_S: Final = 5.0
-"""A provider's longer Retry-After is not waited for where a fallback can answer at once."""
 
 
 def tries_of(policy: Policy) -> int:
@@ -27,9 +26,9 @@ def after_failure(
 ) -> float | None:
     """Seconds to wait before the next attempt at this model, or None: give it up.
 
-    `attempt` counts from 1; `has_others`: some of its deployments have not failed yet in this call; `jitter` is
-    uniform in [0, 1). Without others, the provider's Retry-After is a floor, and one that does not fit the call's
-    remaining time ends it.
+    `attempt` counts from 1; `has_others`: another deployment, which has not failed yet in this call, can take it right
+    away; `jitter` is uniform in [0, 1). Without others, the provider's Retry-After is a floor, and one that does not
+    fit the call's remaining time ends it.
     """
     way = course(error)
     if way not in (Course.AGAIN, Course.ELSEWHERE) or attempt >= tries_of(policy):
@@ -91,7 +90,7 @@ class Retry:
             return None
         self._count(trail)
         trail.note_failure(error)
-        has_others = any(each not in trail.failed for each in model.deployments)
+        has_others = has_other(call)
         now = self._clock.monotonic()
         wait_s = after_failure(
             error,

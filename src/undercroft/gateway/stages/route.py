@@ -1,11 +1,17 @@
 """Gives the call a deployment that is likely to answer."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from math import isfinite
+from typing import Final, Protocol
 
 from undercroft.clock import Clock
-from undercroft.errors import UpstreamError
-from undercroft.gateway.balance import Balancer
-from undercroft.gateway.call import Call, Deployment, Handler, Trail
+from undercroft.errors import NoDeployment
+from undercroft.gateway.balance import Turn
+from undercroft.gateway.call import Call, Deployment, Handler, Model, kind_of
+from undercroft.gateway.filters import wished
+from undercroft.gateway.policy import WAIT_BEFORE_FALLBACK_S
+from undercroft.gateway.state import Ask, Nobody, NobodyWhy
+from undercroft.gateway.verdict import verdict_of
 from undercroft.llm.reply import Reply
 
 
@@ -24,44 +30,91 @@ class Route:
         self._clock = clock
 
     async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
-        gauge, trail = self._gauge, call.trail
+        gauge, trail, clock = self._gauge, call.trail, self._clock
         model = trail.found
         assert model is not None, "Find stands before Route"
-        balancer = model.balancer
-        deployment = balancer.choose()
-        if trail.failed:
-            deployment = _untried(balancer, trail, deployment)
+        balancer, line = model.balancer, model.line
+        streamed = call.request.stream
+        turn = None
+        if model.routing is None and call.wish is None and not trail.failed:
+            turn = balancer.take_at_once(streamed=streamed)
+        if turn is None:
+            turn = await self._turn(call, model)
+        deployment = turn.item
         trail.deployment = deployment
         trail.attempts += 1
-        balancer.started(deployment)
         gauge.begin(call.endpoint, model.name, deployment.provider)
-        started = self._clock.monotonic()
+        started = clock.monotonic()
 
         def release(error: BaseException | None) -> None:
-            seconds = self._clock.monotonic() - started
-            balancer.finished(deployment, ok=not is_its_fault(error), seconds=seconds)
+            if error is None:
+                balancer.finished(turn)
+            else:
+                waited_s = clock.monotonic() - started
+                balancer.finished(turn, verdict_of(error), waited_s=waited_s, streamed=streamed)
             gauge.end(call.endpoint, model.name, deployment.provider)
+            if line is not None and not line.is_empty:
+                line.hand_out()
 
         try:
             reply = await proceed(call)
         except BaseException as error:
             release(error)
             raise
+        balancer.answered(turn, clock.monotonic() - started, streamed=reply.whole is None)
         trail.releases.append(release)
         return reply
 
+    async def _turn(self, call: Call, model: Model) -> Turn[Deployment]:
+        """The choice where there is more to it: filters, failures, rests, limits."""
+        deadline = call.deadline
+        if model.policy.fallbacks:
+            deadline = min(deadline, self._clock.monotonic() + WAIT_BEFORE_FALLBACK_S)
+        ask = ask_of(call, model, deadline=deadline)
+        line = model.line
+        found = model.balancer.take(ask) if line is None else await line.turn(ask)
+        if isinstance(found, Nobody):
+            raise refusal(model, found, now=self._clock.monotonic())
+        return found
 
-def _untried(balancer: Balancer[Deployment], trail: Trail, chosen: Deployment) -> Deployment:
-    """One that has not failed in this call, else one that has not been given up; resting ones too, if need be."""
-    assert trail.found is not None, "Find stands before Route"
-    offered = [chosen, *(balancer.choose() for _ in trail.found.deployments)]
-    for avoided in (trail.failed, trail.given_up):
-        for each in (*offered, *trail.found.deployments):
-            if each not in avoided:
-                return each
-    return chosen
+
+def has_other(call: Call) -> bool:
+    """Whether another deployment than those that failed in this call could take it right away."""
+    model = call.trail.found
+    return model is not None and model.balancer.has_other(ask_of(call, model, deadline=call.deadline))
 
 
-def is_its_fault(error: BaseException | None) -> bool:
-    """Whether a failure speaks against the deployment: not when the caller's own request was refused, or it left."""
-    return isinstance(error, UpstreamError) and error.status >= 500
+def ask_of(call: Call, model: Model, *, deadline: float) -> Ask:
+    """What the call wants of a deployment. Raises InvalidRequest when none can do it."""
+    fits = scores = None
+    if model.routing is not None:
+        fits, scores = model.routing.look(call.request, kind=kind_of(call.request), who=call.who, wish=call.wish)
+    elif call.wish is not None:
+        wished(model.name, (), call.wish)  # there are no tags and regions here, and it says so
+    failed, given_up = call.trail.failed, call.trail.given_up
+    if given_up:
+        places = range(len(model.deployments)) if fits is None else fits
+        fits = tuple(place for place in places if model.deployments[place] not in given_up)
+    return Ask(
+        fits=fits,
+        scores=scores,
+        tried=tuple(place for place, each in enumerate(model.deployments) if each in failed) if failed else (),
+        deadline=deadline,
+        streamed=call.request.stream,
+    )
+
+
+_REASONS: Final[Mapping[NobodyWhy, str]] = {
+    "full": "they are all busy",
+    "resting": "their providers asked for a pause",
+    "open": "they failed too often just now, and are left alone for a while",
+}
+
+
+def refusal(model: Model, nobody: Nobody, *, now: float) -> NoDeployment:
+    """What the caller is told when nobody takes its call."""
+    return NoDeployment(
+        f"No deployment of the model '{model.name}' that could take this call takes it now: {_REASONS[nobody.why]}.",
+        retry_after_s=max(1.0, nobody.again_at - now) if isfinite(nobody.again_at) else 1.0,
+        hint="Try again later, or ask for another model.",
+    )

@@ -16,8 +16,8 @@ from undercroft.errors import (
     UpstreamTimedOut,
     UpstreamUnreachable,
 )
-from undercroft.gateway.policy import USUAL, Policy
-from undercroft.gateway.stages.retry import WAIT_BEFORE_FALLBACK_S, after_failure, tries_of
+from undercroft.gateway.policy import USUAL, WAIT_BEFORE_FALLBACK_S, Policy
+from undercroft.gateway.stages.retry import after_failure, tries_of
 
 
 def wait(

@@ -1,0 +1,89 @@
+"""What a model's configuration wants to know of each call before a deployment is chosen."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
+
+from undercroft.gateway.filters import Offer, Wish, fitting, need_of
+from undercroft.gateway.sticky import Sticky, distances, key_of
+from undercroft.llm.tokens import estimate_input
+from undercroft.llm.types import EmbeddingsRequest, ModerationRequest, Request
+from undercroft.record import Usage, Who
+
+Ranking = Literal["cheapest", "prompt_size"]
+"""The strategies that depend on the call; the others are the balancer's own."""
+Cost = Callable[[Usage], float]
+"""Nano-dollars of a call; infinite where the price is not known."""
+
+GUESSED_OUTPUT_TOKENS: Final = 500
+"""What an answer is thought to need whose length the caller does not limit, when prices are compared."""
+
+
+class Routing:
+    """Filters and rankings of one model. A model that has none of them has no Routing either: its calls pay nothing."""
+
+    def __init__(
+        self,
+        model: str,
+        offers: Sequence[Offer],
+        *,
+        ids: Sequence[str],
+        weights: Sequence[int],
+        ranking: Ranking | None = None,
+        costs: Sequence[Cost] = (),
+        sticky: Sticky = "none",
+    ) -> None:
+        self._model = model
+        self._offers = tuple(offers)
+        self._ids = [each.encode() for each in ids]
+        self._weights = tuple(weights)
+        self._ranking = ranking
+        self._costs = tuple(costs)
+        self._sizes = tuple(float(offer.context_tokens or math.inf) for offer in offers)
+        self._sticky = sticky
+        self._filters = _is_limited(offers)
+
+    def look(
+        self, request: Request, *, kind: str, who: Who, wish: Wish | None
+    ) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
+        """Who can take the call (None: all), and for each how good it is (lowest first; None: as the strategy says).
+
+        Raises InvalidRequest when nobody can take it.
+        """
+        fits: tuple[int, ...] | None = None
+        if self._filters or wish is not None:
+            fits = fitting(self._model, self._offers, need_of(request, kind), wish)
+        key = key_of(self._sticky, request, who)
+        if key is not None:
+            return fits, distances(key, self._ids, self._weights)
+        if self._ranking == "cheapest":
+            usage = Usage(input=estimate_input(request), output=_output_of(request))
+            return fits, tuple(cost(usage) for cost in self._costs)
+        return fits, self._sizes if self._ranking == "prompt_size" else None
+
+
+def _output_of(request: Request) -> int:
+    """Tokens of the answer, at most or as guessed; vectors and verdicts have none."""
+    if isinstance(request, EmbeddingsRequest | ModerationRequest):
+        return 0
+    return (request.sampling.max_tokens or GUESSED_OUTPUT_TOKENS) * request.sampling.n
+
+
+def is_selective(offers: Sequence[Offer]) -> bool:
+    """Whether some call, or some caller's wish, can be meant for some of these and not for others."""
+    return any(
+        offer.capabilities is not None
+        or offer.context_tokens is not None
+        or offer.tags
+        or offer.region
+        or offer.kinds != offers[0].kinds
+        for offer in offers
+    )
+
+
+def _is_limited(offers: Sequence[Offer]) -> bool:
+    """Whether there are calls that not all of these can take, whatever the caller wishes."""
+    return any(
+        offer.capabilities is not None or offer.context_tokens is not None or offer.kinds != offers[0].kinds
+        for offer in offers
+    )
