@@ -26,7 +26,7 @@ from undercroft.access.doors import Permission
 from undercroft.cli.main import COMMANDS
 from undercroft.cli.parser import Parser
 from undercroft.errors import ConfigurationError, UndercroftError
-from undercroft.settings.model import PROVIDERS, Deployment, Model, Reserved, Section, Settings
+from undercroft.settings.model import PROVIDERS, Deployment, Model, ModerationTerms, Reserved, Section, Settings
 from undercroft.settings.rules import NOT_USED_YET
 from undercroft.settings.shape import settings_shape
 from undercroft.settings.variables import PLAIN, PLAIN_SECRETS, PROVIDER_KEYS, variable_name
@@ -136,8 +136,12 @@ def _heading(place: Sequence[str], section: type[Section]) -> str:
     if not place:
         return "## At the top\n\nOutside the sections."
     name = ".".join(place)
-    title = f"[[{name}]]" if section in (Model, Deployment) else f"[{name}]"
+    title = f"[[{name}]]" if section in _LISTED else f"[{name}]"
     return f"## `{title}`\n\n{_first_line(section)}"
+
+
+_LISTED: Final = (Model, Deployment, ModerationTerms)
+"""Sections of which the file may have several."""
 
 
 def _settings_table(place: Sequence[str], section: type[Section]) -> str:
@@ -146,7 +150,7 @@ def _settings_table(place: Sequence[str], section: type[Section]) -> str:
         at = (*place, name)
         if _inner(field.annotation) or at == ("provider_keys",):
             continue
-        variables = [] if place[:1] == ("models",) else [variable_name(at)]
+        variables = [] if place[:1] == ("models",) or section in _LISTED else [variable_name(at)]
         variables += [plain for plain, where in (*PLAIN.items(), *PLAIN_SECRETS.items()) if where == at]
         names = "<br>".join([f"`{name}`", *(f"<small>`{variable}`</small>" for variable in variables)])
         default = "required" if field.is_required() else _as_toml(field.get_default())
@@ -166,7 +170,8 @@ def _meaning_of_setting(at: Sequence[str], description: str, variables: Sequence
 
 def _in_schema(place: Sequence[str]) -> tuple[str | int, ...]:
     """With an element for each list on the way."""
-    return tuple(step for name in place for step in ((name, 0) if name in ("models", "deployments") else (name,)))
+    lists = ("models", "deployments", "terms")
+    return tuple(step for name in place for step in ((name, 0) if name in lists else (name,)))
 
 
 def _as_toml(value: object) -> str:

@@ -3,14 +3,15 @@
 import random
 from collections.abc import Iterator
 
-from undercroft.assembly.bundled import LOCAL, LOCAL_EMBEDDING, BundledModels
-from undercroft.assembly.providers import FIRST_CHOICE, Providers
+from undercroft.assembly.bundled import LOCAL, LOCAL_EMBEDDING, LOCAL_MODERATION, BundledModels
+from undercroft.assembly.providers import FIRST_CHOICE, MODERATES, Providers
 from undercroft.clock import Clock
 from undercroft.egress.client import Client
 from undercroft.gateway.balance import Balancer, Strategy
 from undercroft.gateway.call import Deployment, Model
 from undercroft.gateway.catalogue import Catalogue, Defaults
 from undercroft.ledger.prices import PriceBook
+from undercroft.providers.rules import DESCRIPTION, LABEL, QUALITY
 from undercroft.settings.model import Deployment as DeploymentSettings
 from undercroft.settings.model import Settings
 
@@ -52,6 +53,7 @@ class ModelBuilder:
             yield self._bundled_model(LOCAL, LOCAL, self._bundled.chat)
         if self._bundled.embedding is not None:
             yield self._bundled_model(LOCAL_EMBEDDING, "local_embedding", self._bundled.embedding)
+        yield self._local_moderation()
 
     def _defaults(self) -> Defaults:
         server = self._settings.server
@@ -60,10 +62,20 @@ class ModelBuilder:
         if accept_any is None:
             accept_any = not self._settings.models and not self._settings.provider_keys
         if named is not None:
-            return Defaults(chat=named, embeddings=named, accept_any=accept_any)
+            return Defaults(chat=named, embeddings=named, accept_any=accept_any, moderations=self._moderates())
         keyed = next((name for name in self._settings.provider_keys if name in FIRST_CHOICE), None)
         chat, embeddings = FIRST_CHOICE[keyed] if keyed else (LOCAL, LOCAL_EMBEDDING)
-        return Defaults(chat=chat, embeddings=embeddings, accept_any=accept_any)
+        return Defaults(chat=chat, embeddings=embeddings, accept_any=accept_any, moderations=self._moderates())
+
+    def _moderates(self) -> str:
+        """The model for moderations that name none: a real one before the rules."""
+        if self._settings.moderation.default_model is not None:
+            return self._settings.moderation.default_model
+        for model in self._settings.models:
+            if any(_is_for_moderation(each, each.model or model.name) for each in model.deployments):
+                return model.name
+        keys = () if self._settings.models else self._settings.provider_keys
+        return next((MODERATES[name] for name in keys if name in MODERATES), LOCAL_MODERATION)
 
     def _discover(self, name: str) -> Model | None:
         """With no `[[models]]`: `provider/name`, and names the price book knows of a provider whose key is set."""
@@ -75,7 +87,9 @@ class ModelBuilder:
             prefixed = name.startswith(f"{provider}/")
             upstream = name.removeprefix(f"{provider}/") if prefixed else name
             if upstream and (
-                prefixed or self._prices.price(provider, upstream, at_us=self._clock.now_us()) is not None
+                prefixed
+                or upstream == MODERATES.get(provider)
+                or self._prices.price(provider, upstream, at_us=self._clock.now_us()) is not None
             ):
                 settings = DeploymentSettings(provider=provider, model=upstream, api_key=key)
                 return self._model(name, (self._deployment(f"{name}/0", name, settings),))
@@ -95,6 +109,16 @@ class ModelBuilder:
             notes=self._bundled.notes[name],
         )
 
+    def _local_moderation(self) -> Model:
+        rules = self._providers.rules()
+        deployment = Deployment(id=f"{LOCAL_MODERATION}/0", provider="rules", upstream_model=LABEL, client=rules)
+        return Model(
+            name=LOCAL_MODERATION,
+            deployments=(deployment,),
+            balancer=Balancer((deployment,), rng=self._rng),
+            notes={"quality": QUALITY, "description": DESCRIPTION},
+        )
+
     def _deployment(
         self, id: str, public: str, settings: DeploymentSettings, *, drop_unsupported: bool = False
     ) -> Deployment:
@@ -103,3 +127,8 @@ class ModelBuilder:
         return Deployment(
             id=id, provider=settings.provider, upstream_model=upstream, client=client, weight=settings.weight
         )
+
+
+def _is_for_moderation(deployment: DeploymentSettings, upstream: str) -> bool:
+    """Names are all there is to go by: no provider says what kind of calls a model takes."""
+    return deployment.provider == "rules" or "moderation" in upstream.lower()

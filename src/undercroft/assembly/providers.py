@@ -11,6 +11,7 @@ from undercroft.egress.client import Client
 from undercroft.errors import ConfigurationError
 from undercroft.providers.anthropic import Anthropic
 from undercroft.providers.openai_compatible import OpenAICompatible
+from undercroft.providers.rules import Rules, Terms
 from undercroft.providers.scripted import Scripted
 from undercroft.settings.model import Deployment, Settings
 
@@ -21,6 +22,8 @@ FIRST_CHOICE: Final = {
     "anthropic": ("claude-haiku-5-5", LOCAL_EMBEDDING),
 }
 """Chat and embedding model of a provider whose key is all that is set, for requests that name none."""
+MODERATES: Final = {"openai": "omni-moderation-latest"}
+"""Its model for moderations, which costs nothing: the price book does not know it."""
 
 
 class Providers:
@@ -38,6 +41,7 @@ class Providers:
             "local": lambda *_: _installed(self._bundled.chat),
             "local_embedding": lambda *_: _installed(self._bundled.embedding),
             "scripted": self._scripted,
+            "rules": lambda _, __, drop: self.rules(drop_unsupported=drop),
         }
 
     def build(self, deployment: Deployment, model: str, *, drop_unsupported: bool = False) -> object:
@@ -46,6 +50,14 @@ class Providers:
         if builder is None:
             raise ConfigurationError(f"There is no provider '{deployment.provider}'.")
         return builder(deployment, model, drop_unsupported)
+
+    def rules(self, *, drop_unsupported: bool = False) -> Rules:
+        """The built-in moderation, with the operator's own terms."""
+        terms = [
+            Terms(category=each.category, phrases=each.phrases, score=each.score)
+            for each in self._settings.moderation.terms
+        ]
+        return Rules(terms, drop_unsupported=drop_unsupported)
 
     def _key(self, deployment: Deployment) -> str | None:
         """The deployment's own key, else the one from its provider's usual variable."""

@@ -45,6 +45,10 @@ class Deployment:
         self.client = client
         self._doors = _doors(client)
 
+    def does(self, kind: Kind) -> bool:
+        """Whether its provider takes calls of this kind."""
+        return any(_KINDS[asked] == kind for asked in self._doors)
+
     async def ask(self, request: Request) -> Reply:
         """Sends a request to the provider; what the provider cannot do is the caller's mistake (400)."""
         door = self._doors.get(type(request))
@@ -80,6 +84,10 @@ class Model:
     balancer: Balancer[Deployment]
     notes: Mapping[str, object] = field(default_factory=dict)
     """What else `/v1/models` says of it: quality, context_length."""
+
+    def does(self, kind: Kind) -> bool:
+        """Whether any of its deployments takes calls of this kind."""
+        return any(deployment.does(kind) for deployment in self.deployments)
 
     @property
     def owner(self) -> str:

@@ -8,15 +8,15 @@ from undercroft.egress.origin import parse_base_url
 from undercroft.egress.response import Response
 from undercroft.errors import UpstreamGarbled
 from undercroft.llm.reply import Reply
-from undercroft.llm.types import ChatRequest, Chunk, CompletionRequest, EmbeddingsRequest
+from undercroft.llm.types import ChatRequest, Chunk, CompletionRequest, EmbeddingsRequest, ModerationRequest
 from undercroft.providers.remote import MAX_ANSWER_BYTES, Decode, post, streamed, whole
-from undercroft.wire.openai import chat, completions, embeddings
+from undercroft.wire.openai import chat, completions, embeddings, moderations
 from undercroft.wire.openai.failures import decode_error
 from undercroft.wire.sse import DONE
 
 
 class OpenAICompatible:
-    """A ChatProvider, CompletionProvider and EmbeddingProvider for one model at one address.
+    """A provider of all kinds of calls for one model at one address.
 
     The key goes to that address only: a redirect is not followed but reported.
     """
@@ -44,6 +44,7 @@ class OpenAICompatible:
         self._chat_head = head("chat/completions")
         self._completions_head = head("completions")
         self._embeddings_head = head("embeddings")
+        self._moderations_head = head("moderations")
 
     async def send(self, request: ChatRequest, /) -> Reply:
         body = chat.encode_request(request, model=self._model, ask_usage=True)
@@ -67,6 +68,13 @@ class OpenAICompatible:
         chunk = embeddings.decode_whole(await response.body(MAX_ANSWER_BYTES), base64=request.base64)
         if len(chunk.vectors) != len(request.inputs):
             raise UpstreamGarbled(f"The provider sent {len(chunk.vectors)} vectors for {len(request.inputs)} inputs.")
+        return Reply(whole=chunk)
+
+    async def moderate(self, request: ModerationRequest, /) -> Reply:
+        response = await self._post(self._moderations_head, moderations.encode_request(request, model=self._model))
+        chunk = moderations.decode_whole(await response.body(MAX_ANSWER_BYTES))
+        if len(chunk.verdicts) != len(request.inputs):
+            raise UpstreamGarbled(f"The provider sent {len(chunk.verdicts)} verdicts for {len(request.inputs)} inputs.")
         return Reply(whole=chunk)
 
     async def _post(self, head: bytes, body: bytes) -> Response:
