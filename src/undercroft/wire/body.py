@@ -13,7 +13,7 @@ T = TypeVar("T")
 _EXPLAINED_BYTES: Final = 256 * 1024
 """A larger body is not decoded a second time to quote the value that was wrong."""
 
-_PLACED = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
+_PLACED = re.compile(r"(?P<what>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
 _TYPE = re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)`")
 _RANGE = re.compile(r"Expected `(?P<type>int|float)` (?P<sign><=|>=) (?P<bound>\S+)")
