@@ -83,7 +83,7 @@ class StoredChatDeleted(msgspec.Struct, kw_only=True):
 
     object: Literal["chat.completion.deleted"] = "chat.completion.deleted"
     id: str
-    deleted: Literal[True] = True
+    deleted: bool = True
 
 
 _encode = msgspec.json.Encoder().encode
