@@ -65,6 +65,7 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "invalid_value": "A field has a value that it cannot take.",
     "ledger_unavailable": "The call's record cannot be written, so the call is not made: nothing is spent unbooked.",
     "malformed_http": "The request is not HTTP as the standard has it; the connection is closed.",
+    "max_tokens_per_request": "The token ids of one request are more than its format allows.",
     "missing_required_parameter": "A field that has no default is missing.",
     "model_busy": "The local model's queue is full.",
     "model_loading": "The local model is still loading.",

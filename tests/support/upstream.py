@@ -248,6 +248,8 @@ def well_behaved(request: Request) -> Iterable[Step]:
     asked = str(prompts)
     texts, reason = _texts(fields, words=400 if "long" in asked else 10)
     count = fields.get("n", 1) * (1 if is_chat or isinstance(prompts, str) else len(prompts))
+    if (fields.get("response_format") or {}).get("type") == "json_schema":
+        texts = ['{"city": ', '"Paris"}']
     if fields.get("stream"):
         return _stream(fields, texts, reason, count, is_chat=is_chat)
     pause_s = 0.001 * len(texts)

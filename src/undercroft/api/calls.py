@@ -99,6 +99,7 @@ def _headers(call: Call) -> list[tuple[bytes, bytes]]:
         headers.append((b"x-undercroft-model-substituted", shown.translate(None, b"\r\n\0")))
     if trail.dropped:
         headers.append((b"x-undercroft-dropped", ", ".join(trail.dropped).encode("ascii", "backslashreplace")))
+    headers += trail.limits
     return headers
 
 

@@ -103,6 +103,8 @@ class Trail(msgspec.Struct):
     substituted_for: str = ""
     dropped: tuple[str, ...] = ()
     """What the deployment that answers was not asked for, because it cannot do it."""
+    limits: tuple[tuple[bytes, bytes], ...] = ()
+    """What its provider says of its rate limits."""
     deployment: Deployment | None = None
     """The last one tried."""
     attempts: int = 0

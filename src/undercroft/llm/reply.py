@@ -15,7 +15,7 @@ class Reply:
     take the long way to it.
     """
 
-    __slots__ = ("_chunks", "dropped", "whole")
+    __slots__ = ("_chunks", "dropped", "limits", "whole")
 
     def __init__(
         self,
@@ -23,12 +23,15 @@ class Reply:
         *,
         whole: Chunk | None = None,
         dropped: tuple[str, ...] = (),
+        limits: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         assert (chunks is None) != (whole is None), "either a stream or a whole answer"
         self._chunks = chunks
         self.whole = whole
         self.dropped = dropped
         """What of the request the provider was not asked for, because it cannot do it (`llm/unsupported.py`)."""
+        self.limits = limits
+        """What the provider says of its rate limits: header fields for the caller, who may slow down by them."""
 
     @property
     def chunks(self) -> AsyncGenerator[Chunk, None]:

@@ -9,7 +9,7 @@ from undercroft.egress.response import Response
 from undercroft.errors import UpstreamGarbled
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, Chunk, CompletionRequest, EmbeddingsRequest, ModerationRequest
-from undercroft.providers.remote import MAX_ANSWER_BYTES, Decode, post, streamed, whole
+from undercroft.providers.remote import MAX_ANSWER_BYTES, Decode, limits_of, post, streamed, whole
 from undercroft.wire.openai import chat, completions, embeddings, moderations
 from undercroft.wire.openai.failures import decode_error
 from undercroft.wire.sse import DONE
@@ -68,14 +68,14 @@ class OpenAICompatible:
         chunk = embeddings.decode_whole(await response.body(MAX_ANSWER_BYTES), base64=request.base64)
         if len(chunk.vectors) != len(request.inputs):
             raise UpstreamGarbled(f"The provider sent {len(chunk.vectors)} vectors for {len(request.inputs)} inputs.")
-        return Reply(whole=chunk)
+        return Reply(whole=chunk, limits=limits_of(response))
 
     async def moderate(self, request: ModerationRequest, /) -> Reply:
         response = await self._post(self._moderations_head, moderations.encode_request(request, model=self._model))
         chunk = moderations.decode_whole(await response.body(MAX_ANSWER_BYTES))
         if len(chunk.verdicts) != len(request.inputs):
             raise UpstreamGarbled(f"The provider sent {len(chunk.verdicts)} verdicts for {len(request.inputs)} inputs.")
-        return Reply(whole=chunk)
+        return Reply(whole=chunk, limits=limits_of(response))
 
     async def _post(self, head: bytes, body: bytes) -> Response:
         return await post(self._client, self._origin, head, body, decode_error=decode_error, clock=self._clock)

@@ -42,10 +42,10 @@ class Keeping:
         self._link.database()
         reply = await self._send(call)
         if request.stream:
-            return Reply(self._kept_at_the_end(call, request, reply.chunks), dropped=reply.dropped)
+            return Reply(self._kept_at_the_end(call, request, reply.chunks))
         answer = await reply.read()
         await self._write(call, request, answer)
-        return Reply(whole=answer, dropped=reply.dropped)
+        return Reply(whole=answer)
 
     async def _kept_at_the_end(
         self, call: Call, request: ChatRequest, chunks: AsyncGenerator[Chunk, None]

@@ -58,5 +58,5 @@ async def provide(call: Call) -> Reply:
     deployment = call.trail.deployment
     assert deployment is not None, "Route stands before provide"
     reply = await deployment.ask(call.request)
-    call.trail.dropped = reply.dropped
+    call.trail.dropped, call.trail.limits = reply.dropped, reply.limits
     return reply
