@@ -75,7 +75,7 @@ def test_the_list_pages_and_filters(client: openai.OpenAI) -> None:
     assert list(client.chat.completions.list(model="nobody")) == []
     for wrong in ({"limit": 0}, {"limit": 101}, {"after": "chatcmpl-nobody"}, {"order": "sideways"}):
         with pytest.raises(openai.BadRequestError) as caught:
-            client.chat.completions.list(**wrong)  # type: ignore[arg-type]
+            client.chat.completions.list(**wrong)
         assert caught.value.param in wrong
 
 

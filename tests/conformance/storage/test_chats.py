@@ -1,5 +1,6 @@
 """Kept chat completions on both databases."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def chat(name: str, *, created_us: int = NOW, expires_us: int = LATER, **fields:
 
 def put(database: Database, *kept: KeptChat, organisation: str = "default", now_us: int = NOW) -> None:
     for each in kept:
-        database.write_sync(lambda c, each=each: keep(c, each, organisation=organisation, now_us=now_us))
+        database.write_sync(partial(keep, kept=each, organisation=organisation, now_us=now_us))
 
 
 def got(database: Database, name: str, *, organisation: str = "default", now_us: int = NOW) -> KeptChat | None:

@@ -43,7 +43,9 @@ def test_a_text_and_several_texts_are_an_input_each() -> None:
 
 
 def test_parts_are_one_input_together_and_unknown_ones_are_kept() -> None:
-    text, image, other = asked([{"type": "text", "text": "look"}, IMAGE, {"type": "video_url", "video": 1}]).inputs[0]
+    (parts,) = asked([{"type": "text", "text": "look"}, IMAGE, {"type": "video_url", "video": 1}]).inputs
+    assert isinstance(parts, tuple)
+    text, image, other = parts
     assert text == Part(type="text", text="look")
     assert image == Part(type="image_url", data=IMAGE)
     assert other == Part(type="video_url", data={"type": "video_url", "video": 1})
