@@ -43,7 +43,8 @@ class ChatCodec:
 
 
 def routes(undercroft: Undercroft) -> list[Route]:
-    codec, keeping = ChatCodec(), Keeping(undercroft)
+    codec = ChatCodec()
+    keeping = Keeping(undercroft.gateway.send, link=undercroft.link, clock=undercroft.clock)
 
     async def chat_completions(exchange: Exchange) -> None:
         """Continues a conversation, whole or streamed."""

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 from undercroft.api.exchange import Exchange
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft
+from undercroft.assembly.database import DatabaseLink
+from undercroft.clock import Clock
 from undercroft.errors import NotFound
-from undercroft.gateway.call import Call
+from undercroft.gateway.call import Call, Handler
 from undercroft.llm.reply import Reply, joined
 from undercroft.llm.types import ChatRequest, Chunk
 from undercroft.wire.openai import chat
@@ -29,10 +31,10 @@ class Keeping:
     A promise to keep that cannot be held is an error: before the provider is asked, if the database is away by then.
     """
 
-    def __init__(self, undercroft: Undercroft) -> None:
-        self._send = undercroft.gateway.send
-        self._link = undercroft.link
-        self._clock = undercroft.clock
+    def __init__(self, send: Handler, *, link: DatabaseLink, clock: Clock) -> None:
+        self._send = send
+        self._link = link
+        self._clock = clock
 
     def send(self, call: Call) -> Awaitable[Reply]:
         assert isinstance(call.request, ChatRequest)
