@@ -8,11 +8,10 @@ import pytest
 import schemathesis
 
 from tests.support import golden
-from tests.support.openapi_facts import area_of, compare, facts_of
+from tests.support.openapi_facts import AREAS, area_of, compare, facts_of
 from undercroft.wire.openapi import document
 
 DOCUMENT = document(version="0")
-AREAS: Final = ("chat", "completions", "embeddings", "models", "moderations")
 PROMISED: Final = 0.95
 KNOWN_GAPS: Final = ("GET /chat/completions/{}/messages answer.data[].content_parts[].",)
 """Parts come back as their caller wrote them, whatever their type: all that is promised is that they are objects."""

@@ -2,13 +2,22 @@
 
 A place is `POST /chat/completions request.messages[].role`; the alternatives of a union share their places. The facts
 of OpenAI's published document are in `tests/golden/openai_facts.json`: names, types and values, none of its prose.
+
+usage: python -m tests.support.openapi_facts OPENAI_DOCUMENT.json     (writes that file anew from a newer document)
 """
 
+import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
+from tests.support import golden
+
+AREAS: Final = ("chat", "completions", "embeddings", "models", "moderations")
+"""What is compared; files, batches and vector stores come when their routes do."""
 DEEPEST = 6
 """Schemas refer to themselves: beyond this nobody compares."""
 
@@ -125,3 +134,17 @@ def compare(promised: Mapping[str, list[Any]], ours: Facts) -> tuple[int, list[s
         count += len(wanted)
         missing += [f"{place}{what}" for what, holds in wanted if not holds]
     return count, missing
+
+
+def main() -> None:
+    found = facts_of(json.loads(Path(sys.argv[1]).read_text("utf-8")))
+    lines = [
+        f" {json.dumps(place)}: {json.dumps(fact.written(), separators=(',', ':'))}"
+        for place, fact in sorted(found.items())
+        if area_of(place) in AREAS
+    ]
+    (golden.FOLDER / "openai_facts.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
