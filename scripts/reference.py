@@ -26,7 +26,7 @@ from undercroft.access.doors import Permission
 from undercroft.cli.main import COMMANDS
 from undercroft.cli.parser import Parser
 from undercroft.errors import ConfigurationError, UndercroftError
-from undercroft.settings.model import PROVIDERS, Deployment, Model, Reserved, Section, Settings
+from undercroft.settings.model import PROVIDERS, Deployment, Model, ModerationTerms, Reserved, Section, Settings
 from undercroft.settings.presets import PRESETS, Quirks
 from undercroft.settings.rules import NOT_USED_YET
 from undercroft.settings.shape import settings_shape
@@ -66,6 +66,7 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "invalid_value": "A field has a value that it cannot take.",
     "ledger_unavailable": "The call's record cannot be written, so the call is not made: nothing is spent unbooked.",
     "malformed_http": "The request is not HTTP as the standard has it; the connection is closed.",
+    "max_tokens_per_request": "The token ids of one request are more than its format allows.",
     "missing_required_parameter": "A field that has no default is missing.",
     "model_busy": "The local model's queue is full.",
     "model_loading": "The local model is still loading.",
@@ -137,8 +138,12 @@ def _heading(place: Sequence[str], section: type[Section]) -> str:
     if not place:
         return "## At the top\n\nOutside the sections."
     name = ".".join(place)
-    title = f"[[{name}]]" if section in (Model, Deployment) else f"[{name}]"
+    title = f"[[{name}]]" if section in _LISTED else f"[{name}]"
     return f"## `{title}`\n\n{_first_line(section)}"
+
+
+_LISTED: Final = (Model, Deployment, ModerationTerms)
+"""Sections of which the file may have several."""
 
 
 def _settings_table(place: Sequence[str], section: type[Section]) -> str:
@@ -147,7 +152,7 @@ def _settings_table(place: Sequence[str], section: type[Section]) -> str:
         at = (*place, name)
         if _inner(field.annotation) or at == ("provider_keys",):
             continue
-        variables = [] if place[:1] == ("models",) else [variable_name(at)]
+        variables = [] if place[:1] == ("models",) or section in _LISTED else [variable_name(at)]
         variables += [plain for plain, where in (*PLAIN.items(), *PLAIN_SECRETS.items()) if where == at]
         names = "<br>".join([f"`{name}`", *(f"<small>`{variable}`</small>" for variable in variables)])
         default = "required" if field.is_required() else _as_toml(field.get_default())
@@ -167,7 +172,8 @@ def _meaning_of_setting(at: Sequence[str], description: str, variables: Sequence
 
 def _in_schema(place: Sequence[str]) -> tuple[str | int, ...]:
     """With an element for each list on the way."""
-    return tuple(step for name in place for step in ((name, 0) if name in ("models", "deployments") else (name,)))
+    lists = ("models", "deployments", "terms")
+    return tuple(step for name in place for step in ((name, 0) if name in lists else (name,)))
 
 
 def _as_toml(value: object) -> str:

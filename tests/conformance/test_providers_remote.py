@@ -10,9 +10,10 @@ from tests.support.egress import open_client
 from tests.support.upstream import running_upstream
 from undercroft.clock import SystemClock
 from undercroft.errors import InvalidRequest
-from undercroft.llm.types import ChatRequest, EmbeddingsRequest, Message, Request, Sampling
+from undercroft.llm.types import ChatRequest, EmbeddingsRequest, Message, ModerationRequest, Part, Request, Sampling
 from undercroft.providers.anthropic import Anthropic
 from undercroft.providers.openai_compatible import OpenAICompatible
+from undercroft.providers.rules import Rules
 from undercroft.providers.scripted import Line, Scripted
 from undercroft.testing.providers import (
     Abilities,
@@ -22,15 +23,22 @@ from undercroft.testing.providers import (
     check,
     completion_claims,
     embedding_claims,
+    moderation_claims,
     name_of,
 )
 
 ALL_ABILITIES = Abilities(schemas=False)
-REMOTE = list(dict.fromkeys([*chat_claims(ALL_ABILITIES), *completion_claims(ALL_ABILITIES), *embedding_claims()]))
+REMOTE = list(
+    dict.fromkeys(
+        [*chat_claims(ALL_ABILITIES), *completion_claims(ALL_ABILITIES), *embedding_claims(), *moderation_claims()]
+    )
+)
 PLAIN = Abilities(tools=False, schemas=False)
 SCRIPTED = list(dict.fromkeys([*chat_claims(PLAIN), *completion_claims(PLAIN), *embedding_claims()]))
 ONE_CHOICE = Abilities(choices=False)
 
+AN_IMAGE = ModerationRequest(model="test", inputs=((Part(type="image_url", data={}),),))
+NOTHING_TO_JUDGE = ModerationRequest(model="test", inputs=("",))
 NOTHING_SAID = ChatRequest(model="test", messages=())
 
 
@@ -41,7 +49,7 @@ async def over_a_socket() -> AsyncGenerator[Subject, None]:
         provider = OpenAICompatible(
             "fake", base_url=upstream.base_url, api_key="sk-1", model="test", client=client, clock=clock
         )
-        yield Subject(provider=provider, running=lambda: upstream.running, refused=(NOTHING_SAID,))
+        yield Subject(provider=provider, running=lambda: upstream.running, refused=(NOTHING_SAID, NOTHING_TO_JUDGE))
 
 
 @asynccontextmanager
@@ -84,6 +92,11 @@ async def from_a_script() -> AsyncGenerator[Subject, None]:
     yield Subject(provider=Scripted(script, chunk_delay_s=0.002, clock=SystemClock()), refused=refused)
 
 
+@asynccontextmanager
+async def by_rules() -> AsyncGenerator[Subject, None]:
+    yield Subject(provider=Rules(), refused=(AN_IMAGE,))
+
+
 @pytest.mark.parametrize("claim", REMOTE, ids=name_of)
 def test_an_openai_compatible_provider_keeps_its_promises(claim: Claim) -> None:
     check(claim, over_a_socket)
@@ -100,6 +113,11 @@ def test_an_anthropic_provider_keeps_its_promises(
 @pytest.mark.parametrize("claim", SCRIPTED, ids=name_of)
 def test_a_scripted_provider_keeps_its_promises(claim: Claim) -> None:
     check(claim, from_a_script)
+
+
+@pytest.mark.parametrize("claim", moderation_claims(), ids=name_of)
+def test_the_built_in_moderation_keeps_its_promises(claim: Claim) -> None:
+    check(claim, by_rules)
 
 
 def test_a_message_may_be_empty() -> None:

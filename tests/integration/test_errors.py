@@ -32,10 +32,10 @@ def test_an_unknown_path_is_404(server: Server, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("GET", CHAT, "POST"),
+        ("PUT", CHAT, "GET, POST"),
         ("PUT", "/v1/embeddings", "POST"),
         ("DELETE", "/v1/models", "GET"),
-        ("POST", "/v1/models/chat", "GET"),
+        ("POST", "/v1/models/chat", "DELETE, GET"),
         ("POST", "/health", "GET"),
         ("PATCH", "/metrics", "GET"),
         ("GET", "/api/generate", "POST"),

@@ -12,17 +12,23 @@ from undercroft.access.keys import NewKey, make_key
 from undercroft.access.repository import KEYS
 from undercroft.clock import SystemClock
 from undercroft.storage.engine import Database, open_database
-from undercroft.storage.schema import api_keys
+from undercroft.storage.schema import api_keys, organisations, teams, users
 from undercroft.storage.versions import bump
 
 
 def add_key(
-    folder: Path, *, permissions: tuple[str, ...] = ("ai",), expires_in_s: float | None = None, url: str | None = None
+    folder: Path,
+    *,
+    permissions: tuple[str, ...] = ("ai",),
+    expires_in_s: float | None = None,
+    url: str | None = None,
+    organisation: str = "default",
 ) -> NewKey:
-    """A new key of the default user, for the server that runs in `folder`."""
+    """A new key of an organisation's default user, for the server that runs in `folder`. Another organisation than the
+    default one is made for it."""
     now_us, key = SystemClock().now_us(), make_key(os.urandom)
     row: dict[str, Any] = {
-        "organisation": "default",
+        "organisation": organisation,
         "id": key.id,
         "team": "default",
         "user_id": "default",
@@ -34,6 +40,12 @@ def add_key(
     }
 
     def add(connection: Connection) -> None:
+        if organisation != "default":
+            named = {"name": organisation, "created_us": now_us}
+            inside = {"organisation": organisation, "id": "default", **named}
+            connection.execute(insert(organisations).values(id=organisation, **named))
+            connection.execute(insert(teams).values(inside))
+            connection.execute(insert(users).values({**inside, "team": "default"}))
         connection.execute(insert(api_keys).values(row))
         bump(connection, KEYS)
 

@@ -250,6 +250,8 @@ def well_behaved(request: Request) -> Iterable[Step]:
     fields = request.json
     if request.path.endswith("/embeddings"):
         return _embeddings(fields)
+    if request.path.endswith("/moderations"):
+        return _moderations(fields)
     is_chat = request.path.endswith("/chat/completions")
     if is_chat and not fields.get("messages"):
         return [error_response("400 Bad Request", "messages must not be empty", param="messages")]
@@ -257,6 +259,8 @@ def well_behaved(request: Request) -> Iterable[Step]:
     asked = str(prompts)
     texts, reason = _texts(fields, words=400 if "long" in asked else 10)
     count = fields.get("n", 1) * (1 if is_chat or isinstance(prompts, str) else len(prompts))
+    if (fields.get("response_format") or {}).get("type") == "json_schema":
+        texts = ['{"city": ', '"Paris"}']
     if fields.get("stream"):
         return _stream(fields, texts, reason, count, is_chat=is_chat)
     pause_s = 0.001 * len(texts)
@@ -329,6 +333,37 @@ def _embeddings(fields: dict[str, Any]) -> Iterable[Step]:
     data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
     told = {"prompt_tokens": 4 * len(inputs), "total_tokens": 4 * len(inputs)}
     return [response(msgspec.json.encode({"object": "list", "data": data, "model": "fake-1", "usage": told}))]
+
+
+MODERATED = (
+    "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm",
+    "self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic",
+)  # fmt: skip
+
+
+def _moderations(fields: dict[str, Any]) -> Iterable[Step]:
+    """Flags whatever speaks of killing; all parts of an input together. `x_trace` is the provider's own."""
+    given = fields["input"]
+    if not given:
+        return [error_response("400 Bad Request", "input must not be empty", param="input")]
+    pieces = [given] if isinstance(given, str) or not isinstance(given[0], str) else given
+    results = []
+    for piece in pieces:
+        kinds = ["text"] if isinstance(piece, str) else [part["type"].removesuffix("_url") for part in piece]
+        is_violent = "kill" in str(piece)
+        results.append(
+            {
+                "flagged": is_violent,
+                "categories": {name: is_violent and name == "violence" for name in MODERATED},
+                "category_scores": {name: 0.97 if is_violent and name == "violence" else 0.01 for name in MODERATED},
+                "category_applied_input_types": {
+                    name: kinds if name in ("violence", "sexual") else ["text"] for name in MODERATED
+                },
+                "x_trace": "kept",
+            }
+        )
+    answer = {"id": "modr-9", "model": "fake-moderation-1", "results": results, "x_region": "somewhere"}
+    return [response(msgspec.json.encode(answer))]
 
 
 def error_response(status: str, message: str, *, param: str | None = None, fields: str = "") -> bytes:

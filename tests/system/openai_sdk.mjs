@@ -44,6 +44,61 @@ async function embeddings() {
   return { size: cat.length, near: dot(cat, kitten), far: dot(cat, invoice), difference };
 }
 
+const weather = {
+  type: "function",
+  function: { name: "weather", parameters: { type: "object", properties: { city: { type: "string" } } } },
+};
+
+async function tools() {
+  const asked = { model: "fake", messages, tools: [weather], tool_choice: "required" };
+  const whole = await client.chat.completions.create(asked);
+  const streamed = await client.chat.completions.stream(asked).finalChatCompletion();
+  return [whole, streamed].map(({ choices: [choice] }) => ({
+    finish: choice.finish_reason,
+    calls: choice.message.tool_calls.map((call) => [call.id, call.function.name, call.function.arguments]),
+  }));
+}
+
+async function structured() {
+  const schema = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
+  const response_format = { type: "json_schema", json_schema: { name: "place", schema, strict: true } };
+  const { choices } = await client.chat.completions.create({ model: "fake", messages, response_format });
+  return JSON.parse(choices[0].message.content);
+}
+
+async function vectors() {
+  const input = ["abba", "dada"]; // a provider that sends numbers, whatever encoding it is asked for
+  const asked = await client.embeddings.create({ model: "fake", input }); // the SDK asks for base64 by itself
+  return asked.data.map((item) => Array.from(item.embedding).slice(0, 4));
+}
+
+async function moderations() {
+  const image = { type: "image_url", image_url: { url: "https://example.com/a.png" } };
+  const threat = "I will kill you.";
+  const [rules, provider, parts] = [
+    await client.moderations.create({ input: ["Good morning.", threat] }),
+    await client.moderations.create({ model: "fake", input: threat }),
+    await client.moderations.create({ model: "fake", input: [{ type: "text", text: "hi" }, image] }),
+  ];
+  return {
+    model: rules.model,
+    flagged: [rules, provider, parts].map((answer) => answer.results.map((result) => result.flagged)),
+    threatening: rules.results[1].categories["harassment/threatening"],
+    score: rules.results[1].category_scores["harassment/threatening"],
+    applied: parts.results[0].category_applied_input_types.violence,
+    image: await failure(client.moderations.create({ input: [image] })),
+  };
+}
+
+async function stored() {
+  const made = await client.chat.completions.create({ model: "parrot", messages, store: true, metadata: { a: "b" } });
+  const ids = [];
+  for await (const kept of client.chat.completions.list({ metadata: { a: "b" } })) ids.push(kept.id);
+  const said = await client.chat.completions.messages.list(made.id);
+  const { deleted } = await client.chat.completions.delete(made.id);
+  return { found: ids.includes(made.id), said: said.data.map((message) => message.content), deleted };
+}
+
 const names = [];
 for await (const model of client.models.list()) names.push(model.id);
 
@@ -53,6 +108,12 @@ console.log(
     chat: await chat(),
     stream: await stream(),
     embeddings: names.includes("local-embedding") ? await embeddings() : null,
+    tools: await tools(),
+    structured: await structured(),
+    vectors: await vectors(),
+    moderations: await moderations(),
+    stored: await stored(),
+    deleteModel: await failure(client.models.delete("parrot")),
     unknownModel: await failure(client.chat.completions.create({ model: "nobody", messages })),
     badBody: await failure(client.chat.completions.create({ model: "parrot", messages: "not a list" })),
     noRoute: await failure(client.get("/no/such/route")),

@@ -4,12 +4,15 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.background import upstream_in_background
 from tests.support.checkout import clean_environment, free_port, serving
+from tests.support.upstream import Upstream
 
 pytestmark = pytest.mark.system
 
@@ -20,6 +23,11 @@ name = "parrot"
 [[models.deployments]]
 provider = "scripted"
 script = "Polly wants a cracker."
+[[models]]
+name = "fake"
+[[models.deployments]]
+provider = "openai_compatible"
+base_url = "{base_url}"
 """
 
 
@@ -39,10 +47,17 @@ def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def seen(sdk: Path) -> dict[str, Any]:
+def upstream() -> Iterator[Upstream]:
+    """A provider that can do what a script cannot."""
+    with upstream_in_background() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def seen(sdk: Path, upstream: Upstream) -> dict[str, Any]:
     """What the SDK saw."""
     settings, port = sdk / "undercroft.toml", free_port()
-    settings.write_text(SETTINGS)
+    settings.write_text(SETTINGS.format(base_url=upstream.base_url))
     command = [sys.executable, "-P", "-m", "undercroft", "serve", "--config", str(settings), "--port", str(port)]
     with serving(command, port=port, directory=sdk, environment=clean_environment()) as server:
         ran = subprocess.run(
@@ -88,6 +103,7 @@ def test_embeddings_arrive_in_the_sdks_own_base64(seen: dict[str, Any]) -> None:
     [
         ("unknownModel", "NotFoundError", 404, "model_not_found"),
         ("badBody", "BadRequestError", 400, None),
+        ("deleteModel", "PermissionDeniedError", 403, "permission_denied"),
         ("noRoute", "NotFoundError", 404, None),
         ("wrongKey", "AuthenticationError", 401, "invalid_api_key"),
     ],
@@ -105,3 +121,31 @@ def test_an_error_is_the_sdks_own_class(
 
 def test_the_models_are_listed(seen: dict[str, Any]) -> None:
     assert "parrot" in seen["models"]
+
+
+def test_tool_calls_arrive_whole_and_put_together(seen: dict[str, Any]) -> None:
+    for answer in seen["tools"]:
+        assert answer == {"finish": "tool_calls", "calls": [["call_1", "weather", '{"city": "Paris"}']]}
+
+
+def test_an_answer_follows_its_schema(seen: dict[str, Any]) -> None:
+    assert seen["structured"] == {"city": "Paris"}
+
+
+def test_base64_is_made_for_a_provider_that_only_sends_numbers(seen: dict[str, Any]) -> None:
+    assert seen["vectors"] == [[2, 2, 0, 0], [2, 0, 0, 2]]
+
+
+def test_moderations_come_from_rules_and_from_a_provider(seen: dict[str, Any]) -> None:
+    told = seen["moderations"]
+
+    assert told["model"] == "undercroft-rules"
+    assert told["flagged"] == [[False, True], [True], [False]]
+    assert told["threatening"]
+    assert told["score"] == 0.85
+    assert told["applied"] == ["text", "image"]
+    assert (told["image"]["name"], told["image"]["code"]) == ("BadRequestError", "unsupported_parameter")
+
+
+def test_a_stored_answer_is_found_and_deleted(seen: dict[str, Any]) -> None:
+    assert seen["stored"] == {"found": True, "said": ["Hello?"], "deleted": True}

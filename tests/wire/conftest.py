@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 import anthropic
+import msgspec
 import openai
 import pytest
 
@@ -23,7 +24,7 @@ from tests.support.upstream import (
     response,
 )
 
-WORKING = ("fake", "endless", "odd-stream")
+WORKING = ("fake", "endless", "odd-stream", "rich")
 REFUSING = ("busy", "quota-spent", "refuses", "too-large")
 CLAUDES = ("claude-sonnet-5-5", "claude-3-5-haiku", "dropping", *claude.ANSWERS)
 """Models of Anthropic's wire; here their names begin with `a-`."""
@@ -53,6 +54,64 @@ def odd_stream(request: Request) -> Iterable[Step]:
     yield DONE
 
 
+LIMITS = {
+    "x-ratelimit-limit-requests": "500",
+    "x-ratelimit-remaining-requests": "499",
+    "x-ratelimit-reset-requests": "120ms",
+    "x-ratelimit-limit-tokens": "30000",
+    "x-ratelimit-remaining-tokens": "29950",
+    "x-ratelimit-reset-tokens": "6m0s",
+}
+LOGPROBS = {
+    "content": [{"token": "Hi", "logprob": -0.1, "bytes": [72, 105], "top_logprobs": []}],
+    "refusal": None,
+}
+CALLS = [
+    {"id": f"call_{city}", "type": "function", "function": {"name": "weather", "arguments": f'{{"city":"{city}"}}'}}
+    for city in ("Paris", "Oslo")
+]
+RICH = {"system_fingerprint": "fp_1", "service_tier": "flex", "x_own": {"kept": True}}
+
+
+def rich(request: Request) -> Iterable[Step]:
+    """Says all that chat's format can say, and something of its own."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in LIMITS.items())
+    told = {
+        "prompt_tokens": 9, "completion_tokens": 8, "total_tokens": 17,
+        "prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 1, "image_tokens": 2},
+        "completion_tokens_details": {"reasoning_tokens": 3, "audio_tokens": 2},
+    }  # fmt: skip
+    shared = {"id": "chatcmpl-rich", "created": 7, "model": "rich-1", **RICH}
+    if not request.json.get("stream"):
+        message = {
+            "role": "assistant", "content": "Hi", "refusal": None, "reasoning_content": "Let me see.",
+            "tool_calls": CALLS, "audio": {"id": "a1", "data": "AAAA", "expires_at": 9, "transcript": "Hi"},
+            "annotations": [
+                {"type": "url_citation",
+                 "url_citation": {"start_index": 0, "end_index": 1, "url": "https://a.example", "title": "A"}}
+            ],
+        }  # fmt: skip
+        choice = {"index": 0, "message": message, "logprobs": LOGPROBS, "finish_reason": "tool_calls"}
+        answer = {**shared, "object": "chat.completion", "choices": [choice], "usage": told}
+        yield response(msgspec.json.encode(answer), fields=fields)
+        return
+    deltas: list[dict[str, object]] = [{"role": "assistant", "content": ""}, {"reasoning_content": "Let me see."}]
+    deltas.append({"content": "Hi"})
+    for index, call in enumerate(CALLS):
+        arguments = call["function"]["arguments"]  # type: ignore[index]  # a function, as above
+        deltas.append({"tool_calls": [{"index": index, **call, "function": {"name": "weather", "arguments": ""}}]})
+        deltas.append({"tool_calls": [{"index": index, "function": {"arguments": arguments}}]})
+    yield STREAM_HEAD.replace(b"\r\n\r\n", b"\r\n" + fields.encode() + b"\r\n")
+    for said in deltas:
+        logprobs = LOGPROBS if said.get("content") else None
+        choices = [{"index": 0, "delta": said, "logprobs": logprobs, "finish_reason": None}]
+        yield event({**shared, "object": "chat.completion.chunk", "choices": choices, "obfuscation": "x7"})
+    ends = [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": "tool_calls"}]
+    yield event({**shared, "object": "chat.completion.chunk", "choices": ends})
+    yield event({**shared, "object": "chat.completion.chunk", "choices": [], "usage": told})
+    yield DONE
+
+
 def _refusing(status: str, fields: str = "", **said: object) -> "list[Step]":
     return [error_response(status, "the provider's own words", fields=fields, **said)]  # type: ignore[arg-type]
 
@@ -64,6 +123,7 @@ def upstream() -> Iterator[Upstream]:
         running.answers = {
             "endless": endless,
             "odd-stream": odd_stream,
+            "rich": rich,
             "busy": lambda _: _refusing("429 Too Many Requests", "retry-after-ms: 20\r\n"),
             "quota-spent": lambda _: [response(quota, status="429 Too Many Requests")],
             "refuses": lambda _: _refusing("422 Unprocessable Entity", param="messages"),

@@ -147,7 +147,7 @@ def test_what_it_cannot_do_is_refused_by_name(client: openai.OpenAI) -> None:
 
 def test_the_list_says_that_it_is_for_demonstration(client: openai.OpenAI) -> None:
     models = {model.id: model for model in client.models.list()}
-    assert set(models) == {"local", "local-embedding"}
+    assert set(models) == {"local", "local-embedding", "local-moderation"}
     assert "demo" in getattr(models["local"], "quality", "")
 
 

@@ -12,7 +12,8 @@ Handle = Callable[[Exchange], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method and path template (`{name}` takes the rest of the path) with its permission.
+    """A method and path template with its permission. `{name}` takes the rest of the path or, with something after it
+    (`/v1/responses/{id}/cancel`), one step of it.
 
     `metered` routes are the AI routes: every request to them is a call that is counted and booked.
     """
@@ -30,7 +31,8 @@ class Router:
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
         self._exact: dict[str, dict[str, Route]] = {}
-        self._templates: list[tuple[str, str, dict[str, Route]]] = []
+        self._templates: list[tuple[str, str, str, dict[str, Route]]] = []
+        """Prefix, name, what comes after it, and the routes by method; the longest endings first."""
         for route in self.routes:
             self._table(route.path)[route.method] = route
 
@@ -47,19 +49,22 @@ class Router:
         return route, values
 
     def _match(self, path: str) -> tuple[dict[str, Route], Mapping[str, str]]:
-        for prefix, name, methods in self._templates:
-            if path.startswith(prefix) and len(path) > len(prefix):
-                return methods, {name: path[len(prefix) :]}
+        for prefix, name, ending, methods in self._templates:
+            if path.startswith(prefix) and path.endswith(ending) and len(path) > len(prefix) + len(ending):
+                value = path[len(prefix) : len(path) - len(ending)]
+                if not ending or "/" not in value:
+                    return methods, {name: value}
         raise NotFound(f"There is no {path} here.", code="unknown_route", hint="/docs lists the routes.")
 
     def _table(self, path: str) -> dict[str, Route]:
         if "{" not in path:
             return self._exact.setdefault(path, {})
         prefix, _, rest = path.partition("{")
-        name = rest.removesuffix("}")
-        for known_prefix, known_name, methods in self._templates:
-            if (known_prefix, known_name) == (prefix, name):
+        name, _, ending = rest.partition("}")
+        for known_prefix, known_name, known_ending, methods in self._templates:
+            if (known_prefix, known_name, known_ending) == (prefix, name, ending):
                 return methods
         methods = dict[str, Route]()
-        self._templates.append((prefix, name, methods))
+        self._templates.append((prefix, name, ending, methods))
+        self._templates.sort(key=lambda template: len(template[2]), reverse=True)
         return methods

@@ -23,6 +23,7 @@ from undercroft.settings.model import Settings
 
 LOCAL: Final = "local"
 LOCAL_EMBEDDING: Final = "local-embedding"
+LOCAL_MODERATION: Final = "local-moderation"
 LABEL: Final = "undercroft-local"
 POLL_S: Final = 1.0
 STATES_LIMIT_BYTES: Final = 4096

@@ -7,6 +7,8 @@ from undercroft.providers.local import weights
 from undercroft.providers.local.chat import QUALITY
 from undercroft.providers.local.embedder import DIMENSIONS, MOST_TOKENS
 from undercroft.providers.local.engine import check_gguf
+from undercroft.providers.rules import LABEL as RULES
+from undercroft.providers.rules import QUALITY as QUALITY_OF_RULES
 from undercroft.settings.model import LOCAL_MODELS, Settings
 
 
@@ -21,7 +23,7 @@ def listed(settings: Settings) -> list[dict[str, object]]:
         }
         for model in settings.models
     ]
-    chat, embedding = LOCAL_MODELS
+    chat, embedding, moderation = LOCAL_MODELS
     found = weights.locate(settings.local.models_dir, settings.data_dir)
     own = settings.local.chat_gguf
     installed = "installed" if found else "not installed (undercroft models pull)"
@@ -42,6 +44,7 @@ def listed(settings: Settings) -> list[dict[str, object]]:
             "notes": f"{DIMENSIONS} dimensions, context {MOST_TOKENS}",
         }
     )
+    rows.append({"model": moderation, "answered_by": RULES, "status": "installed", "notes": QUALITY_OF_RULES})
     return rows
 
 

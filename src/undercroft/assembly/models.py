@@ -5,8 +5,8 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from undercroft.assembly.bundled import LOCAL, LOCAL_EMBEDDING, BundledModels
-from undercroft.assembly.providers import FIRST_CHOICE, Providers
+from undercroft.assembly.bundled import LOCAL, LOCAL_EMBEDDING, LOCAL_MODERATION, BundledModels
+from undercroft.assembly.providers import FIRST_CHOICE, MODERATES, Providers
 from undercroft.assembly.reliability import limits_of, own_limits, policy_of
 from undercroft.assembly.upstreams import tell_change
 from undercroft.clock import Clock
@@ -22,6 +22,7 @@ from undercroft.gateway.state import Terms
 from undercroft.gateway.strategies import Strategy
 from undercroft.gateway.waiting import Line
 from undercroft.ledger.prices import PriceBook, cost_nano
+from undercroft.providers.rules import DESCRIPTION, LABEL, QUALITY
 from undercroft.record import Usage
 from undercroft.settings.model import Deployment as DeploymentSettings
 from undercroft.settings.model import Model as ModelSettings
@@ -72,6 +73,7 @@ class ModelBuilder:
             yield self._bundled_model(LOCAL, LOCAL, self._bundled.chat)
         if self._bundled.embedding is not None:
             yield self._bundled_model(LOCAL_EMBEDDING, "local_embedding", self._bundled.embedding)
+        yield self._local_moderation()
 
     def _defaults(self) -> Defaults:
         server = self._settings.server
@@ -80,9 +82,14 @@ class ModelBuilder:
         if accept_any is None:
             accept_any = not self._settings.models and not self._settings.provider_keys
         if named is not None:
-            return Defaults(chat=named, embeddings=named, accept_any=accept_any)
+            return Defaults(chat=named, embeddings=named, accept_any=accept_any, moderations=self._moderates())
         chat, embeddings = self._first_choices()
-        return Defaults(chat=chat or LOCAL, embeddings=embeddings or LOCAL_EMBEDDING, accept_any=accept_any)
+        return Defaults(
+            chat=chat or LOCAL,
+            embeddings=embeddings or LOCAL_EMBEDDING,
+            accept_any=accept_any,
+            moderations=self._moderates(),
+        )
 
     def _first_choices(self) -> tuple[str | None, str | None]:
         """Public names of the chat and embedding model of the first provider that has a key and such a model."""
@@ -90,6 +97,16 @@ class ModelBuilder:
         chat = next((_public(name, model) for name, model, _ in keyed if model is not None), None)
         embeddings = next((_public(name, model) for name, _, model in keyed if model is not None), None)
         return chat, embeddings
+
+    def _moderates(self) -> str:
+        """The model for moderations that name none: a real one before the rules."""
+        if self._settings.moderation.default_model is not None:
+            return self._settings.moderation.default_model
+        for model in self._settings.models:
+            if any(_is_for_moderation(each, each.model or model.name) for each in model.deployments):
+                return model.name
+        keys = () if self._settings.models else self._settings.provider_keys
+        return next((MODERATES[name] for name in keys if name in MODERATES), LOCAL_MODERATION)
 
     def _discover(self, name: str) -> Model | None:
         """With no `[[models]]`: `provider/name`, and names the price book knows of a provider whose key is set."""
@@ -107,6 +124,8 @@ class ModelBuilder:
         return self._model(name, deployments, self._balancer(deployments), policy=self._usual)
 
     def _sells(self, provider: str, model: str) -> bool:
+        if model and model == MODERATES.get(provider):
+            return True
         return bool(model) and self._prices.price(provider, model, at_us=self._clock.now_us()) is not None
 
     def _providers_for(self, model: ModelSettings) -> Providers:
@@ -208,6 +227,13 @@ class ModelBuilder:
             line=line,
         )
 
+    def _local_moderation(self) -> Model:
+        rules = self._providers.rules()
+        deployment = Deployment(id=f"{LOCAL_MODERATION}/0", provider="rules", upstream_model=LABEL, client=rules)
+        notes = {"quality": QUALITY, "description": DESCRIPTION}
+        balancer = self._balancer((deployment,), breaker=NEVER)
+        return self._model(LOCAL_MODERATION, (deployment,), balancer, policy=self._usual, notes=notes)
+
     def _deployment(
         self,
         id: str,
@@ -248,3 +274,8 @@ def terms_of(settings: DeploymentSettings) -> Terms:
         max_waiting=settings.max_waiting,
         max_wait_s=settings.max_wait_s,
     )
+
+
+def _is_for_moderation(deployment: DeploymentSettings, upstream: str) -> bool:
+    """Names are all there is to go by: no provider says what kind of calls a model takes."""
+    return deployment.provider == "rules" or "moderation" in upstream.lower()

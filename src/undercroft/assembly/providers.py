@@ -13,6 +13,7 @@ from undercroft.providers.anthropic import Anthropic
 from undercroft.providers.azure import azure
 from undercroft.providers.gemini import Gemini
 from undercroft.providers.openai_compatible import Manners, OpenAICompatible
+from undercroft.providers.rules import Rules, Terms
 from undercroft.providers.scripted import Scripted
 from undercroft.settings.model import Deployment, Settings
 from undercroft.settings.presets import PRESETS, Quirks
@@ -26,6 +27,8 @@ FIRST_CHOICE: Final[Mapping[str, tuple[str | None, str | None]]] = {
     "gemini": ("gemini-flash-latest", "gemini-embedding-001"),
 }
 """Chat and embedding model of a provider whose key is all that is set, for requests that name none; None: none."""
+MODERATES: Final = {"openai": "omni-moderation-latest"}
+"""Its model for moderations, which costs nothing: the price book does not know it."""
 
 
 class Providers:
@@ -44,6 +47,7 @@ class Providers:
             "local": lambda _, __, ___: _installed(self._bundled.chat),
             "local_embedding": lambda _, __, ___: _installed(self._bundled.embedding),
             "scripted": self._scripted,
+            "rules": lambda _, __, drop: self.rules(drop_unsupported=drop),
         }
 
     def build(self, deployment: Deployment, model: str, *, drop_unsupported: bool = False) -> object:
@@ -52,6 +56,14 @@ class Providers:
         if builder is None:
             raise ConfigurationError(f"There is no provider '{deployment.provider}'.")
         return builder(deployment, model, drop_unsupported)
+
+    def rules(self, *, drop_unsupported: bool = False) -> Rules:
+        """The built-in moderation, with the operator's own terms."""
+        terms = [
+            Terms(category=each.category, phrases=each.phrases, score=each.score)
+            for each in self._settings.moderation.terms
+        ]
+        return Rules(terms, drop_unsupported=drop_unsupported)
 
     def _key(self, deployment: Deployment) -> str | None:
         """The deployment's own key, else the one from its provider's usual variable."""

@@ -36,7 +36,7 @@ class Attempt:
             reply = await deployment.ask(request)
             if reply.whole is None and not reply.has_begun:
                 reply = await _begun(reply)
-        trail.dropped = reply.dropped
+        trail.dropped, trail.limits = reply.dropped, reply.limits
         return reply
 
     async def _in_time(self, deployment: Deployment, request: Request, limit_s: float) -> Reply:
@@ -54,7 +54,7 @@ class Attempt:
 
 
 async def _begun(reply: Reply) -> Reply:
-    return Reply(await begun(reply.chunks), dropped=reply.dropped, has_begun=True)
+    return Reply(await begun(reply.chunks), dropped=reply.dropped, has_begun=True, limits=reply.limits)
 
 
 async def begun(chunks: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:

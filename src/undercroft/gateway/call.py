@@ -63,6 +63,10 @@ class Deployment:
         """The kinds of call that its provider does at all."""
         return frozenset(_KINDS[request] for request in self._doors)
 
+    def does(self, kind: Kind) -> bool:
+        """Whether its provider takes calls of this kind."""
+        return any(_KINDS[asked] == kind for asked in self._doors)
+
     async def ask(self, request: Request) -> Reply:
         """Sends a request to the provider; what the provider cannot do is the caller's mistake (400)."""
         door = self._doors.get(type(request))
@@ -104,6 +108,10 @@ class Model:
     line: Line[Deployment] | None = None
     """Where calls wait for a deployment; None: they do not."""
 
+    def does(self, kind: Kind) -> bool:
+        """Whether any of its deployments takes calls of this kind."""
+        return any(deployment.does(kind) for deployment in self.deployments)
+
     @property
     def owner(self) -> str:
         """`owned_by` on the wire."""
@@ -127,6 +135,8 @@ class Trail(msgspec.Struct):
     substituted_for: str = ""
     dropped: tuple[str, ...] = ()
     """What the deployment that answers was not asked for, because it cannot do it."""
+    limits: tuple[tuple[bytes, bytes], ...] = ()
+    """What its provider says of its rate limits."""
     deployment: Deployment | None = None
     """The last one tried."""
     failed: tuple[Deployment, ...] = ()

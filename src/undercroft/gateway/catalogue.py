@@ -19,9 +19,16 @@ class Defaults:
     chat: str
     embeddings: str
     accept_any: bool
+    moderations: str = "local-moderation"
 
     def of(self, kind: Kind) -> str:
-        return self.embeddings if kind == "embeddings" else self.chat
+        match kind:
+            case "embeddings":
+                return self.embeddings
+            case "moderations":
+                return self.moderations
+            case _:
+                return self.chat
 
 
 class Catalogue:
@@ -59,7 +66,7 @@ class Catalogue:
             substitute = self._models.get(self._defaults.of(kind))
             if substitute is not None:
                 return substitute
-        raise self._unknown(name)
+        raise self._unknown(wanted, kind)
 
     def names(self) -> tuple[str, ...]:
         """The configured names, in the order of the configuration."""
@@ -80,14 +87,15 @@ class Catalogue:
         """Every policy that a call may come under; models found on demand have the usual one."""
         return frozenset({self._usual, *(model.policy for model in self._models.values())})
 
-    def _unknown(self, name: str) -> ModelNotFound:
-        if not self._configured:
+    def _unknown(self, name: str, kind: Kind) -> ModelNotFound:
+        able = [each for each in self._configured if self._models[each].does(kind)]
+        if not able:
             return ModelNotFound(
                 f"The model '{name}' does not exist: no model is configured and the bundled weights are not installed.",
                 param="model",
                 hint="Type: undercroft models pull   or add [[models]] to undercroft.toml.",
             )
-        nearest = difflib.get_close_matches(name, self._configured, n=1)
+        nearest = difflib.get_close_matches(name, able, n=1)
         meant = f" Did you mean '{nearest[0]}'?" if nearest else ""
-        shown = ", ".join(self._configured[:20]) + (", …" if len(self._configured) > 20 else "")
+        shown = ", ".join(able[:20]) + (", …" if len(able) > 20 else "")
         return ModelNotFound(f"The model '{name}' does not exist.{meant} Available: {shown}.", param="model")

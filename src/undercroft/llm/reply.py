@@ -15,7 +15,7 @@ class Reply:
     take the long way to it.
     """
 
-    __slots__ = ("_chunks", "dropped", "has_begun", "whole")
+    __slots__ = ("_chunks", "dropped", "has_begun", "limits", "whole")
 
     def __init__(
         self,
@@ -24,6 +24,7 @@ class Reply:
         whole: Chunk | None = None,
         dropped: tuple[str, ...] = (),
         has_begun: bool = False,
+        limits: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         assert (chunks is None) != (whole is None), "either a stream or a whole answer"
         self._chunks = chunks
@@ -32,6 +33,8 @@ class Reply:
         """What of the request the provider was not asked for, because it cannot do it (`llm/unsupported.py`)."""
         self.has_begun = has_begun
         """The stream's first words are there already (`Chunk.says_something`), so that nobody needs to look."""
+        self.limits = limits
+        """What the provider says of its rate limits: header fields for the caller, who may slow down by them."""
 
     @property
     def chunks(self) -> AsyncGenerator[Chunk, None]:

@@ -168,6 +168,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """At most so many for thinking; 0: do not think."""
     metadata: dict[str, Any] | None = None
     """The caller's own labels."""
+    store: bool = False
+    """The caller wants to come back to the answer."""
     legacy_functions: bool = False
     """Tools were declared as `functions`: the caller reads calls from `function_call`."""
     end_user: str = ""

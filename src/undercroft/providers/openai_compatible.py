@@ -12,11 +12,19 @@ from undercroft.egress.origin import parse_base_url
 from undercroft.egress.response import Response
 from undercroft.errors import UpstreamGarbled
 from undercroft.llm.reply import Reply
-from undercroft.llm.types import ChatRequest, Chunk, CompletionRequest, Dialect, EmbeddingsRequest, Source
+from undercroft.llm.types import (
+    ChatRequest,
+    Chunk,
+    CompletionRequest,
+    Dialect,
+    EmbeddingsRequest,
+    ModerationRequest,
+    Source,
+)
 from undercroft.llm.unsupported import Unsupported
-from undercroft.providers.remote import MAX_ANSWER_BYTES, Decode, check, post, streamed, whole
+from undercroft.providers.remote import MAX_ANSWER_BYTES, Decode, check, limits_of, post, streamed, whole
 from undercroft.settings.presets import Quirks
-from undercroft.wire.openai import chat, completions, embeddings
+from undercroft.wire.openai import chat, completions, embeddings, moderations
 from undercroft.wire.openai.failures import decode_error
 from undercroft.wire.openai.quirks import Adaptation
 from undercroft.wire.sse import DONE
@@ -41,7 +49,7 @@ PLAIN: Final = Manners()
 
 
 class OpenAICompatible:
-    """A ChatProvider, CompletionProvider and EmbeddingProvider for one model at one address.
+    """A provider of all kinds of calls for one model at one address.
 
     The key goes to that address only: a redirect is not followed but reported.
     """
@@ -86,6 +94,7 @@ class OpenAICompatible:
         self._completions_head = head("completions")
         self._embeddings_head = head("embeddings")
         self._models_head = head("models", "GET")
+        self._moderations_head = head("moderations")
 
     async def send(self, request: ChatRequest, /) -> Reply:
         fit = self._fit(request.source, "openai.chat")
@@ -115,7 +124,14 @@ class OpenAICompatible:
         chunk = embeddings.decode_whole(await response.body(MAX_ANSWER_BYTES), base64=request.base64)
         if len(chunk.vectors) != len(request.inputs):
             raise UpstreamGarbled(f"The provider sent {len(chunk.vectors)} vectors for {len(request.inputs)} inputs.")
-        return Reply(whole=chunk, dropped=() if fit is None else fit.dropped)
+        return Reply(whole=chunk, dropped=() if fit is None else fit.dropped, limits=limits_of(response))
+
+    async def moderate(self, request: ModerationRequest, /) -> Reply:
+        response = await self._post(self._moderations_head, moderations.encode_request(request, model=self._model))
+        chunk = moderations.decode_whole(await response.body(MAX_ANSWER_BYTES))
+        if len(chunk.verdicts) != len(request.inputs):
+            raise UpstreamGarbled(f"The provider sent {len(chunk.verdicts)} verdicts for {len(request.inputs)} inputs.")
+        return Reply(whole=chunk, limits=limits_of(response))
 
     async def check(self) -> None:
         await check(self._client, self._origin, self._models_head, decode_error=decode_error, clock=self._clock)

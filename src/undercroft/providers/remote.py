@@ -21,6 +21,12 @@ _MOST_HELD: Final = 256
 _CHECK_S: Final = 5.0
 """A list of models that takes longer is no sign of health."""
 
+_LIMITS: Final = {
+    f"x-ratelimit-{what}-{of}": f"x-ratelimit-{what}-{of}".encode()
+    for what in ("limit", "remaining", "reset")
+    for of in ("requests", "tokens")
+}
+
 Decode = Callable[[bytes], Chunk]
 
 
@@ -85,8 +91,16 @@ async def check(client: Client, origin: Origin, head: bytes, *, decode_error: De
     raise decode_error(response.status, response.headers, told, now_us=clock.now_us())
 
 
+def limits_of(response: Response) -> tuple[tuple[bytes, bytes], ...]:
+    """Its rate limits, where a provider tells them in OpenAI's headers; silence costs two look-ups."""
+    headers = response.headers
+    if "x-ratelimit-limit-requests" not in headers and "x-ratelimit-limit-tokens" not in headers:
+        return ()
+    return tuple([(name, headers[text].encode("latin-1")) for text, name in _LIMITS.items() if text in headers])
+
+
 async def whole(response: Response, decode: Decode, *, dropped: tuple[str, ...] = ()) -> Reply:
-    return Reply(whole=decode(await response.body(MAX_ANSWER_BYTES)), dropped=dropped)
+    return Reply(whole=decode(await response.body(MAX_ANSWER_BYTES)), dropped=dropped, limits=limits_of(response))
 
 
 async def streamed(
@@ -97,13 +111,17 @@ async def streamed(
         first = await response.read()
         if first.lstrip()[:1] in (b"{", b"[", b"<"):
             # Not a stream: an error, a web page, or the whole answer of a server that cannot stream.
-            return Reply(whole=decode_whole(first + await response.body(MAX_ANSWER_BYTES)), dropped=dropped)
+            return Reply(
+                whole=decode_whole(first + await response.body(MAX_ANSWER_BYTES)),
+                dropped=dropped,
+                limits=limits_of(response),
+            )
         stream = EventStream(response, reading)
         await stream.begin(first)
     except BaseException:
         response.close()
         raise
-    return Reply(stream, dropped=dropped, has_begun=True)
+    return Reply(stream, dropped=dropped, has_begun=True, limits=limits_of(response))
 
 
 class EventStream(AsyncGenerator[Chunk, None]):

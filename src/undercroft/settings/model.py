@@ -7,11 +7,28 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from undercroft.settings.presets import PRESETS
 
-PROVIDERS: Final = (*PRESETS, "anthropic", "azure", "gemini", "local", "local_embedding", "scripted")
+PROVIDERS: Final = (*PRESETS, "anthropic", "azure", "gemini", "local", "local_embedding", "scripted", "rules")
 """What `provider` of a deployment may say; `assembly` passes a longer list where more are installed."""
 
-LOCAL_MODELS: Final = ("local", "local-embedding")
-"""The bundled models: names that are always there and that no `[[models]]` may take."""
+LOCAL_MODELS: Final = ("local", "local-embedding", "local-moderation")
+"""The bundled models and rules: names that are always there and that no `[[models]]` may take."""
+
+ModerationCategory = Literal[
+    "harassment",
+    "harassment/threatening",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/instructions",
+    "self-harm/intent",
+    "sexual",
+    "sexual/minors",
+    "violence",
+    "violence/graphic",
+]
+"""OpenAI's, which the built-in rules judge by."""
 
 
 class Section(BaseModel):
@@ -123,7 +140,7 @@ class Deployment(Section):
 
     provider: str
     """openai, anthropic, azure, gemini, one of the named services (groq, mistral, ollama …), openai_compatible, local,
-    local_embedding or scripted."""
+    local_embedding, scripted or rules."""
     model: str | None = None
     """The provider's name for the model; default: the public name."""
     api_key: SecretStr | None = None
@@ -256,6 +273,26 @@ class Local(Section):
     """How long a call waits for a model that is still loading."""
 
 
+class ModerationTerms(Section):
+    """Phrases of your own that the built-in moderation rules flag."""
+
+    category: ModerationCategory
+    """The category they belong to."""
+    phrases: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """Words in a row; capitals, accents and punctuation make no difference."""
+    score: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """How sure a find is; from 0.5 it flags."""
+
+
+class Moderation(Section):
+    """`/v1/moderations`."""
+
+    default_model: str | None = None
+    """Answers moderations that name no model; default: the first of `[[models]]` that moderates, else the rules."""
+    terms: tuple[ModerationTerms, ...] = ()
+    """Added to the built-in rules."""
+
+
 class Access(Section):
     """Who may come in."""
 
@@ -355,6 +392,7 @@ class Settings(Section):
     models: tuple[Model, ...] = ()
     reliability: Reliability = Reliability()
     local: Local = Local()
+    moderation: Moderation = Moderation()
     access: Access = Access()
     ledger: Ledger = Ledger()
     redis: Redis = Redis()

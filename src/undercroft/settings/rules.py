@@ -123,6 +123,7 @@ def _models(settings: Settings, providers: Collection[str]) -> Iterator[Problem]
     yield from _fallbacks(settings, seen.union(LOCAL_MODELS))
     for place, deployment in _deployments(settings):
         yield from _deployment(place, deployment, providers)
+    yield from _moderation(settings, known=seen.union(LOCAL_MODELS))
     wanted = settings.server.default_model
     # Without [[models]] a key opens every name the price book knows: assembly looks those up.
     is_closed = bool(settings.models) or not settings.provider_keys
@@ -149,6 +150,20 @@ def _fallbacks(settings: Settings, known: Collection[str]) -> Iterator[Problem]:
                     yield place, f"is {name!r}, which is no model here; there are {there}{did_you_mean(name, known)}"
 
 
+def _moderation(settings: Settings, *, known: set[str]) -> Iterator[Problem]:
+    wanted = settings.moderation.default_model
+    if wanted is not None and (settings.models or not settings.provider_keys) and wanted not in known:
+        yield (
+            ("moderation", "default_model"),
+            f"is {wanted!r}, which is no model here; there are {', '.join(sorted(known))}{did_you_mean(wanted, known)}",
+        )
+    for position, terms in enumerate(settings.moderation.terms):
+        for number, phrase in enumerate(terms.phrases):
+            if not any(character.isalnum() for character in phrase):
+                place: Place = ("moderation", "terms", position, "phrases", number)
+                yield place, f"takes words to look for, got {phrase!r}"
+
+
 def _deployments(settings: Settings) -> Iterator[tuple[Place, Deployment]]:
     for position, model in enumerate(settings.models):
         for number, deployment in enumerate(model.deployments):
@@ -165,7 +180,7 @@ def _deployment(place: Place, deployment: Deployment, providers: Collection[str]
     if deployment.base_url is not None and (reason := _not_a_base_url(deployment.base_url)):
         yield (*place, "base_url"), f"{reason}, got {masked_url(deployment.base_url)}"
     for name in ("api_key", "base_url", "headers", "health_check_s"):
-        if provider in ("local", "local_embedding", "scripted") and getattr(deployment, name):
+        if provider in ("local", "local_embedding", "scripted", "rules") and getattr(deployment, name):
             yield (*place, name), f"means nothing for provider {provider!r}"
     for name, value in deployment.headers.items():
         if reason := _not_a_header(name, value):

@@ -178,6 +178,22 @@ slices = Table(
     Index("slices_owner", "owner"),
 )
 
+# Chat completions that their callers asked to be kept (chats/). Answers are text: they go out as they came in.
+chat_completions = Table(
+    "chat_completions",
+    metadata,
+    Column("organisation", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("metadata", Json, nullable=False),
+    Column("messages", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Index("chat_completions_created", "organisation", "created_us"),
+    Index("chat_completions_expires", "expires_us"),
+)
+
 # Counters that processes poll to learn that something they hold in memory has changed (storage/versions.py).
 versions = Table(
     "versions",

@@ -66,6 +66,8 @@ class Subject:
     """Gives an answer of several words."""
     long_prompt: str = "Write a very long story about a lighthouse."
     """Gives an answer that is still running after a second piece."""
+    flagged: str = "I will kill you."
+    """A text that a moderation flags."""
     stop_word: str = " "
     """Surely part of the answer to `prompt`, but not its beginning."""
     running: Callable[[], int] | None = None
@@ -123,6 +125,16 @@ def completion_claims(abilities: Abilities = Abilities()) -> list[Claim]:
         a_prompt_is_continued,
         a_continuation_can_be_streamed,
         *([every_prompt_gets_its_choices] if abilities.choices else []),
+        errors_are_of_the_allowed_kinds,
+    ]
+
+
+def moderation_claims() -> list[Claim]:
+    """What a ModerationProvider owes."""
+    return [
+        every_input_gets_a_verdict_in_order,
+        a_verdict_is_made_of_categories_and_scores,
+        the_same_text_gets_the_same_verdict,
         errors_are_of_the_allowed_kinds,
     ]
 
@@ -300,7 +312,7 @@ async def errors_are_of_the_allowed_kinds(subject: Subject) -> None:
         except UndercroftError as error:
             raise AssertionError(f"{type(error).__name__} is not for a provider to raise") from error
         else:
-            raise AssertionError(f"{request} was answered with {answer.choices or answer.vectors}")
+            raise AssertionError(f"{request} was answered with {answer.choices or answer.vectors or answer.verdicts}")
 
 
 # --- completions ------------------------------------------------------------------------------------------------------
@@ -357,6 +369,31 @@ def _cosine(left: memoryview, right: memoryview) -> float:
 
     a, b = left.tolist(), right.tolist()
     return dot(a, b) / ((dot(a, a) * dot(b, b)) ** 0.5 or 1.0)
+
+
+# --- moderations ------------------------------------------------------------------------------------------------------
+
+
+async def every_input_gets_a_verdict_in_order(subject: Subject) -> None:
+    inputs = ("What a lovely day.", subject.flagged, "Two and two is four.")
+    verdicts = (await _answer(subject, ModerationRequest(model=subject.model, inputs=inputs))).verdicts
+    _expect(len(verdicts) == len(inputs), f"{len(verdicts)} verdicts for {len(inputs)} inputs")
+    _expect([verdict.flagged for verdict in verdicts] == [False, True, False], f"the verdicts are {verdicts}")
+
+
+async def a_verdict_is_made_of_categories_and_scores(subject: Subject) -> None:
+    request = ModerationRequest(model=subject.model, inputs=(subject.flagged,))
+    (verdict,) = (await _answer(subject, request)).verdicts
+    _expect(verdict.categories != {}, "no categories")
+    _expect(set(verdict.categories) <= set(verdict.scores), f"a category has no score: {verdict}")
+    _expect(all(0.0 <= score <= 1.0 for score in verdict.scores.values()), f"scores are {verdict.scores}")
+    _expect(verdict.flagged == any(verdict.categories.values()), f"flagged is {verdict.flagged} for {verdict}")
+
+
+async def the_same_text_gets_the_same_verdict(subject: Subject) -> None:
+    request = ModerationRequest(model=subject.model, inputs=(subject.flagged,))
+    answers = await asyncio.gather(*(_answer(subject, request) for _ in range(4)))
+    _expect(all(answer.verdicts == answers[0].verdicts for answer in answers), "the same text got different verdicts")
 
 
 # --- asking and looking -----------------------------------------------------------------------------------------------

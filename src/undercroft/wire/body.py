@@ -13,7 +13,7 @@ T = TypeVar("T")
 _EXPLAINED_BYTES: Final = 256 * 1024
 """A larger body is not decoded a second time to quote the value that was wrong."""
 
-_PLACED = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
+_PLACED = re.compile(r"(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
 _TYPE = re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)`")
 _RANGE = re.compile(r"Expected `(?P<type>int|float)` (?P<sign><=|>=) (?P<bound>\S+)")
@@ -110,6 +110,8 @@ def refusal(error: msgspec.ValidationError, fields: object) -> InvalidRequest:
     """Translates msgspec's sentence; the value itself is looked up in `fields` for those that quote it."""
     placed = _PLACED.fullmatch(str(error))
     what, path = (placed["what"], placed["path"] or "") if placed else (str(error), "")
+    if placed and placed["key"]:
+        fields = _UNKNOWN  # it is a name inside the object at `path` that is wrong, and msgspec does not say which
     if found := _MISSING.fullmatch(what):
         return missing(f"{path}.{found['field']}" if path else found["field"])
     if found := _TYPE.fullmatch(what):

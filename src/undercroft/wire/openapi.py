@@ -14,10 +14,17 @@ from undercroft.wire.anthropic.request import CountTokensRequest, MessagesReques
 from undercroft.wire.errors import ErrorBody
 from undercroft.wire.generate import GenerateAnswer, GenerateRequest
 from undercroft.wire.openai.answers import ChatCompletion, Completion, EmbeddingList
+from undercroft.wire.openai.chat.stored import (
+    StoredChatDeleted,
+    StoredChatList,
+    StoredChatUpdate,
+    StoredMessageList,
+)
 from undercroft.wire.openai.completions import CompletionBody
 from undercroft.wire.openai.described import ChatCompletionRequest
 from undercroft.wire.openai.inputs import TokenId
-from undercroft.wire.openai.models import Model, Models
+from undercroft.wire.openai.models import Model, ModelDeleted, Models
+from undercroft.wire.openai.moderations import ModerationAnswer
 
 
 class CompletionRequest(CompletionBody, kw_only=True):
@@ -34,6 +41,31 @@ class EmbeddingsRequest(msgspec.Struct, kw_only=True):
     user: str | None = None
 
 
+class ModerationText(msgspec.Struct, kw_only=True, tag_field="type", tag="text"):
+    """Text."""
+
+    text: str
+
+
+class ModerationImageUrl(msgspec.Struct, kw_only=True):
+    """An image's address, or its bytes as a `data:` URL."""
+
+    url: str
+
+
+class ModerationImage(msgspec.Struct, kw_only=True, tag_field="type", tag="image_url"):
+    """An image. The built-in rules read text only."""
+
+    image_url: ModerationImageUrl
+
+
+class ModerationsRequest(msgspec.Struct, kw_only=True):
+    """A text, several, or the parts of one input."""
+
+    input: str | Annotated[list[str | ModerationText | ModerationImage], Meta(min_length=1, max_length=2048)]
+    model: str | None = None
+
+
 class Health(msgspec.Struct, kw_only=True):
     """Whether requests are served, and how each service does."""
 
@@ -46,7 +78,7 @@ class Health(msgspec.Struct, kw_only=True):
 class Operation:
     """One route as the document tells it."""
 
-    method: Literal["get", "post"]
+    method: Literal["get", "post", "delete"]
     path: str
     summary: str
     answer: type | None = None
@@ -60,9 +92,21 @@ class Operation:
     """Wants no key, whatever the door."""
     error: type = ErrorBody
     """The body of its refusals."""
+    done: str = "Done."
+    """What 200 says."""
 
 
 _TEXT: Final = {"type": "string"}
+_PAGE: Final = (
+    ("after", _TEXT),
+    ("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
+    ("order", {"type": "string", "enum": ["asc", "desc"], "default": "asc"}),
+)
+_STORED_CHATS: Final = (
+    ("model", _TEXT),
+    ("metadata", {"type": "object", "additionalProperties": _TEXT}),
+    *_PAGE,
+)
 
 OPERATIONS: Final = (
     Operation(
@@ -86,8 +130,23 @@ OPERATIONS: Final = (
     ),
     Operation("post", "/v1/completions", "Continue a text", Completion, request=CompletionRequest, streams=True),
     Operation("post", "/v1/embeddings", "Turn texts into vectors", EmbeddingList, request=EmbeddingsRequest),
+    Operation("get", "/v1/chat/completions", "Kept chat completions", StoredChatList, query=_STORED_CHATS),
+    Operation("get", "/v1/chat/completions/{completion_id}", "One that was kept", ChatCompletion),
+    Operation(
+        "post", "/v1/chat/completions/{completion_id}", "Give it other metadata", ChatCompletion,
+        request=StoredChatUpdate,
+    ),
+    Operation("delete", "/v1/chat/completions/{completion_id}", "Delete one that was kept", StoredChatDeleted),
+    Operation(
+        "get", "/v1/chat/completions/{completion_id}/messages", "What it continued", StoredMessageList, query=_PAGE
+    ),
+    Operation("post", "/v1/moderations", "Judge texts and images", ModerationAnswer, request=ModerationsRequest),
     Operation("get", "/v1/models", "Which models may be asked for", Models),
     Operation("get", "/v1/models/{model}", "One model", Model),
+    Operation(
+        "delete", "/v1/models/{model}", "Delete a model", ModelDeleted,
+        done="Deleted. (Models of the settings, all there are in this version, answer 403.)",
+    ),
     Operation(
         "post", "/v1/messages", "Continue a conversation, in Anthropic's format", AnthropicMessage,
         request=MessagesRequest, streams=True, error=AnthropicErrorBody,
@@ -105,6 +164,7 @@ OPERATIONS: Final = (
 _REFUSALS: Final = (
     ("400", "The request cannot be understood."),
     ("401", "No valid key."),
+    ("403", "This key may not do that, or nobody may."),
     ("404", "No such model."),
     ("413", "The body is too large."),
     ("429", "A limit or budget is used up; `Retry-After` says until when."),
@@ -112,6 +172,8 @@ _REFUSALS: Final = (
     ("503", "Busy or away for now; `Retry-After` says for how long."),
     ("504", "The provider took too long."),
 )
+
+_READ_REFUSALS: Final = tuple(each for each in _REFUSALS if each[0] in ("400", "401", "403", "404", "503"))
 
 
 def document(*, version: str) -> dict[str, Any]:
@@ -172,7 +234,13 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         for part in operation.path.split("/")
         if part.startswith("{")
     ]
-    return in_path + [{"name": name, "in": "query", "schema": schema} for name, schema in operation.query]
+    return in_path + [_in_query(name, schema) for name, schema in operation.query]
+
+
+def _in_query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """A table is written `name[key]=value`, as OpenAI's SDKs do."""
+    style = {"style": "deepObject"} if schema["type"] == "object" else {}
+    return {"name": name, "in": "query", "schema": schema, **style}
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
@@ -182,11 +250,11 @@ def _responses(operation: Operation) -> dict[str, Any]:
         content = {"application/json": {"schema": _reference(operation.answer)}}
     if operation.streams:
         content["text/event-stream"] = {"schema": _TEXT}
-    responses: dict[str, Any] = {"200": {"description": "Done.", "content": content}}
+    responses: dict[str, Any] = {"200": {"description": operation.done, "content": content}}
     if operation.unavailable:
         responses["503"] = {"description": "Not now; the checks say why.", "content": content}
     if not operation.is_open:
-        refusals = _REFUSALS if operation.request is not None else _REFUSALS[1:3]
+        refusals = _REFUSALS if operation.request is not None else _READ_REFUSALS
         body = {"application/json": {"schema": _reference(operation.error)}}
         responses |= {status: {"description": why, "content": body} for status, why in refusals}
     return responses

@@ -79,7 +79,7 @@ def test_an_address_of_another_database_is_refused(tmp_path: Path) -> None:
         (deployment('provider = "openai"', 'script = "x"'), "only for 'scripted'"),
         (deployment('provider = "scripted"', name="local"), "undercroft.toml:2: models[0].name is 'local', a bundled"),
         (deployment('provider = "scripted"') * 2, "undercroft.toml:6: models[1].name is 'chat', as an earlier one"),
-        ('[server]\ndefault_model = "x"', "there are local, local-embedding"),
+        ('[server]\ndefault_model = "x"', "there are local, local-embedding, local-moderation"),
         (deployment('provider = "scripted"') + '[server]\ndefault_model = "chatt"', "did you mean 'chat'?"),
         ('[server]\nrole = "all,gatway"', "got 'gatway'; did you mean 'gateway'?"),
         ('[server]\ntrusted_proxies = ["10.0.0.1/8"]', "did you mean 10.0.0.0/8?"),
@@ -231,3 +231,25 @@ def test_what_has_no_address_is_not_asked_how_it_is(tmp_path: Path) -> None:
 )
 def test_a_tag_or_region_fits_into_its_header_and_counts_are_not_negative(tmp_path: Path, line: str) -> None:
     assert refusal(tmp_path, deployment('provider = "scripted"', line))
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ('[moderation]\ndefault_model = "judge"', "moderation.default_model is 'judge', which is no model here"),
+        ('[[moderation.terms]]\ncategory = "hate"\nphrases = ["x", "?!"]', "takes words to look for, got '?!'"),
+        ('[[moderation.terms]]\ncategory = "rude"\nphrases = ["x"]', "moderation.terms[0].category"),
+        ('[[moderation.terms]]\ncategory = "hate"\nphrases = []', "moderation.terms[0].phrases"),
+        ('[[moderation.terms]]\ncategory = "hate"\nphrases = ["x"]\nscore = 2', "moderation.terms[0].score"),
+        (deployment('provider = "rules"', 'base_url = "http://a/v1"'), "means nothing for provider 'rules'"),
+        (deployment('provider = "rules"', name="local-moderation"), "a bundled model's name"),
+    ],
+)
+def test_moderation_settings_that_cannot_be_meant(tmp_path: Path, file: str, told: str) -> None:
+    assert told in refusal(tmp_path, file)
+
+
+def test_terms_of_ones_own_and_a_default_are_taken(tmp_path: Path) -> None:
+    file = '[moderation]\ndefault_model = "chat"\n[[moderation.terms]]\ncategory = "hate"\nphrases = ["x y"]\n'
+    settings = loaded(tmp_path, file + deployment('provider = "rules"')).settings
+    assert settings.moderation.terms[0].phrases == ("x y",)

@@ -26,6 +26,7 @@ class Body(msgspec.Struct):
     title: Annotated[str, Meta(min_length=1, max_length=4)] | None = None
     text: str | list[str] | None = None
     ratios: dict[str, Annotated[float, Meta(le=1)]] | None = None
+    labels: dict[Annotated[str, Meta(max_length=2)], str] | None = None
 
 
 DECODER = msgspec.json.Decoder(Body)
@@ -124,6 +125,12 @@ def refused(body: bytes) -> InvalidRequest:
                 "Invalid 'title': string too short. Expected a string with minimum length 1, "
                 "but got a string with length 0 instead."
             ),
+        ),
+        (
+            f'{GOOD},"labels":{{"long":"x"}}',
+            "labels",
+            "string_above_max_length",
+            "Invalid 'labels': string too long. Expected a string with maximum length 2.",
         ),
         (
             f'{GOOD},"ratios":{{"a":2}}',

@@ -9,6 +9,7 @@ from undercroft.wire.openai.answers import ChatCompletion, Completion, Embedding
 from undercroft.wire.openai.chat.request import ChatBody
 from undercroft.wire.openai.completions import CompletionBody
 from undercroft.wire.openai.embeddings import EmbeddingsBody
+from undercroft.wire.openai.moderations import ModerationAnswer, ModerationsBody
 from undercroft.wire.openapi import OPERATIONS, document
 
 DOCUMENT = document(version="1.2.3")
@@ -44,7 +45,12 @@ def test_every_route_is_there_with_an_id_of_its_own() -> None:
 
 @pytest.mark.parametrize(
     ("read", "described"),
-    [(ChatBody, "ChatCompletionRequest"), (CompletionBody, "CompletionRequest"), (EmbeddingsBody, "EmbeddingsRequest")],
+    [
+        (ChatBody, "ChatCompletionRequest"),
+        (CompletionBody, "CompletionRequest"),
+        (EmbeddingsBody, "EmbeddingsRequest"),
+        (ModerationsBody, "ModerationsRequest"),
+    ],
 )
 def test_every_field_that_is_read_is_described(read: type[msgspec.Struct], described: str) -> None:
     assert set(read.__struct_fields__) <= set(SCHEMAS[described]["properties"])
@@ -56,6 +62,7 @@ def test_every_field_that_is_read_is_described(read: type[msgspec.Struct], descr
         (ChatCompletion, {"id", "object", "created", "model", "choices", "usage", "system_fingerprint"}),
         (Completion, {"id", "object", "created", "model", "choices", "system_fingerprint"}),
         (EmbeddingList, {"object", "data", "model", "usage"}),
+        (ModerationAnswer, {"id", "model", "results"}),
         (GenerateAnswer, {"result", "model", "usage", "cost"}),
     ],
 )

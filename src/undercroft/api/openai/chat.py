@@ -2,13 +2,13 @@
 
 from undercroft.api.calls import serve_call
 from undercroft.api.exchange import Exchange
+from undercroft.api.openai import stored_chats
+from undercroft.api.openai.stored_chats import PATH, Keeping, chat_id
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft
 from undercroft.gateway.call import Call
 from undercroft.llm.types import ChatRequest, Chunk
 from undercroft.wire.openai import chat
-
-PATH = "/v1/chat/completions"
 
 
 class ChatCodec:
@@ -44,17 +44,13 @@ class ChatCodec:
 
 def routes(undercroft: Undercroft) -> list[Route]:
     codec = ChatCodec()
+    keeping = Keeping(undercroft.gateway.send, link=undercroft.link, clock=undercroft.clock)
 
     async def chat_completions(exchange: Exchange) -> None:
         """Continues a conversation, whole or streamed."""
-        await serve_call(exchange, codec, server=undercroft.settings.server, send=undercroft.gateway.send)
+        await serve_call(exchange, codec, server=undercroft.settings.server, send=keeping.send)
 
-    return [Route("POST", PATH, "ai", chat_completions, metered=True)]
-
-
-def chat_id(call: Call) -> str:
-    """The request's id in the form OpenAI's answers have."""
-    return "chatcmpl-" + call.id.removeprefix("req_")
+    return [Route("POST", PATH, "ai", chat_completions, metered=True), *stored_chats.routes(undercroft)]
 
 
 def _request(call: Call) -> ChatRequest:

@@ -6,7 +6,7 @@ from undercroft.api.anthropic import models as anthropic
 from undercroft.api.exchange import Exchange
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft
-from undercroft.errors import ModelNotFound
+from undercroft.errors import ModelNotFound, NotAllowed
 from undercroft.gateway.call import Model
 from undercroft.wire.openai import models as wire
 
@@ -35,8 +35,16 @@ def routes(undercroft: Undercroft) -> list[Route]:
             return
         raise ModelNotFound(f"The model '{name}' does not exist.", param="model", hint="GET /v1/models lists them.")
 
+    async def delete_model(exchange: Exchange) -> None:
+        """Refuses: models stand in the settings, and none is one that callers have trained."""
+        name = exchange.path_values["model"]
+        if not catalogue.is_known(name):
+            raise ModelNotFound(f"The model '{name}' does not exist.", param="model", hint="GET /v1/models lists them.")
+        raise NotAllowed(f"The model '{name}' cannot be deleted: it stands in this server's settings.", param="model")
+
     return [
         Route("GET", "/v1/models", "ai", list_models),
+        Route("DELETE", "/v1/models/{model}", "ai", delete_model),
         Route("GET", "/v1/models/{model}", "ai", show_model),
     ]
 

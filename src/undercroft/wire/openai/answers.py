@@ -3,7 +3,7 @@
 `/openapi.json` is made from these types too. Log probabilities are passed on in the shape they came in.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -139,6 +139,37 @@ class ChatAnswerChoice(msgspec.Struct, kw_only=True):
     finish_reason: str
 
 
+class ModeratedInput(msgspec.Struct, kw_only=True, tag_field="type", tag="moderation_result"):
+    """A moderation model's verdict."""
+
+    model: str
+    flagged: bool
+    categories: dict[str, bool]
+    category_scores: dict[str, float]
+    category_applied_input_types: dict[str, list[Literal["text", "image"]]]
+
+
+class Moderated(msgspec.Struct, kw_only=True, tag_field="type", tag="moderation_results"):
+    """What was found."""
+
+    model: str
+    results: list[ModeratedInput]
+
+
+class NotModerated(msgspec.Struct, kw_only=True, tag_field="type", tag="error"):
+    """Why nothing can be said."""
+
+    code: str
+    message: str
+
+
+class ChatModeration(msgspec.Struct, kw_only=True):
+    """Verdicts along the way, from a provider that was asked for them."""
+
+    input: Moderated | NotModerated
+    output: Moderated | NotModerated
+
+
 class ChatCompletion(msgspec.Struct, kw_only=True):
     """A whole answer."""
 
@@ -151,7 +182,7 @@ class ChatCompletion(msgspec.Struct, kw_only=True):
     system_fingerprint: str | None = None
     service_tier: str | UnsetType | None = UNSET
     metadata: dict[str, str] | UnsetType | None = UNSET
-    moderation: dict[str, Any] | UnsetType | None = UNSET
+    moderation: ChatModeration | UnsetType | None = UNSET
 
 
 class CompletionLogprobs(msgspec.Struct, kw_only=True):

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from undercroft.wire.openai.answers import CalledFunction, CustomToolCall, FunctionToolCall
-from undercroft.wire.openai.sampling import Positive, SamplingBody
+from undercroft.wire.openai.sampling import Metadata, Positive, SamplingBody
 
 
 class CacheBreakpoint(msgspec.Struct, kw_only=True, tag_field="mode", tag="explicit"):
@@ -317,7 +317,7 @@ class ChatCompletionRequest(SamplingBody, kw_only=True):
     prediction: Prediction | None = None
     web_search_options: WebSearch | None = None
     moderation: ModerationOptions | None = None
-    metadata: dict[str, str] | None = None
+    metadata: Metadata | None = None
     store: bool | None = None
     service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
     prompt_cache_key: str | None = None

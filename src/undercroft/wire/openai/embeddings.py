@@ -19,6 +19,8 @@ from undercroft.wire.openai.inputs import Inputs, pieces_of, written
 from undercroft.wire.openai.quirks import Adaptation
 
 MAX_INPUTS: Final = 2048
+MAX_TOKENS: Final = 300_000
+"""Of one request. Only token ids can be counted here; of texts the provider knows."""
 
 _ENCODINGS: Final = ("float", "base64")
 _FLOAT32_BYTES: Final = 4
@@ -47,6 +49,13 @@ def decode(body: bytes) -> EmbeddingsRequest:
     if isinstance(asked.input, list) and len(asked.input) > MAX_INPUTS:
         raise too_long("input", maximum=MAX_INPUTS, got=len(asked.input))
     inputs = pieces_of(asked.input, "input")
+    tokens = sum(len(piece) for piece in inputs if not isinstance(piece, str))
+    if tokens > MAX_TOKENS:
+        raise invalid(
+            f"Requested {tokens} tokens, max {MAX_TOKENS} tokens per request.",
+            param="input",
+            code="max_tokens_per_request",
+        )
     for position, piece in enumerate(inputs):
         if not piece:
             where = f"input[{position}]" if isinstance(asked.input, list) else "input"

@@ -28,6 +28,14 @@ class Models(msgspec.Struct, kw_only=True):
     data: list[Model]
 
 
+class ModelDeleted(msgspec.Struct, kw_only=True):
+    """It is gone."""
+
+    id: str
+    object: Literal["model"] = "model"
+    deleted: bool
+
+
 _encode = msgspec.json.Encoder().encode
 
 

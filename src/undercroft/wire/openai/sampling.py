@@ -13,6 +13,12 @@ Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Bias = Annotated[float, Meta(ge=-100, le=100)]
 
 
+Metadata = Annotated[
+    dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
+]
+"""A caller's own labels."""
+
+
 class StreamOptions(msgspec.Struct, kw_only=True):
     """How a stream ends. (`include_obfuscation` is understood and has no effect here.)"""
 

@@ -43,6 +43,7 @@ def test_list_shows_configured_and_bundled_models(hollow: Path, capsys: pytest.C
         ("chat", "configured"),
         ("local", "installed"),
         ("local-embedding", "installed"),
+        ("local-moderation", "installed"),
     ]
     assert rows[0]["answered_by"] == "scripted/chat"
     assert rows[1]["notes"] == "demo quality, 135M, context 2048"

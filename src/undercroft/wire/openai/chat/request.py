@@ -21,7 +21,7 @@ from undercroft.wire.openai.chat.tools import (
     read_function_choice,
     read_tools,
 )
-from undercroft.wire.openai.sampling import Positive, SamplingBody, asks_for_usage, sampling_of
+from undercroft.wire.openai.sampling import Metadata, Positive, SamplingBody, asks_for_usage, sampling_of
 
 _ROLES: Final = ("system", "assistant", "user", "function", "tool", "developer")
 _PLAIN_ROLES: Final = frozenset({"system", "user", "developer", "assistant"})
@@ -56,6 +56,8 @@ class ChatBody(SamplingBody, kw_only=True):
     function_call: str | Named | None = None
     reasoning_effort: str | None = None
     safety_identifier: str | None = None
+    store: bool | None = None
+    metadata: Metadata | None = None
 
 
 _decoder = msgspec.json.Decoder(ChatBody)
@@ -83,6 +85,8 @@ def decode(body: bytes) -> ChatRequest:
         top_logprobs=asked.top_logprobs,
         parallel_tool_calls=asked.parallel_tool_calls,
         reasoning_effort=asked.reasoning_effort,
+        metadata=asked.metadata,
+        store=bool(asked.store),
         end_user=asked.user or asked.safety_identifier or "",
         source=Source("openai.chat", body),
     )
