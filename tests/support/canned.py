@@ -42,6 +42,9 @@ class CannedResponse:
             raise self._failure
         return content
 
+    def said_nothing(self) -> None:
+        """There is no connection whose time could run out."""
+
     def close(self) -> None:
         self.is_closed = True
 
