@@ -22,6 +22,8 @@ POLL_S = 1.0
 """How often schema and keys are looked at: a migration or a revoked key takes effect within 2 s."""
 FIRST_WAIT_S = 5.0
 """How long after the start a request may wait for the first look at the database."""
+FIRST_WAIT_FILE_S = 30.0
+"""The same for a file of our own: it is not away, this machine is busy."""
 
 
 class DatabaseLink:
@@ -49,7 +51,8 @@ class DatabaseLink:
     async def running(self) -> AsyncIterator[None]:
         """Watches the database for as long as the block lasts."""
         watch = asyncio.create_task(self._watch())
-        patience = asyncio.get_running_loop().call_later(FIRST_WAIT_S, self._first_look.set)
+        wait_s = FIRST_WAIT_S if self._settings.database.is_postgresql else FIRST_WAIT_FILE_S
+        patience = asyncio.get_running_loop().call_later(wait_s, self._first_look.set)
         try:
             yield
         finally:
