@@ -184,7 +184,10 @@ def models_of(*names: str, **settings: str) -> str:
 @pytest.mark.parametrize(
     ("names", "complaint"),
     [
-        ('["chta"]', "is 'chta', which is no model here; there are chat, local, local-embedding, local-moderation, other"),
+        (
+            '["chta"]',
+            "is 'chta', which is no model here; there are chat, local, local-embedding, local-moderation, other",
+        ),
         ('["other", "chat"]', "is 'chat', the model itself: it cannot stand in for itself"),
         ('["other", "local", "other"]', "is 'other' a second time"),
     ],
