@@ -15,6 +15,8 @@ from typing import Any, cast
 
 import msgspec
 
+from tests.support.responses_upstream import responses_answer
+
 LOOPBACK_PEM = Path(__file__).with_name("loopback.pem")
 """Key and self-signed certificate for localhost and 127.0.0.1, of no worth anywhere else."""
 
@@ -252,6 +254,8 @@ def well_behaved(request: Request) -> Iterable[Step]:
         return _embeddings(fields)
     if request.path.endswith("/moderations"):
         return _moderations(fields)
+    if request.path.endswith("/responses"):
+        return responses_answer(request)
     is_chat = request.path.endswith("/chat/completions")
     if is_chat and not fields.get("messages"):
         return [error_response("400 Bad Request", "messages must not be empty", param="messages")]

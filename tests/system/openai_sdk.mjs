@@ -99,6 +99,38 @@ async function stored() {
   return { found: ids.includes(made.id), said: said.data.map((message) => message.content), deleted };
 }
 
+async function responses() {
+  const asked = { model: "parrot", input: "Hello?" };
+  const { data: whole, request_id } = await client.responses.create(asked).withResponse();
+  const events = [];
+  for await (const event of await client.responses.create({ ...asked, stream: true })) events.push(event);
+  const final = await client.responses.stream(asked).finalResponse();
+  const next = await client.responses.create({ ...asked, previous_response_id: whole.id });
+  const items = [];
+  for await (const item of client.responses.inputItems.list(next.id, { limit: 1, order: "asc" })) items.push(item);
+  const accepted = await client.responses.create({ ...asked, background: true });
+  const followed = [];
+  for await (const event of await client.responses.retrieve(accepted.id, { stream: true, starting_after: 1 })) {
+    followed.push(event);
+  }
+  const background = await client.responses.retrieve(accepted.id);
+  await client.responses.delete(whole.id);
+  return {
+    text: whole.output_text,
+    request_id,
+    types: events.map((event) => event.type),
+    numbers: events.map((event) => event.sequence_number),
+    streamed: events.at(-1).response.output[0].content[0].text,
+    helper: final.output_text,
+    items: items.map((item) => item.content[0].text),
+    accepted: accepted.status,
+    background: { id: background.id === accepted.id, status: background.status, text: background.output_text },
+    followed: followed.at(-1).type,
+    deleted: await failure(client.responses.retrieve(whole.id)),
+    refused: await failure(client.responses.create({ ...asked, previous_response_id: "resp_nowhere" })),
+  };
+}
+
 const names = [];
 for await (const model of client.models.list()) names.push(model.id);
 
@@ -107,6 +139,7 @@ console.log(
     models: names,
     chat: await chat(),
     stream: await stream(),
+    responses: await responses(),
     embeddings: names.includes("local-embedding") ? await embeddings() : null,
     tools: await tools(),
     structured: await structured(),

@@ -89,6 +89,23 @@ def test_a_stream_adds_up_to_the_same_answer(seen: dict[str, Any]) -> None:
     assert seen["stream"]["usage"] == seen["chat"]["usage"]
 
 
+def test_responses_whole_streamed_and_in_the_background(seen: dict[str, Any]) -> None:
+    responses, said = seen["responses"], "Polly wants a cracker."
+
+    assert responses["text"] == responses["streamed"] == responses["helper"] == said
+    assert (responses["types"][0], responses["types"][-1]) == ("response.created", "response.completed")
+    assert responses["numbers"] == list(range(len(responses["numbers"])))
+    assert responses["items"] == ["Hello?", said, "Hello?"]
+    assert responses["accepted"] == "queued"
+    assert responses["background"] == {"id": True, "status": "completed", "text": said}
+    assert responses["followed"] == "response.completed"
+    assert (responses["deleted"]["name"], responses["deleted"]["status"]) == ("NotFoundError", 404)
+    assert (responses["refused"]["name"], responses["refused"]["code"]) == (
+        "BadRequestError", "previous_response_not_found",
+    )  # fmt: skip
+    assert responses["request_id"]
+
+
 def test_embeddings_arrive_in_the_sdks_own_base64(seen: dict[str, Any]) -> None:
     if seen["embeddings"] is None:
         pytest.skip("not run: the bundled embedding model is not installed")

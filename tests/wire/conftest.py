@@ -9,6 +9,7 @@ import pytest
 
 from tests.support import anthropic_upstream as claude
 from tests.support.background import upstream_in_background
+from tests.support.responses_upstream import FAULTY
 from tests.support.server import SCRIPTED, Server, serving, until
 from tests.support.upstream import (
     ANSWERS,
@@ -168,6 +169,19 @@ api_key = "env:FAKE_KEY"
 price = {{ input = "1", output = "2" }}
 """
         for name in CLAUDES
+    )
+    models += "".join(
+        f"""
+[[models]]
+name = "{name}"
+[[models.deployments]]
+provider = "openai_compatible"
+base_url = "{upstream.base_url}"
+api_key = "env:FAKE_KEY"
+responses_api = true
+price = {{ input = "1", output = "2" }}
+"""
+        for name in ("relayed", *FAULTY)
     )
     limits = "[egress]\nidle_timeout_s = 2.0\nfirst_byte_timeout_s = 2.0\n"
     folder = tmp_path_factory.mktemp("wire")

@@ -35,18 +35,23 @@ class StreamWriter(Protocol):
 Writer = TypeVar("Writer", bound=StreamWriter)
 
 
-class Codec(Protocol[Writer]):
-    """A route's wire format."""
+class Encoder(Protocol[Writer]):
+    """How a route's answers are written."""
 
     endpoint: str
 
-    def decode(self, exchange: Exchange, body: bytes, /) -> Request: ...
     def whole(self, call: Call, chunk: Chunk, /) -> bytes: ...
     def stream(self, call: Call, /) -> Writer: ...
 
     def end(self, call: Call, writer: Writer, /) -> bytes:
         """What closes a complete stream, once the call has been booked."""
         ...
+
+
+class Codec(Encoder[Writer], Protocol[Writer]):
+    """A route's wire format."""
+
+    def decode(self, exchange: Exchange, body: bytes, /) -> Request: ...
 
 
 async def serve_call(exchange: Exchange, codec: Codec[Writer], *, server: Server, send: Handler) -> None:
@@ -56,6 +61,13 @@ async def serve_call(exchange: Exchange, codec: Codec[Writer], *, server: Server
         request = await asyncio.to_thread(codec.decode, exchange, body)
     else:
         request = codec.decode(exchange, body)
+    await answer_call(exchange, codec, request, server=server, send=send)
+
+
+async def answer_call(
+    exchange: Exchange, codec: Encoder[Writer], request: Request, *, server: Server, send: Handler
+) -> None:
+    """The same from a request that was read already."""
     call = Call(
         id=exchange.id,
         endpoint=codec.endpoint,
@@ -82,7 +94,7 @@ async def serve_call(exchange: Exchange, codec: Codec[Writer], *, server: Server
             await exchange.respond(answer, headers=_headers(call))
 
 
-async def _stream(exchange: Exchange, call: Call, chunks: AsyncGenerator[Chunk, None], codec: Codec[Writer]) -> None:
+async def _stream(exchange: Exchange, call: Call, chunks: AsyncGenerator[Chunk, None], codec: Encoder[Writer]) -> None:
     first = await anext(chunks, None)  # a failure up to here still gets a status of its own
     writer = codec.stream(call)
     exchange.error_frame = writer.error

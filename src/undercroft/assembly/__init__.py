@@ -20,6 +20,7 @@ from undercroft.assembly.models import ModelBuilder
 from undercroft.assembly.rates import BookedRates
 from undercroft.assembly.recorder import FanOut
 from undercroft.assembly.reloads import Reloads, UnderWay
+from undercroft.assembly.responses import ResponseDesk, Responses
 from undercroft.assembly.shipping import shipping
 from undercroft.assembly.upstreams import UpstreamMetrics, checking, refreshing
 from undercroft.clock import Clock, SystemClock
@@ -55,6 +56,7 @@ class Undercroft:
     door: Door
     keys: KeyRing
     gateway: Gateway
+    responses: Responses
     metrics: Metrics
     link: DatabaseLink
     bundled: BundledModels
@@ -186,12 +188,14 @@ async def installed(
             recorder=recorder,
             keys=keys,
             link=link,
+            responses=ResponseDesk(settings.responses, link=link, ids=ids, clock=clock),
             opened=opened,
             reloads=Reloads(generation=generation, metrics=metrics, clock=clock),
             reload=reload or _nothing_to_read,
         )
         installation = Installation(lasting, await configured(lasting, settings))
         stack.push_async_callback(installation.close)
+        await stack.enter_async_context(lasting.responses.running())
         yield installation
 
 
@@ -211,6 +215,7 @@ class Lasting:
     recorder: FanOut
     keys: KeyRing
     link: DatabaseLink
+    responses: ResponseDesk
     opened: OpenedPrices
     reloads: Reloads
     reload: Reload
@@ -241,6 +246,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             clock=clock,
             rng=rng,
         )
+        under_way = UnderWay()
         undercroft = Undercroft(
             settings=settings,
             clock=clock,
@@ -248,13 +254,14 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             door=_door(settings, lasting.bind),
             keys=lasting.keys,
             gateway=gateway,
+            responses=Responses(settings, desk=lasting.responses, gateway=gateway, under_way=under_way, clock=clock),
             metrics=lasting.metrics,
             link=lasting.link,
             bundled=lasting.bundled,
             spool=lasting.spool,
             recorder=lasting.recorder,
             client=client,
-            under_way=UnderWay(),
+            under_way=under_way,
             reloads=lasting.reloads,
             reload=lasting.reload,
         )
@@ -313,6 +320,7 @@ class Installation:
         lasting.metrics.know(catalogue.is_known)
         lasting.upstreams.show(catalogue)
         lasting.opened.replace(settings.models)
+        lasting.responses.answer_with(undercroft.responses)
         lasting.bundled.start(
             chat=uses(settings, "local") or catalogue.default("chat") == LOCAL,
             embedding=uses(settings, "local_embedding"),

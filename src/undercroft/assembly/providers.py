@@ -12,7 +12,8 @@ from undercroft.errors import ConfigurationError
 from undercroft.providers.anthropic import Anthropic
 from undercroft.providers.azure import azure
 from undercroft.providers.gemini import Gemini
-from undercroft.providers.openai_compatible import Manners, OpenAICompatible
+from undercroft.providers.openai_compatible import Manners
+from undercroft.providers.openai_responses import OpenAIResponses
 from undercroft.providers.rules import Rules, Terms
 from undercroft.providers.scripted import Scripted
 from undercroft.settings.model import Deployment, Settings
@@ -87,7 +88,8 @@ class Providers:
         if base_url is None:
             raise ConfigurationError(f"A deployment of provider {deployment.provider} needs its base_url.")
         manners = _manners(deployment, preset.quirks, drop_unsupported)
-        return OpenAICompatible(
+        asked = deployment.responses_api
+        return OpenAIResponses(
             deployment.provider,
             base_url=base_url,
             api_key=self._key(deployment),
@@ -95,6 +97,7 @@ class Providers:
             client=self._client,
             clock=self._clock,
             manners=manners,
+            speaks_responses=deployment.provider == "openai" if asked is None else asked,
         )
 
     def _azure(self, deployment: Deployment, model: str, drop_unsupported: bool, /) -> object:
@@ -108,6 +111,7 @@ class Providers:
             client=self._client,
             clock=self._clock,
             manners=_manners(deployment, Quirks(), drop_unsupported),
+            responses_api=deployment.responses_api,
         )
 
     def _gemini(self, deployment: Deployment, model: str, drop_unsupported: bool, /) -> object:

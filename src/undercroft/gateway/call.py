@@ -19,6 +19,7 @@ from undercroft.llm.provider import (
     CompletionProvider,
     EmbeddingProvider,
     ModerationProvider,
+    ResponsesProvider,
 )
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, ModerationRequest, Request
@@ -46,7 +47,7 @@ class Deployment:
     `id` is `model/0`: stable across restarts while the configuration stays.
     """
 
-    __slots__ = ("_doors", "check", "client", "id", "provider", "upstream_model", "weight")
+    __slots__ = ("_doors", "check", "client", "id", "provider", "speaks_responses", "upstream_model", "weight")
 
     def __init__(self, *, id: str, provider: str, upstream_model: str, client: object, weight: int = 1) -> None:
         self.id = id
@@ -54,6 +55,8 @@ class Deployment:
         self.upstream_model = upstream_model
         self.weight = weight
         self.client = client
+        self.speaks_responses = isinstance(client, ResponsesProvider) and client.speaks_responses
+        """Requests of OpenAI's Responses reach it in their own format."""
         self._doors = _doors(client)
         self.check = client.check if isinstance(client, CheckableProvider) else None
         """How it is, asked without spending a token; None: its provider cannot be asked."""

@@ -60,3 +60,13 @@ class CheckableProvider(Protocol):
     async def check(self) -> None:
         """Returns when it answers and takes our credential; raises only UpstreamError kinds and Unavailable."""
         ...
+
+
+@runtime_checkable
+class ResponsesProvider(Protocol):
+    """A ChatProvider that passes requests of OpenAI's Responses on in their own format, where `speaks_responses`.
+
+    Others see the conversation in them, and nothing of the format's own tools and items.
+    """
+
+    speaks_responses: bool

@@ -6,7 +6,8 @@ from urllib.parse import quote
 
 from undercroft.clock import Clock
 from undercroft.egress.client import Client
-from undercroft.providers.openai_compatible import Manners, OpenAICompatible
+from undercroft.providers.openai_compatible import Manners
+from undercroft.providers.openai_responses import OpenAIResponses
 
 KEY_HEADER: Final = "api-key"
 
@@ -20,9 +21,13 @@ def azure(
     client: Client,
     clock: Clock,
     manners: Manners,
-) -> OpenAICompatible:
-    """The provider of one Azure deployment, which Azure takes for the model's name."""
-    return OpenAICompatible(
+    responses_api: bool | None = None,
+) -> OpenAIResponses:
+    """The provider of one Azure deployment, which Azure takes for the model's name.
+
+    The form with the deployment in the path has no `/responses`, unless `responses_api` says so.
+    """
+    return OpenAIResponses(
         "azure",
         base_url=base_url(endpoint, deployment, api_version=api_version),
         api_key=api_key,
@@ -32,6 +37,7 @@ def azure(
         manners=replace(
             manners, key_header=KEY_HEADER, query="" if api_version is None else f"?api-version={api_version}"
         ),
+        speaks_responses=api_version is None if responses_api is None else responses_api,
     )
 
 

@@ -90,6 +90,7 @@ class OpenAICompatible:
         def head(route: str, method: str = "POST") -> bytes:
             return request_head(method, f"{path}/{route}{manners.query}", host=str(self._origin), fields=fields)
 
+        self._head = head
         self._chat_head = head("chat/completions")
         self._completions_head = head("completions")
         self._embeddings_head = head("embeddings")

@@ -104,7 +104,12 @@ async def whole(response: Response, decode: Decode, *, dropped: tuple[str, ...] 
 
 
 async def streamed(
-    response: Response, reading: Reading, decode_whole: Decode, *, dropped: tuple[str, ...] = ()
+    response: Response,
+    reading: Reading,
+    decode_whole: Decode,
+    *,
+    dropped: tuple[str, ...] = (),
+    kind: "type[EventStream] | None" = None,
 ) -> Reply:
     """Returns when the answer has begun: until then another deployment can be tried."""
     try:
@@ -116,7 +121,7 @@ async def streamed(
                 dropped=dropped,
                 limits=limits_of(response),
             )
-        stream = EventStream(response, reading)
+        stream = (kind or EventStream)(response, reading)
         await stream.begin(first)
     except BaseException:
         response.close()

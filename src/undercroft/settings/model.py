@@ -151,6 +151,8 @@ class Deployment(Section):
     """Sent along with every call, e.g. `{ "HTTP-Referer" = "https://example.com" }`."""
     api_version: str | None = None
     """Provider `azure` only: asks in the form with the deployment in the path; default: the form under `/openai/v1`."""
+    responses_api: bool | None = None
+    """Whether it has `/responses` itself; default: OpenAI and Azure. Others are asked for chats instead."""
     weight: Positive = 1
     """Share of the calls among the model's deployments, for the strategies that go by it."""
     price: Price | None = None
@@ -309,6 +311,21 @@ class Ledger(Section):
     """How often spooled records move to the database."""
 
 
+class Responses(Section):
+    """OpenAI's Responses: what is kept of them, and those that run in the background."""
+
+    store_by_default: bool = True
+    """Whether a response is kept when its request does not say."""
+    keep_days: Annotated[int, Field(gt=0, le=36_500)] = 30
+    """How long a kept response can be fetched and continued; then it is deleted."""
+    background_at_once: Positive = 16
+    """Background responses that one process answers at a time; others are queued."""
+    background_queue: Positive = 1000
+    """Background responses that one process has accepted and not answered; further ones get 503."""
+    background_timeout_s: Seconds = 3600.0
+    """Longest time for a background response, once its turn has come."""
+
+
 class Redis(Section):
     """Shared state across processes."""
 
@@ -395,6 +412,7 @@ class Settings(Section):
     moderation: Moderation = Moderation()
     access: Access = Access()
     ledger: Ledger = Ledger()
+    responses: Responses = Responses()
     redis: Redis = Redis()
     jobs: Jobs = Jobs()
     vectors: Vectors = Vectors()

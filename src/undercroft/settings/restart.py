@@ -20,6 +20,9 @@ FIXED: Final[tuple[Place, ...]] = (
     ("database",),
     ("ledger",),
     ("local",),
+    ("responses", "background_at_once"),
+    ("responses", "background_queue"),
+    ("responses", "background_timeout_s"),
 )
 """Listening sockets and their limits, the processes, the data with what writes it, and the loaded models."""
 

@@ -192,6 +192,14 @@ def _deployment(place: Place, deployment: Deployment, providers: Collection[str]
     capabilities = deployment.capabilities
     if capabilities is not None and not {*capabilities} & KINDS:
         yield (*place, "capabilities"), f"names no kind of call; add at least one of {', '.join(sorted(KINDS))}"
+    yield from _of_some_only(place, deployment)
+
+
+def _of_some_only(place: Place, deployment: Deployment) -> Iterator[Problem]:
+    """Settings that stand beside a provider that has no use for them."""
+    provider = deployment.provider
+    if deployment.responses_api is not None and provider not in (*PRESETS, "azure"):
+        yield (*place, "responses_api"), f"means nothing for provider {provider!r}"
     if deployment.script is not None and provider != "scripted":
         yield (*place, "script"), f"means nothing for provider {provider!r}, only for 'scripted'"
 

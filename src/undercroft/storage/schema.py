@@ -194,6 +194,41 @@ chat_completions = Table(
     Index("chat_completions_expires", "expires_us"),
 )
 
+# Responses that callers may come back to (responses/). Bodies are text, not JSON: they go out as they came in.
+responses = Table(
+    "responses",
+    metadata,
+    Column("organisation", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("team", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("background", Boolean, nullable=False),
+    Column("relayed", Boolean, nullable=False),
+    Column("previous", Text),
+    Column("input", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("lease_until_us", BigInteger, nullable=False),
+    Index("responses_expires", "expires_us"),
+    Index("responses_owner", "owner"),
+)
+
+# The events of background responses that are streamed, some to a row.
+response_events = Table(
+    "response_events",
+    metadata,
+    Column("organisation", Text, primary_key=True),
+    Column("response", Text, primary_key=True),
+    Column("first", BigInteger, primary_key=True),
+    Column("last", BigInteger, nullable=False),
+    Column("frames", Text, nullable=False),
+)
+
 # Counters that processes poll to learn that something they hold in memory has changed (storage/versions.py).
 versions = Table(
     "versions",

@@ -25,6 +25,13 @@ from undercroft.wire.openai.described import ChatCompletionRequest
 from undercroft.wire.openai.inputs import TokenId
 from undercroft.wire.openai.models import Model, ModelDeleted, Models
 from undercroft.wire.openai.moderations import ModerationAnswer
+from undercroft.wire.openai.responses import DeletedResponse, InputTokens
+from undercroft.wire.openai.responses.described import (
+    ResponseItemList,
+    ResponseObject,
+    ResponseRequest,
+    TokenCountRequest,
+)
 
 
 class CompletionRequest(CompletionBody, kw_only=True):
@@ -107,6 +114,7 @@ _STORED_CHATS: Final = (
     ("metadata", {"type": "object", "additionalProperties": _TEXT}),
     *_PAGE,
 )
+_TEXTS: Final = {"type": "array", "items": _TEXT}
 
 OPERATIONS: Final = (
     Operation(
@@ -141,6 +149,34 @@ OPERATIONS: Final = (
         "get", "/v1/chat/completions/{completion_id}/messages", "What it continued", StoredMessageList, query=_PAGE
     ),
     Operation("post", "/v1/moderations", "Judge texts and images", ModerationAnswer, request=ModerationsRequest),
+    Operation(
+        "post", "/v1/responses", "Answer, whole, streamed or in the background", ResponseObject,
+        request=ResponseRequest, streams=True,
+    ),
+    Operation(
+        "post", "/v1/responses/input_tokens", "About how many tokens a request has", InputTokens,
+        request=TokenCountRequest,
+    ),
+    Operation(
+        "get", "/v1/responses/{response_id}", "A kept response, or its events", ResponseObject, streams=True,
+        query=(
+            ("stream", {"type": "boolean"}),
+            ("starting_after", {"type": "integer", "minimum": 0}),
+            ("include", _TEXTS),
+            ("include_obfuscation", {"type": "boolean"}),
+        ),
+    ),
+    Operation("delete", "/v1/responses/{response_id}", "Delete a kept response", DeletedResponse),
+    Operation("post", "/v1/responses/{response_id}/cancel", "Stop a background response", ResponseObject),
+    Operation(
+        "get", "/v1/responses/{response_id}/input_items", "What went into a response", ResponseItemList,
+        query=(
+            ("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
+            ("order", {"type": "string", "enum": ["asc", "desc"]}),
+            ("after", _TEXT),
+            ("include", _TEXTS),
+        ),
+    ),
     Operation("get", "/v1/models", "Which models may be asked for", Models),
     Operation("get", "/v1/models/{model}", "One model", Model),
     Operation(

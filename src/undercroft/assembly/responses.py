@@ -1,0 +1,199 @@
+"""What the Responses routes work with: where responses are kept, and what answers them in the background."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from undercroft.assembly.database import DatabaseLink
+from undercroft.assembly.reloads import UnderWay
+from undercroft.clock import Clock
+from undercroft.errors import Unavailable, UndercroftError
+from undercroft.gateway.call import Call
+from undercroft.gateway.gateway import Gateway
+from undercroft.ids import Ids
+from undercroft.llm.types import ChatRequest
+from undercroft.llm.unsupported import Unsupported
+from undercroft.responses.background import Background
+from undercroft.responses.types import Order, Told
+from undercroft.settings.model import Responses as ResponsesSettings
+from undercroft.settings.model import Settings
+from undercroft.wire.openai import responses as wire
+
+if TYPE_CHECKING:
+    from undercroft.responses.shelf import Shelf
+
+ENDPOINT = "/v1/responses"
+
+
+class ResponseDesk:
+    """Where responses are kept and what answers them in the background, whatever the configuration becomes."""
+
+    def __init__(self, settings: ResponsesSettings, *, link: DatabaseLink, ids: Ids, clock: Clock) -> None:
+        self._settings = settings
+        self._link = link
+        self._clock = clock
+        self._owner = ids.new("owner_")
+        self._shelf: Shelf | None = None
+        self._background: Background | None = None
+        self._is_there = asyncio.Event()
+        self._in_force: Responses | None = None
+
+    def answer_with(self, responses: "Responses") -> None:
+        """From now on background responses are answered under this configuration."""
+        self._in_force = responses
+
+    async def can_keep(self) -> bool:
+        """Whether the database is there, as far as is known."""
+        await self._is_there.wait()
+        return self._link.ready and self._shelf is not None
+
+    async def shelf(self) -> "Shelf":
+        """Raises Unavailable while the database is away."""
+        await self._is_there.wait()
+        self._link.database()
+        if self._shelf is None:
+            raise Unavailable("The server is shutting down.", code="interrupted")
+        return self._shelf
+
+    async def background(self) -> Background:
+        """Raises Unavailable while the database is away."""
+        await self.shelf()
+        assert self._background is not None
+        return self._background
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Answers background responses for as long as the block lasts."""
+        stop = asyncio.Event()
+        task = asyncio.create_task(self._run(stop))
+        # Whatever goes wrong in there is raised at the end; until then there is no shelf, and nobody waits for one.
+        task.add_done_callback(lambda _: self._close())
+        try:
+            yield
+        finally:
+            stop.set()
+            if not self._is_there.is_set():
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def _close(self) -> None:
+        self._shelf = None
+        self._is_there.set()
+
+    async def _run(self, stop: asyncio.Event) -> None:
+        await self._link.first_look()
+        # Imported here, with SQLAlchemy, once the port has long been answering.
+        from undercroft.responses.backgrounds.in_process import InProcess
+        from undercroft.responses.shelf import Shelf
+
+        settings = self._settings
+        shelf = Shelf(self._link, clock=self._clock)
+        background = InProcess(
+            self._link,
+            shelf,
+            self._answer,
+            owner=self._owner,
+            at_once=settings.background_at_once,
+            queue=settings.background_queue,
+            timeout_s=settings.background_timeout_s,
+            clock=self._clock,
+        )
+        async with background.running():
+            self._shelf, self._background = shelf, background
+            self._is_there.set()
+            await stop.wait()
+
+    def _answer(self, order: Order) -> AsyncGenerator[Told, None]:
+        assert self._in_force is not None, "nothing is accepted before a configuration is in force"
+        return self._in_force.answer(order)
+
+
+class Responses:
+    """Responses under one configuration: how long they are kept, what of a request its model can be asked for."""
+
+    def __init__(
+        self, settings: Settings, *, desk: ResponseDesk, gateway: Gateway, under_way: UnderWay, clock: Clock
+    ) -> None:
+        self.settings = settings.responses
+        self.desk = desk
+        self._gateway = gateway
+        self._under_way = under_way
+        self._clock = clock
+        self._dropping = frozenset(model.name for model in settings.models if model.drop_unsupported)
+
+    def fit(self, request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
+        """The request as its model can be asked, and what was left out. Raises ModelNotFound and InvalidRequest.
+
+        Where some deployments speak the format, the provider of each decides for itself.
+        """
+        model = self._gateway.catalogue.find(request.model, "chat")
+        if any(deployment.speaks_responses for deployment in model.deployments):
+            return request, ()
+        unsupported = Unsupported(model.name, drop=model.name in self._dropping)
+        return wire.portable(request, unsupported), tuple(unsupported.names)
+
+    def model_name(self, request: ChatRequest) -> str:
+        """The public name of the model that will answer."""
+        return self._gateway.catalogue.find(request.model, "chat").name
+
+    def expires_us(self, created_us: int) -> int:
+        return created_us + self.settings.keep_days * 86_400_000_000
+
+    async def answer(self, order: Order) -> AsyncGenerator[Told, None]:
+        """Makes an answer for `responses/background.py`."""
+        queued = _responses.decode(order.queued)
+        suffix = order.id.removeprefix("resp_")
+        changes = {
+            "id": order.id,
+            "created_at": queued.created_at,
+            "background": True,
+            "previous_response_id": queued.previous_response_id,
+        }
+        call: Call | None = None
+        writer: wire.ResponseStream | None = None
+
+        def begin() -> wire.ResponseStream:
+            model = (call.answered_by if call else "") or queued.model
+            begun = msgspec.structs.replace(queued, status="in_progress", model=model)
+            return wire.ResponseStream(begun, suffix=suffix, changes=changes, is_announced=True, first=wire.ANNOUNCED)
+
+        self._under_way.begin()  # a configuration that follows waits for it
+        try:
+            request, dropped = self.fit(wire.request_of(wire.decode(order.source), None))
+            call = self._call(order, request)
+            reply = await self._gateway.send(call)
+            call.trail.dropped += dropped
+            async with aclosing(reply.chunks) as chunks:
+                async for chunk in chunks:
+                    writer = writer or begin()
+                    if events := writer.frame(chunk):
+                        yield Told(events)
+            writer = writer or begin()
+            ended = writer.finish(call.trail.usage, completed=self._clock.now_us() // 1_000_000)
+            yield Told(writer.end(ended), ended, writer.is_relayed)
+        except UndercroftError as error:
+            writer = writer or begin()
+            yield Told(writer.error(error), writer.failed(error), writer.is_relayed)
+        finally:
+            self._under_way.end()
+
+    def _call(self, order: Order, request: ChatRequest) -> Call:
+        started = self._clock.monotonic()
+        return Call(
+            id=order.call_id,
+            endpoint=ENDPOINT,
+            who=order.who,
+            request=request,
+            started_us=self._clock.now_us(),
+            started=started,
+            deadline=started + self.settings.background_timeout_s,
+            trace=order.trace,
+        )
+
+
+_responses = msgspec.json.Decoder(wire.Response)

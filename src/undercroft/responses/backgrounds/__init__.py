@@ -1,0 +1,1 @@
+"""Who runs background responses: a file for each way (responses/background.py says what is needed)."""
