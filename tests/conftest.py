@@ -1,5 +1,6 @@
 """Fixtures that more than one folder of tests needs. A server starts when the first test asks for it."""
 
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,10 @@ from hypothesis import HealthCheck, settings
 # A loaded machine is no reason to fail: an example's time says nothing about whether the claim holds.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+# What a shell starts in the background ignores Ctrl-C and hang-ups, and so would all the servers that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 if TYPE_CHECKING:
     from tests.support.postgres import PostgresServer

@@ -127,7 +127,7 @@ def test_without_weights_it_says_how_to_get_them(tmp_path: Path) -> None:
     with started(tmp_path, program, toml="", extra=extra) as server:
         until(lambda: server.ask("/health").status == 200)
         assert "undercroft models pull" in server.stdout
-        assert server.ask("/v1/models").json["data"] == []
+        assert [model["id"] for model in server.ask("/v1/models").json["data"]] == ["local-moderation"]
         answer = server.chat(model="local")
         assert (answer.status, answer.error["code"]) == (404, "model_not_found")
         assert "undercroft models pull" in answer.error["message"]

@@ -238,12 +238,16 @@ FAULTS: Final[dict[str, Fault]] = {
 }
 
 
-def configured(base_url: str, models: Mapping[str, str], *, sections: str = "") -> str:
-    """An `undercroft.toml` with these models, each answered by the fault of its name; a value holds further lines."""
+def configured(base_url: str, models: Mapping[str, str], *, sections: str = "", breaker_failures: int = 0) -> str:
+    """An `undercroft.toml` with these models, each answered by the fault of its name; a value holds further lines.
+
+    Without breakers, or what one test leaves behind would answer the next one's calls.
+    """
     written = "".join(
         f"""
 [[models]]
 name = "{name}"
+breaker = {{ failures = {breaker_failures} }}
 {lines}
 [[models.deployments]]
 provider = "openai_compatible"

@@ -148,6 +148,7 @@ def server(
         f"""
 [[models]]
 name = "{name}"
+breaker = {{ failures = 0 }}
 [[models.deployments]]
 provider = "openai_compatible"
 base_url = "{upstream.base_url}"
@@ -161,6 +162,7 @@ price = {{ input = "1", output = "2" }}
 [[models]]
 name = "a-{name}"
 drop_unsupported = {str(name == "dropping").lower()}
+breaker = {{ failures = 0 }}
 [[models.deployments]]
 provider = "anthropic"
 model = "{name}"
@@ -174,6 +176,7 @@ price = {{ input = "1", output = "2" }}
         f"""
 [[models]]
 name = "{name}"
+breaker = {{ failures = 0 }}
 [[models.deployments]]
 provider = "openai_compatible"
 base_url = "{upstream.base_url}"

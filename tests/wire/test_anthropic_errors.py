@@ -138,7 +138,7 @@ def test_a_stream_that_breaks_is_an_error_and_never_a_clean_end(
 
     def read() -> None:
         with messages.messages.stream(
-            model=model, max_tokens=64, messages=HI, metadata={"user_id": f"broken-{model}"}
+            model=model, max_tokens=64, messages=HI, metadata={"user_id": f"cut-{model}"}
         ) as stream:
             texts.extend(stream.text_stream)
 
@@ -153,8 +153,8 @@ def test_a_stream_that_breaks_is_an_error_and_never_a_clean_end(
     last = answer.body.rstrip().rpartition(b"\n\n")[2]
     assert last.startswith(b'event: error\ndata: {"type":"error",')
     assert answer.request_id.encode() in last
-    until(lambda: any(row.end_user == f"broken-{model}" for row in server.rows()))
-    (row,) = [each for each in server.rows() if each.end_user == f"broken-{model}"]
+    until(lambda: any(row.end_user == f"cut-{model}" for row in server.rows()))
+    (row,) = [each for each in server.rows() if each.end_user == f"cut-{model}"]
     assert row.error == code
     assert row.output_tokens >= 2, "what was spent on the half answer is booked"
     assert row.input_tokens > 0

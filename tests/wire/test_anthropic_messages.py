@@ -155,8 +155,8 @@ def test_what_openais_wire_is_sent(messages: anthropic.Anthropic, upstream: Upst
 
 
 def test_a_hint_that_cannot_be_passed_on_is_named(server: Server) -> None:
-    body = {"model": "fake", "max_tokens": 5, "messages": HI, "top_k": 3}
-    assert server.ask("/v1/messages", json=body).headers["x-undercroft-dropped"] == "top_k"
+    body = {"model": "fake", "max_tokens": 2000, "messages": HI, "thinking": {"type": "enabled", "budget_tokens": 1024}}
+    assert server.ask("/v1/messages", json=body).headers["x-undercroft-dropped"] == "thinking"
 
 
 def test_a_tool_of_anthropics_own_is_refused_where_nobody_has_it(messages: anthropic.Anthropic) -> None:

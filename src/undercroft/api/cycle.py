@@ -33,6 +33,8 @@ class Connection(Protocol):
     scheme: str
     state: Any
 
+    @property
+    def is_clogged(self) -> bool: ...
     async def drain(self) -> None: ...
     def answered(self, cycle: "Cycle", *, keep_alive: bool) -> None: ...
     def pause_reading(self) -> None: ...
@@ -231,6 +233,11 @@ class Cycle:
             lines.append(body)
         self._connection.transport.write(b"".join(lines))
         self._finish(keep_alive=self._keep_alive)
+
+    @property
+    def is_clogged(self) -> bool:
+        """The client does not read as fast as we write: `drain` before writing more."""
+        return self._connection.is_clogged
 
     async def drain(self) -> None:
         """Returns when the client has read enough of what was written."""

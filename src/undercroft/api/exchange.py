@@ -155,7 +155,8 @@ class Exchange:
         if cycle is not None:
             cycle.respond(status, self._with_identity(lines), body)
             self._answered = True
-            await cycle.drain()
+            if cycle.is_clogged:
+                await cycle.drain()
             return
         await self.start(status, lines)
         await self._send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
@@ -171,9 +172,11 @@ class Exchange:
 
     async def write(self, piece: bytes) -> None:
         """A piece of the body; returns when the client keeps up."""
-        if self._cycle is not None:
-            self._cycle.write(piece)
-            await self._cycle.drain()
+        cycle = self._cycle
+        if cycle is not None:
+            cycle.write(piece)
+            if cycle.is_clogged:
+                await cycle.drain()
         else:
             await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 

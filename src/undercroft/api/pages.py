@@ -19,13 +19,16 @@ from undercroft.assembly import Undercroft
 def routes(undercroft: Undercroft) -> list[Route]:
     async def first_page(exchange: Exchange) -> None:
         """What is running and how to use it."""
-        names = undercroft.gateway.catalogue.names()
+        models = undercroft.gateway.catalogue.models()
+        chatting = [model.name for model in models if model.does("chat")]
+        listed = [f"<li><code>{html.escape(model.name)}</code></li>" for model in models]
+        if not chatting:
+            listed.append("<li>none to chat with yet: type <code>undercroft models pull</code></li>")
         page = _template("index.html").substitute(
             version=__version__,
             base=html.escape(f"{exchange.scope.get('scheme', 'http')}://{exchange.header(b'host')}"),
-            models="".join(f"<li><code>{html.escape(name)}</code></li>" for name in names)
-            or "<li>none yet: type <code>undercroft models pull</code></li>",
-            model=html.escape(names[0] if names else "local"),
+            models="".join(listed),
+            model=html.escape(chatting[0] if chatting else "local"),
             database=html.escape(undercroft.database_label),
         )
         await _respond(exchange, "undercroft", page)

@@ -245,6 +245,11 @@ class HttpProtocol(asyncio.Protocol):
             self.loop.call_soon(self.data_received, ahead)
         self.resume_reading()
 
+    @property
+    def is_clogged(self) -> bool:
+        """The client reads too slowly for what was written."""
+        return self._resumed is not None
+
     async def drain(self) -> None:
         """Returns when the client has read enough of what was written."""
         if self._resumed is not None:

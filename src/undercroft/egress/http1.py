@@ -12,6 +12,8 @@ from undercroft.errors import ConfigurationError, UpstreamGarbled
 MAX_HEAD_BYTES: Final = 65_536
 """Longest response head, and longest trailer section."""
 _MAX_CHUNK_LINE_BYTES: Final = 4096
+_SHORT_CHUNK_LINE: Final = 10
+"""Up to eight digits and the line's end."""
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _HEAD: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*+)?+(?:\r\n" + _TOKEN + rb":[^\r\n\0]*+)*+")
 _FIELD_NAME: Final = re.compile(rb"\r\n(" + _TOKEN + rb"):")
@@ -126,6 +128,13 @@ class Chunked:
         if self._partial:
             data = self._partial + data
             self._partial = b""
+        if not self._missing and not self._in_trailers:
+            # The usual case of a stream: one whole chunk, which is one event.
+            start = data.find(b"\r\n", 0, _SHORT_CHUNK_LINE) + 2
+            if start > 2 and data[: start - 2].isalnum() and data[-2:] == b"\r\n":
+                size = _hexadecimal(data[: start - 2])
+                if size and start + size + 2 == len(data):
+                    return data[start:-2]
         payload: list[bytes] = []
         position, end = 0, len(data)
         while position < end and not self.ended:
@@ -184,6 +193,14 @@ class Chunked:
         self._trailer_bytes += line_bytes
         self.ended = line_bytes == 0
         return end + 2
+
+
+def _hexadecimal(digits: bytes) -> int:
+    """Their number; 0 where they are none."""
+    try:
+        return int(digits, 16)
+    except ValueError:
+        return 0
 
 
 class Head:

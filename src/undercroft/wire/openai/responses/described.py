@@ -30,11 +30,11 @@ Tier = Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafas
 class ReasoningOptions(msgspec.Struct, kw_only=True):
     """How much the model is to think, and to tell of it."""
 
-    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
-    summary: Literal["auto", "concise", "detailed"] | None = None
-    generate_summary: Literal["auto", "concise", "detailed"] | None = None
-    context: Literal["auto", "current_turn", "all_turns"] | None = None
-    mode: str | None = None
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | UnsetType | None = UNSET
+    summary: Literal["auto", "concise", "detailed"] | UnsetType | None = UNSET
+    generate_summary: Literal["auto", "concise", "detailed"] | UnsetType | None = UNSET
+    context: Literal["auto", "current_turn", "all_turns"] | UnsetType | None = UNSET
+    mode: str | UnsetType | None = UNSET
 
 
 class PlainText(msgspec.Struct, kw_only=True, tag_field="type", tag="text"):
