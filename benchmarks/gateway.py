@@ -121,7 +121,7 @@ def run(names: list[str], *, rounds: int, seconds: float, console: Console) -> d
             for name, (contender, _) in started.items():
                 if name in CROWDED:
                     console.print(f"{name} beside a crowd")
-                    found[name]["crowd"] = asyncio.run(crowd.measure(contender, rounds=rounds, seconds=seconds))
+                    found[name]["crowd"] = asyncio.run(crowd.measure(contender, rounds=3, seconds=4.0))
             for name, (_, process) in started.items():
                 found[name]["loaded_pss_mb"] = processes.pss_mb(process.pid)
         finally:
@@ -218,8 +218,8 @@ def _free_port() -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--contenders", default="nginx,undercroft,naive", help="also: litellm (installed on request)")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each visit")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=1.5, help="of each visit")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     console = Console()
