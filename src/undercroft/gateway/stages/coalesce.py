@@ -7,19 +7,20 @@ import msgspec
 from msgspec.structs import replace
 
 from undercroft.gateway.call import Call, Handler, Trail
+from undercroft.gateway.filters import Wish
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import Chunk
 
 COALESCED: Final = "coalesced"
 
-Key = tuple[str, str, str, str, bytes]
+Key = tuple[str, str, str, str, bytes, Wish | None]
 
 
 def key_of(call: Call) -> Key:
     """Equal for calls that may share an answer: one key's callers who ask for the same, byte for byte."""
     request = call.request
     asked = msgspec.msgpack.encode(request) if request.source is None else request.source.body
-    return (call.who.organisation, call.who.key, call.endpoint, request.model, asked)
+    return (call.who.organisation, call.who.key, call.endpoint, request.model, asked, call.wish)
 
 
 class Shared:
@@ -92,7 +93,7 @@ def _take_over(trail: Trail, shared: Shared) -> None:
     """What happened to the shared call happened to this one; what it holds and has used goes to the one who pays."""
     source = shared.trail
     trail.found, trail.asked, trail.deployment = source.found, source.asked, source.deployment
-    trail.dropped, trail.upstream_model = source.dropped, source.upstream_model
+    trail.dropped, trail.upstream_model, trail.limits = source.dropped, source.upstream_model, source.limits
     if shared.is_paid:
         trail.cache = COALESCED
         return

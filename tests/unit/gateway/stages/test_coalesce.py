@@ -8,7 +8,9 @@ from msgspec.structs import replace
 from tests.support.gateway import SHORT, Bench
 from undercroft.errors import UpstreamRefused
 from undercroft.gateway.call import Call
+from undercroft.gateway.filters import Wish
 from undercroft.gateway.policy import Policy
+from undercroft.gateway.stages.coalesce import key_of
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, Choice, Chunk
 from undercroft.record import Usage, Who
@@ -143,6 +145,12 @@ def test_only_equal_calls_of_one_key_meet() -> None:
         assert scene.provider.asked == 5
 
     asyncio.run(story())
+
+
+def test_callers_who_want_their_answer_from_different_places_do_not_meet() -> None:
+    plain = Scene().call(1)
+    assert key_of(plain) == key_of(replace(plain, id="req_2"))
+    assert key_of(plain) != key_of(replace(plain, wish=Wish(region="eu")))
 
 
 def test_a_model_that_has_not_switched_it_on_shares_nothing() -> None:
