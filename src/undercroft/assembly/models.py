@@ -124,9 +124,10 @@ class ModelBuilder:
         return self._model(name, deployments, self._balancer(deployments), policy=self._usual)
 
     def _sells(self, provider: str, model: str) -> bool:
-        if model and model == MODERATES.get(provider):
-            return True
-        return bool(model) and self._prices.price(provider, model, at_us=self._clock.now_us()) is not None
+        if not model:
+            return False
+        is_priced = self._prices.price(provider, model, at_us=self._clock.now_us()) is not None
+        return is_priced or model == MODERATES.get(provider)
 
     def _providers_for(self, model: ModelSettings) -> Providers:
         """Those that wait no longer than this model's calls may take."""

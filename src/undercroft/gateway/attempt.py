@@ -2,17 +2,13 @@
 
 from asyncio import CancelledError
 from collections.abc import AsyncGenerator, Coroutine
-from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 from undercroft.errors import UpstreamTimedOut
 from undercroft.gateway.call import Call, Deployment
 from undercroft.gateway.patience import Patience
-from undercroft.llm.reply import Reply
+from undercroft.llm.reply import MOST_HELD, ChunkStream, Reply
 from undercroft.llm.types import Chunk, Request
-
-_MOST_HELD: Final = 256
-"""Pieces without a word that are kept back before they are passed on all the same."""
 
 
 class Attempt:
@@ -63,7 +59,7 @@ async def begun(chunks: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, No
     try:
         async for chunk in chunks:
             held.append(chunk)
-            if chunk.says_something() or len(held) >= _MOST_HELD:
+            if chunk.says_something() or len(held) >= MOST_HELD:
                 break
     except BaseException:
         await chunks.aclose()
@@ -71,7 +67,7 @@ async def begun(chunks: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, No
     return Held(held, chunks)
 
 
-class Held(AsyncGenerator[Chunk, None]):
+class Held(ChunkStream):
     """Pieces that were kept back, and the rest as it comes."""
 
     __slots__ = ("_held", "_rest")
@@ -86,19 +82,6 @@ class Held(AsyncGenerator[Chunk, None]):
 
     async def _next_held(self) -> Chunk:
         return self._held.pop()
-
-    async def asend(self, _value: None, /) -> Chunk:
-        return await self.__anext__()
-
-    async def athrow(
-        self,
-        kind: type[BaseException] | BaseException,
-        _value: BaseException | object = None,
-        _traceback: TracebackType | None = None,
-        /,
-    ) -> Chunk:
-        await self.aclose()
-        raise kind
 
     async def aclose(self) -> None:
         self._held.clear()

@@ -2,9 +2,35 @@
 
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
-from typing import Any
+from types import TracebackType
+from typing import Any, Final
 
 from undercroft.llm.types import Choice, Chunk, ToolCallDelta, Usage
+
+MOST_HELD: Final = 256
+"""Chunks without a word that are kept back before a stream is passed on all the same."""
+
+
+class ChunkStream(AsyncGenerator[Chunk, None]):
+    """A stream as a class of its own, which adds `__anext__` and `aclose`.
+
+    Closing an `async def` with `yield` before its first step runs none of its code: the upstream would go on talking.
+    """
+
+    __slots__ = ()
+
+    async def asend(self, _value: None, /) -> Chunk:
+        return await self.__anext__()
+
+    async def athrow(
+        self,
+        kind: type[BaseException] | BaseException,
+        _value: BaseException | object = None,
+        _traceback: TracebackType | None = None,
+        /,
+    ) -> Chunk:
+        await self.aclose()
+        raise kind
 
 
 class Reply:

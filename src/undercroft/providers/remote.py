@@ -1,7 +1,6 @@
 """What providers share that are reached over HTTP: an answer that begins well, and its stream's chunks."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from types import TracebackType
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
 from undercroft.clock import Clock
@@ -9,15 +8,13 @@ from undercroft.egress.client import Client
 from undercroft.egress.origin import Origin
 from undercroft.egress.response import Response
 from undercroft.errors import UpstreamError, UpstreamGarbled
-from undercroft.llm.reply import Reply
+from undercroft.llm.reply import MOST_HELD, ChunkStream, Reply
 from undercroft.llm.types import Chunk
 from undercroft.wire import sse
 
 MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
 """2,048 vectors of 3,072 numbers written out are 75 MB."""
 _MAX_ERROR_BYTES: Final = 1024 * 1024
-_MOST_HELD: Final = 256
-"""Chunks that say nothing which are kept back before they are passed on all the same."""
 _CHECK_S: Final = 5.0
 """A list of models that takes longer is no sign of health."""
 
@@ -129,12 +126,8 @@ async def streamed(
     return Reply(stream, dropped=dropped, has_begun=True, limits=limits_of(response))
 
 
-class EventStream(AsyncGenerator[Chunk, None]):
-    """The chunks of a stream, one for each event.
-
-    Not an `async def` with `yield`: closing such a generator before its first step runs none of its code, and the
-    upstream would go on talking.
-    """
+class EventStream(ChunkStream):
+    """The chunks of a stream, one for each event."""
 
     __slots__ = ("_events", "_held", "_is_over", "_parser", "_read", "_reading", "_response")
 
@@ -157,7 +150,7 @@ class EventStream(AsyncGenerator[Chunk, None]):
         held: list[Chunk] = []
         async for chunk in self:
             held.append(chunk)
-            if self._reading.has_begun and (chunk.says_something() or len(held) >= _MOST_HELD):
+            if self._reading.has_begun and (chunk.says_something() or len(held) >= MOST_HELD):
                 break
         held.reverse()
         self._held = held
@@ -180,19 +173,6 @@ class EventStream(AsyncGenerator[Chunk, None]):
             await self.aclose()
             raise
         raise StopAsyncIteration
-
-    async def asend(self, _value: None, /) -> Chunk:
-        return await self.__anext__()
-
-    async def athrow(
-        self,
-        kind: type[BaseException] | BaseException,
-        _value: BaseException | object = None,
-        _traceback: TracebackType | None = None,
-        /,
-    ) -> Chunk:
-        await self.aclose()
-        raise kind
 
     async def aclose(self) -> None:
         """Cuts the upstream off, unless it had ended."""

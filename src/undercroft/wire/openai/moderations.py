@@ -1,30 +1,17 @@
 """OpenAI's moderations: texts and images in, one verdict for each text or for all parts together."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
 from undercroft.errors import UpstreamGarbled
 from undercroft.llm.types import Chunk, ModerationRequest, Part, Source, Verdict
+from undercroft.settings.model import ModerationCategory
 from undercroft.wire.body import empty_array, invalid, missing, read, too_long, wrong_type
 from undercroft.wire.openai import upstream
 
-CATEGORIES: Final = (
-    "harassment",
-    "harassment/threatening",
-    "hate",
-    "hate/threatening",
-    "illicit",
-    "illicit/violent",
-    "self-harm",
-    "self-harm/instructions",
-    "self-harm/intent",
-    "sexual",
-    "sexual/minors",
-    "violence",
-    "violence/graphic",
-)
+CATEGORIES: Final[tuple[str, ...]] = get_args(ModerationCategory)
 
 MAX_INPUTS: Final = 2048
 """As many as embeddings take: OpenAI names no number, and there must be an end."""
