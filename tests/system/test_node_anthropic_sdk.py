@@ -1,15 +1,11 @@
 """Anthropic's official SDK for Node against a served undercroft."""
 
-import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.checkout import clean_environment, free_port, serving
+from tests.support.node import folder_with, what_it_saw
 
 pytestmark = pytest.mark.system
 
@@ -33,37 +29,13 @@ api_key = "sk-ant-none"
 @pytest.fixture(scope="module")
 def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the SDK in it."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("not run: Node and npm are not both on PATH")
-    folder = tmp_path_factory.mktemp("node")
-    (folder / "package.json").write_text("{}")
-    command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", SDK]
-    installed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if installed.returncode:
-        pytest.skip(f"not run: npm could not install {SDK}: {installed.stderr.strip().splitlines()[-1:]}")
-    shutil.copy(Path(__file__).parent / "anthropic_sdk.mjs", folder)
-    return folder
+    return folder_with(SDK, "anthropic_sdk.mjs", tmp_path_factory.mktemp("node"))
 
 
 @pytest.fixture(scope="module")
 def seen(sdk: Path) -> dict[str, Any]:
     """What the SDK saw."""
-    settings, port = sdk / "undercroft.toml", free_port()
-    settings.write_text(SETTINGS)
-    command = [sys.executable, "-P", "-m", "undercroft", "serve", "--config", str(settings), "--port", str(port)]
-    with serving(command, port=port, directory=sdk, environment=clean_environment()) as server:
-        ran = subprocess.run(
-            ["node", "anthropic_sdk.mjs"],
-            cwd=sdk,
-            env=clean_environment(BASE_URL=server.url, NO_PROXY="127.0.0.1"),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-    assert ran.returncode == 0, ran.stderr
-    answer: dict[str, Any] = json.loads(ran.stdout)
-    return answer
+    return what_it_saw("anthropic_sdk.mjs", sdk, toml=SETTINGS)
 
 
 def test_an_answer_arrives_whole(seen: dict[str, Any]) -> None:
