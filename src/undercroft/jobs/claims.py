@@ -1,0 +1,253 @@
+"""Who runs what: jobs are claimed under a token and a lease, fairly among organisations, within the limits of queues
+and lanes. Every function is a work for `Database.write`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Row
+
+from undercroft.jobs.rows import COLUMNS, OF_JOBS, jobs_of
+from undercroft.jobs.statements import Moment, array, run
+from undercroft.jobs.types import Job
+
+TENANTS: Final = 64
+"""Organisations that one claim looks at, in turn."""
+ROUNDS: Final = 8
+"""How often a claim looks again when all it found had to wait for their lanes."""
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """Who claims, how much, and what it keeps to."""
+
+    worker: str
+    token: str
+    """Random: even a claim that a crash of the database takes back is never mistaken for a later one."""
+    lease_us: int
+    queues: tuple[str, ...]
+    """Served in turn."""
+    limit: int
+    queue_limits: Mapping[str, int] = {}
+    """Jobs of a queue that may run at once, everywhere; missing: any number."""
+    lane_limit: int = 1
+    """Jobs of a limited lane that may run at once, everywhere."""
+    parked: Mapping[str, int] = {}
+    """Lanes that are left alone, each with how many microseconds more."""
+    after: str = ""
+    """The organisation that was served last: the next ones come first."""
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A queued job that might be taken."""
+
+    organisation: str
+    id: str
+    queue: str
+    lane: str
+    rank: int
+    run_at_us: int
+
+
+def claim(connection: Connection, asked: Claim, *, moment: Moment) -> list[Job]:
+    """Up to `limit` queued jobs, running from now on under the claim's token; those of most urgency first."""
+    taken: list[Job] = []
+    for _ in range(ROUNDS):
+        wanted = asked.limit - len(taken)
+        found, may_be_more = _fairly(connection, asked, moment, wanted)
+        fresh, put_away = _within_limits(connection, asked, found, moment)
+        taken += _take(connection, asked, fresh, moment)
+        if len(taken) >= asked.limit or not (put_away or (found and may_be_more)):
+            break
+    return taken
+
+
+def claim_named(connection: Connection, asked: Claim, ids: Sequence[tuple[str, str]], *, moment: Moment) -> list[Job]:
+    """The same for jobs that were delivered, by organisation and id: those of them that are still to be run."""
+    candidates: list[Candidate] = []
+    for organisation in sorted({organisation for organisation, _ in ids}):
+        wanted = array([named for tenant, named in ids if tenant == organisation])
+        candidates += _candidates(run(connection, _NAMED, moment, organisation=organisation, ids=wanted))
+    fresh, _ = _within_limits(connection, asked, candidates, moment)
+    return _take(connection, asked, fresh, moment)
+
+
+def renew(connection: Connection, *, worker: str, lease_us: int, moment: Moment) -> dict[tuple[str, str], bool]:
+    """Prolongs the lease on everything the worker runs: by id and token, whether it was asked to stop.
+
+    What is missing is the worker's no longer: somebody else has it, or it has ended.
+    """
+    rows = run(connection, _RENEW, moment, worker=worker, lease_us=lease_us)
+    return {(row.id, row.token): bool(row.cancel_requested) for row in rows}
+
+
+def promote(connection: Connection, *, moment: Moment, limit: int = 1000) -> list[Job]:
+    """Jobs whose time has come, queued from now on."""
+    return jobs_of(run(connection, _PROMOTE, moment, limit=limit))
+
+
+def next_due_us(connection: Connection, *, moment: Moment) -> int | None:
+    """How long until the next delayed job's time; None when there is none."""
+    row = run(connection, "SELECT min(run_at_us) - {now} AS due FROM jobs WHERE state = 'delayed'", moment)[0]
+    return None if row.due is None else max(0, row.due)
+
+
+def release_held(connection: Connection, job: Job, *, moment: Moment) -> list[Job]:
+    """Lets the first of those that are held in the job's lane have a turn, now that `job` leaves it."""
+    return jobs_of(run(connection, _RELEASE_HELD, moment, organisation=job.organisation, lane=job.lane))
+
+
+def _fairly(connection: Connection, asked: Claim, moment: Moment, wanted: int) -> tuple[list[Candidate], bool]:
+    """Some of the most urgent jobs of each organisation that has any, one by one around the table; whether some
+    organisation may have more of them."""
+    by_tenant: dict[str, list[Candidate]] = {}
+    may_be_more = False
+    for queue in _with_room(connection, asked, moment):
+        tenants = _tenants(connection, queue, asked.after, moment)
+        share = -(-wanted // max(1, min(len(tenants), wanted)))
+        for organisation in tenants[:wanted]:
+            rows = run(connection, _HEAD, moment, queue=queue, organisation=organisation, limit=share)
+            by_tenant.setdefault(organisation, []).extend(_candidates(rows))
+            may_be_more = may_be_more or len(rows) == share
+    return list(_dealt(by_tenant, wanted, after=asked.after)), may_be_more
+
+
+def _dealt(by_tenant: Mapping[str, list[Candidate]], wanted: int, *, after: str) -> Iterator[Candidate]:
+    hands = {name: sorted(jobs, key=lambda job: (job.rank, job.run_at_us)) for name, jobs in by_tenant.items()}
+    order = sorted(hands, key=lambda name: (name <= after, name))
+    while wanted > 0 and any(hands.values()):
+        for name in order:
+            if hands[name] and wanted > 0:
+                wanted -= 1
+                yield hands[name].pop(0)
+
+
+def _tenants(connection: Connection, queue: str, after: str, moment: Moment) -> list[str]:
+    """Organisations with something in the queue, from the one behind `after` on and round."""
+    found = [row.organisation for row in run(connection, _TENANTS, moment, queue=queue, after=after, limit=TENANTS)]
+    if after and len(found) < TENANTS:
+        rest = run(connection, _TENANTS, moment, queue=queue, after="", limit=TENANTS - len(found))
+        found += [row.organisation for row in rest if row.organisation <= after]
+    return found
+
+
+def _with_room(connection: Connection, asked: Claim, moment: Moment) -> list[str]:
+    """The queues of which more may run. Claimants of a limited queue take turns, so that it is exact."""
+    queues = []
+    for queue in asked.queues:
+        limit = asked.queue_limits.get(queue)
+        if limit is not None:
+            _take_turn(connection, f"queue {queue}")
+            if run(connection, _RUNNING_IN_QUEUE, moment, queue=queue)[0].number >= limit:
+                continue
+        queues.append(queue)
+    return queues
+
+
+def _within_limits(
+    connection: Connection, asked: Claim, found: Sequence[Candidate], moment: Moment
+) -> tuple[list[Candidate], int]:
+    """Those that may run now, and how many had to be put where they stand in nobody's way: held, or delayed."""
+    room: dict[str, int] = {}
+    lanes: dict[tuple[str, str], int] = {}
+    fresh: list[Candidate] = []
+    put_away = 0
+    for each in found:
+        named = {"organisation": each.organisation, "id": each.id}
+        if (rest_us := asked.parked.get(each.lane)) is not None:
+            run(connection, _PARK, moment, **named, rest_us=rest_us)
+            put_away += 1
+            continue
+        limit = asked.queue_limits.get(each.queue)
+        if limit is not None:
+            if each.queue not in room:
+                _take_turn(connection, f"queue {each.queue}")
+                room[each.queue] = limit - run(connection, _RUNNING_IN_QUEUE, moment, queue=each.queue)[0].number
+            if room[each.queue] <= 0:
+                continue
+        if is_limited(each.lane):
+            place = (each.organisation, each.lane)
+            _take_turn(connection, f"lane {place}")
+            running = run(connection, _RUNNING_IN_LANE, moment, organisation=each.organisation, lane=each.lane)
+            if running[0].number + lanes.get(place, 0) >= asked.lane_limit:
+                run(connection, _HOLD, moment, **named)
+                put_away += 1
+                continue
+            lanes[place] = lanes.get(place, 0) + 1
+        if each.queue in room:
+            room[each.queue] -= 1
+        fresh.append(each)
+    return fresh, put_away
+
+
+KEY_LANE: Final = "key:"
+"""How the lane of those begins that share a concurrency key; other lanes are parked together, but not limited."""
+
+
+def is_limited(lane: str) -> bool:
+    return lane.startswith(KEY_LANE)
+
+
+def _take(connection: Connection, asked: Claim, chosen: Sequence[Candidate], moment: Moment) -> list[Job]:
+    taken: list[Job] = []
+    for organisation in dict.fromkeys(each.organisation for each in chosen):
+        ids = array([each.id for each in chosen if each.organisation == organisation])
+        values = {"token": asked.token, "worker": asked.worker, "lease_us": asked.lease_us}
+        taken += jobs_of(run(connection, _TAKE, moment, organisation=organisation, ids=ids, **values))
+    place = {(each.organisation, each.id): at for at, each in enumerate(chosen)}
+    return sorted(taken, key=lambda job: place[job.organisation, job.id])
+
+
+def _take_turn(connection: Connection, name: str) -> None:
+    """Until the transaction's end. SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0))", {"name": name})
+
+
+def _candidates(rows: Sequence[Row[Any]]) -> list[Candidate]:
+    return [Candidate(**row._mapping) for row in rows]
+
+
+_CANDIDATE: Final = "organisation, id, queue, lane, rank, run_at_us"
+_TENANTS: Final = """
+WITH RECURSIVE tenants (organisation) AS (
+  SELECT (SELECT organisation FROM jobs WHERE state = 'queued' AND queue = :queue AND organisation > :after
+          ORDER BY organisation LIMIT 1)
+  UNION ALL
+  SELECT (SELECT organisation FROM jobs WHERE state = 'queued' AND queue = :queue
+          AND organisation > tenants.organisation ORDER BY organisation LIMIT 1)
+  FROM tenants WHERE tenants.organisation IS NOT NULL
+)
+SELECT organisation FROM tenants WHERE organisation IS NOT NULL LIMIT :limit"""
+"""From one organisation to the next by the index: what it costs does not depend on how many jobs each has."""
+_HEAD: Final = f"""
+SELECT {_CANDIDATE} FROM jobs WHERE state = 'queued' AND queue = :queue AND organisation = :organisation
+ORDER BY rank, run_at_us LIMIT :limit {{locked}}"""
+_NAMED: Final = f"""
+SELECT {_CANDIDATE} FROM jobs WHERE organisation = :organisation AND id IN {{items(ids)}} AND state = 'queued'
+ORDER BY rank, run_at_us {{locked}}"""
+_TAKE: Final = f"""
+UPDATE jobs SET state = 'running', token = :token, worker = :worker, runs = runs + 1, progress = NULL,
+  lease_until_us = {{steady}} + :lease_us, started_us = {{now}}
+WHERE organisation = :organisation AND id IN {{items(ids)}} AND state = 'queued' RETURNING {COLUMNS}"""
+_RUNNING_IN_QUEUE: Final = "SELECT count(*) AS number FROM jobs WHERE state = 'running' AND queue = :queue"
+_RUNNING_IN_LANE: Final = """
+SELECT count(*) AS number FROM jobs WHERE state = 'running' AND organisation = :organisation AND lane = :lane"""
+_HOLD: Final = """
+UPDATE jobs SET state = 'held' WHERE organisation = :organisation AND id = :id AND state = 'queued'"""
+_PARK: Final = """
+UPDATE jobs SET state = 'delayed', run_at_us = {now} + :rest_us
+WHERE organisation = :organisation AND id = :id AND state = 'queued'"""
+_RENEW: Final = """
+UPDATE jobs SET lease_until_us = {steady} + :lease_us WHERE worker = :worker AND state = 'running'
+RETURNING id, token, cancel_requested"""
+_PROMOTE: Final = f"""
+UPDATE jobs SET state = 'queued', delivered_us = 0 FROM (
+  SELECT organisation AS tenant, id AS due FROM jobs WHERE state = 'delayed' AND run_at_us <= {{now}}
+  ORDER BY run_at_us LIMIT :limit {{locked}}
+) AS ripe WHERE organisation = tenant AND id = due AND state = 'delayed' RETURNING {OF_JOBS}"""
+_RELEASE_HELD: Final = f"""
+UPDATE jobs SET state = 'queued', delivered_us = 0 WHERE organisation = :organisation AND state = 'held' AND id = (
+  SELECT id FROM jobs WHERE organisation = :organisation AND lane = :lane AND state = 'held'
+  ORDER BY rank, run_at_us LIMIT 1
+) RETURNING {COLUMNS}"""

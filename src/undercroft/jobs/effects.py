@@ -1,0 +1,32 @@
+"""What else is written in the transaction that moves a job: whoever tells the world of it is told there."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+from sqlalchemy import Connection
+
+from undercroft.jobs.types import Job
+
+EventName = Literal["job.accepted", "job.succeeded", "job.dead", "job.cancelled"]
+
+
+class JobEvent(msgspec.Struct, frozen=True):
+    """Something happened to a job that others may want to know of."""
+
+    name: EventName
+    job: Job
+    """As it is from now on."""
+
+
+class Effects(Protocol):
+    """Keeps events. They are there exactly when what they tell of is: all of it is one transaction."""
+
+    def append(self, connection: Connection, events: Sequence[JobEvent], /) -> None: ...
+
+
+class NoEffects:
+    """Where nobody wants to know."""
+
+    def append(self, connection: Connection, events: Sequence[JobEvent], /) -> None:
+        """Nothing."""

@@ -1,0 +1,1 @@
+"""Who delivers jobs: this process itself, and what reaches others."""

@@ -1,0 +1,58 @@
+"""A job's row as a value, and back."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from undercroft.jobs.types import Failure, Job, JobSpec
+
+NAMES: Final = tuple(field.name for field in msgspec.structs.fields(Job))
+COLUMNS: Final = ", ".join(NAMES)
+OF_JOBS: Final = ", ".join(f"jobs.{name}" for name in NAMES)
+"""The same where another table stands beside it."""
+_encode = msgspec.json.Encoder().encode
+
+
+def job_of(row: Sequence[Any]) -> Job:
+    """The row, which holds COLUMNS in their order."""
+    values = dict(zip(NAMES, row, strict=True))
+    values["awaited"], values["cancel_requested"] = bool(values["awaited"]), bool(values["cancel_requested"])
+    return Job(**values)
+
+
+def jobs_of(rows: Sequence[Sequence[Any]]) -> list[Job]:
+    return [job_of(row) for row in rows]
+
+
+def values_of(spec: JobSpec) -> dict[str, Any]:
+    """What an insert of this job says; state and times are the database's to say."""
+    who, limits = spec.who, spec.limits
+    return {
+        "organisation": who.organisation,
+        "id": spec.id,
+        "team": who.team,
+        "user_id": who.user,
+        "key": who.key,
+        "kind": spec.kind,
+        "queue": spec.queue,
+        "rank": -spec.priority,
+        "lane": spec.lane,
+        "input": spec.input.decode(),
+        "max_attempts": limits.max_attempts,
+        "lifetime_us": limits.lifetime_us,
+        "soft_timeout_us": limits.soft_timeout_us,
+        "timeout_us": limits.timeout_us,
+        "run_at_us": spec.run_at_us,
+        "idempotency_key": spec.idempotency_key,
+        "fingerprint": spec.fingerprint,
+        "unique_key": spec.unique_key,
+        "webhook": spec.webhook,
+        "schedule": spec.schedule,
+        "trace": spec.trace,
+    }
+
+
+def error_of(failure: Failure | None) -> str | None:
+    """For the column `error`."""
+    return None if failure is None else _encode(failure).decode()

@@ -1,0 +1,74 @@
+"""SQL that is written once for both databases, and the clocks it goes by.
+
+Jobs move several thousand times a second, so their statements go round SQLAlchemy's compiler. They are written with
+`:name` parameters and these marks:
+
+    {now}        microseconds UTC: PostgreSQL's clock or, with SQLite, the caller's wall clock
+    {steady}     what leases go by: PostgreSQL's clock or, with SQLite, this machine's monotonic clock, which all its
+                 processes share and no change of the time moves
+    {locked}     passes over rows that another transaction has (SQLite has one writer at a time)
+    {lock}       waits for such rows
+    {items(x)}   the strings of the JSON array :x, one a row
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Row
+
+from undercroft.clock import Clock
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """The caller's clocks, for a store that has none of its own."""
+
+    wall_us: int
+    steady_us: int
+
+
+def moment_of(clock: Clock) -> Moment:
+    return Moment(clock.now_us(), round(clock.monotonic() * 1_000_000))
+
+
+# One moment for a whole statement: `clock_timestamp()` moves on while it runs.
+_SERVER_NOW: Final = "CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS bigint)"
+_MARKS: Final[Mapping[str, Mapping[str, str]]] = {
+    "sqlite": {"now": ":wall_us", "steady": ":steady_us", "locked": "", "lock": ""},
+    "postgresql": {
+        "now": _SERVER_NOW,
+        "steady": _SERVER_NOW,
+        "locked": "FOR UPDATE SKIP LOCKED",
+        "lock": "FOR UPDATE",
+    },
+}
+_MARK: Final = re.compile(r"\{(\w+)(?:\((\w+)\))?\}")
+_NAME: Final = re.compile(r":(\w+)")
+
+
+def run(connection: Connection, statement: str, moment: Moment, **values: Any) -> Sequence[Row[Any]]:
+    """Executes a statement of ours; its rows, where it returns any."""
+    values |= {"wall_us": moment.wall_us, "steady_us": moment.steady_us}
+    done = connection.exec_driver_sql(_text(connection.dialect.name, statement), values)
+    return done.fetchall() if done.returns_rows else ()
+
+
+@lru_cache(maxsize=256)
+def _text(dialect: str, statement: str) -> str:
+    def mark(found: re.Match[str]) -> str:
+        name, argument = found.groups()
+        if name != "items":
+            return _MARKS[dialect][name]
+        if dialect == "sqlite":
+            return f"(SELECT value FROM json_each(:{argument}))"
+        return f"(SELECT jsonb_array_elements_text(CAST(:{argument} AS jsonb)))"
+
+    text = _MARK.sub(mark, statement)
+    return text if dialect == "sqlite" else _NAME.sub(r"%(\1)s", text)
+
+
+def array(values: Sequence[str]) -> str:
+    """For {items()}."""
+    return msgspec.json.encode(values).decode()
