@@ -52,6 +52,7 @@ class JobContext:
         self.pieces: list[str] = []
         """The output so far, in pieces of JSON."""
         self.is_stopping = False
+        self.is_over = False
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
 
@@ -78,6 +79,11 @@ class JobContext:
     def stop(self) -> None:
         """Tells the job to end."""
         self.is_stopping = True
+
+    def close(self) -> None:
+        """Nothing more will be said: the run has ended."""
+        self.is_over = True
+        self._wake()
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

@@ -36,7 +36,7 @@ def accept(connection: Connection, spec: JobSpec, *, moment: Moment, effects: Ef
             for parent in missing:
                 named = {"organisation": job.organisation, "parent": parent, "job": job.id}
                 run(connection, "INSERT INTO job_links VALUES (:organisation, :parent, :job)", moment, **named)
-            effects.append(connection, [JobEvent("job.accepted", job)])
+            effects.append(connection, [JobEvent("job.queued", job)])
             return Accepted(job)
         known = _known(connection, spec, moment)
         if known is not None:

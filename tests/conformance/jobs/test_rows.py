@@ -24,7 +24,7 @@ def test_an_accepted_job_is_found_as_it_was_handed_in(rows: JobRows) -> None:
     assert found == accepted.job
     assert (found.input, found.rank, found.lane, found.state) == ('{"é":"\\u0000"}', -7, "model:chat", "queued")
     assert found.deadline_us == found.created_us + found.lifetime_us
-    assert rows.effects.names == ["job.accepted"]
+    assert rows.effects.names == ["job.queued"]
 
 
 def test_the_same_idempotency_key_gives_the_same_job_and_another_request_is_refused(rows: JobRows) -> None:
@@ -59,7 +59,7 @@ def test_a_job_is_claimed_once_and_ends_once(rows: JobRows) -> None:
     assert rows.settle(job).jobs == []
     assert rows.settle(job, AGAIN).jobs == []
     assert rows.find().result == '"done"'
-    assert rows.effects.names == ["job.accepted", "job.succeeded"]
+    assert rows.effects.names == ["job.queued", "job.succeeded"]
 
 
 def test_a_stale_token_changes_nothing(rows: JobRows) -> None:
@@ -207,7 +207,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_asked(rows: Job
     (ended,) = rows.settle(job, AGAIN).jobs
     assert ended.status == "cancelled"
     assert rows.cancel("job_3") is None
-    assert rows.effects.names == ["job.accepted", "job.accepted", "job.cancelled", "job.cancelled"]
+    assert rows.effects.names == ["job.queued", "job.accepted", "job.cancelled", "job.cancelled"]
 
 
 def test_a_job_waits_for_those_before_it(rows: JobRows) -> None:
