@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from undercroft.assembly.embedded import agenerate as agenerate
     from undercroft.assembly.embedded import generate as generate
     from undercroft.gateway.balance import LoadBalancer as LoadBalancer
+    from undercroft.jobs.functions import job as job
+    from undercroft.jobs.handlers import JobContext as JobContext
     from undercroft.telemetry.logs import configure_logging as configure_logging
     from undercroft.telemetry.logs import get_logger as get_logger
     from undercroft.telemetry.monitor import monitor_endpoint as monitor_endpoint
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "JobContext": "undercroft.jobs.handlers",
     "LoadBalancer": "undercroft.gateway.balance",
     "SensitiveFilter": "undercroft.telemetry.redaction",
     "agenerate": "undercroft.assembly.embedded",
@@ -22,6 +25,7 @@ _HOMES = {
     "create_app": "undercroft.api.app",
     "generate": "undercroft.assembly.embedded",
     "get_logger": "undercroft.telemetry.logs",
+    "job": "undercroft.jobs.functions",
     "monitor_endpoint": "undercroft.telemetry.monitor",
 }
 

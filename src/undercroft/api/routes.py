@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from undercroft.api import generate, health, manage, metrics, pages
+from undercroft.api import generate, health, jobs, manage, metrics, pages
 from undercroft.api.anthropic import count_tokens, messages
 from undercroft.api.openai import chat, completions, embeddings, models, moderations, responses
 from undercroft.api.routing import Route
@@ -26,6 +26,7 @@ def table(application: "Application", undercroft: Undercroft) -> list[Route]:
         routes += models.routes(undercroft)
         routes += messages.routes(undercroft)
         routes += count_tokens.routes(undercroft)
+        routes += jobs.routes(undercroft)
     if "console" in roles:
         routes += manage.routes(undercroft)
         routes += pages.routes(undercroft)

@@ -32,7 +32,8 @@ class Router:
         self.routes = tuple(routes)
         self._exact: dict[str, dict[str, Route]] = {}
         self._templates: list[tuple[str, str, str, dict[str, Route]]] = []
-        """Prefix, name, what comes after it, and the routes by method; the longest endings first."""
+        """Prefix, name, what comes after it, and the routes by method; the longest endings first, then the longest
+        prefixes."""
         for route in self.routes:
             self._table(route.path)[route.method] = route
 
@@ -66,5 +67,5 @@ class Router:
                 return methods
         methods = dict[str, Route]()
         self._templates.append((prefix, name, ending, methods))
-        self._templates.sort(key=lambda template: len(template[2]), reverse=True)
+        self._templates.sort(key=lambda template: (len(template[2]), len(template[0])), reverse=True)
         return methods

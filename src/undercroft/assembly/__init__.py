@@ -16,6 +16,7 @@ from undercroft.access.keys import KeyRing
 from undercroft.assembly.bundled import LOCAL, BundledModels, OwnModels, SharedModels
 from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.health import Health
+from undercroft.assembly.jobs import JobOffice
 from undercroft.assembly.models import ModelBuilder
 from undercroft.assembly.rates import BookedRates
 from undercroft.assembly.recorder import FanOut
@@ -57,6 +58,7 @@ class Undercroft:
     keys: KeyRing
     gateway: Gateway
     responses: Responses
+    jobs: JobOffice
     metrics: Metrics
     link: DatabaseLink
     bundled: BundledModels
@@ -189,6 +191,7 @@ async def installed(
             keys=keys,
             link=link,
             responses=ResponseDesk(settings.responses, link=link, ids=ids, clock=clock),
+            jobs=JobOffice(settings, link=link, ids=ids, metrics=metrics, clock=clock),
             opened=opened,
             reloads=Reloads(generation=generation, metrics=metrics, clock=clock),
             reload=reload or _nothing_to_read,
@@ -196,6 +199,7 @@ async def installed(
         installation = Installation(lasting, await configured(lasting, settings))
         stack.push_async_callback(installation.close)
         await stack.enter_async_context(lasting.responses.running())
+        await stack.enter_async_context(lasting.jobs.running())
         yield installation
 
 
@@ -216,6 +220,7 @@ class Lasting:
     keys: KeyRing
     link: DatabaseLink
     responses: ResponseDesk
+    jobs: JobOffice
     opened: OpenedPrices
     reloads: Reloads
     reload: Reload
@@ -255,6 +260,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             keys=lasting.keys,
             gateway=gateway,
             responses=Responses(settings, desk=lasting.responses, gateway=gateway, under_way=under_way, clock=clock),
+            jobs=lasting.jobs,
             metrics=lasting.metrics,
             link=lasting.link,
             bundled=lasting.bundled,
@@ -321,6 +327,7 @@ class Installation:
         lasting.upstreams.show(catalogue)
         lasting.opened.replace(settings.models)
         lasting.responses.answer_with(undercroft.responses)
+        lasting.jobs.answer_with(undercroft.gateway, undercroft.under_way)
         lasting.bundled.start(
             chat=uses(settings, "local") or catalogue.default("chat") == LOCAL,
             embedding=uses(settings, "local_embedding"),

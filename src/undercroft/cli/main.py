@@ -37,6 +37,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "undercroft.cli.commands.models",
         "Lists the models that can be asked for; checks and fetches the weights of the bundled ones.",
     ),
+    "jobs": ("undercroft.cli.commands.jobs", "Lists, shows, cancels and retries jobs, and waits for them."),
     "usage": ("undercroft.cli.commands.usage", "What was used and what it cost."),
     "ledger": ("undercroft.cli.commands.ledger", "Verifies the books."),
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from undercroft.jobs.rows import COLUMNS, OF_JOBS, jobs_of
 from undercroft.jobs.statements import Moment, array, run
@@ -78,7 +78,7 @@ def renew(connection: Connection, *, worker: str, lease_us: int, moment: Moment)
     What is missing is the worker's no longer: somebody else has it, or it has ended.
     """
     rows = run(connection, _RENEW, moment, worker=worker, lease_us=lease_us)
-    return {(row.id, row.token): bool(row.cancel_requested) for row in rows}
+    return {(named, token): bool(cancel_requested) for named, token, cancel_requested in rows}
 
 
 def promote(connection: Connection, *, moment: Moment, limit: int = 1000) -> list[Job]:
@@ -88,8 +88,8 @@ def promote(connection: Connection, *, moment: Moment, limit: int = 1000) -> lis
 
 def next_due_us(connection: Connection, *, moment: Moment) -> int | None:
     """How long until the next delayed job's time; None when there is none."""
-    row = run(connection, "SELECT min(run_at_us) - {now} AS due FROM jobs WHERE state = 'delayed'", moment)[0]
-    return None if row.due is None else max(0, row.due)
+    ((due_us,),) = run(connection, "SELECT min(run_at_us) - {now} FROM jobs WHERE state = 'delayed'", moment)
+    return None if due_us is None else max(0, due_us)
 
 
 def release_held(connection: Connection, job: Job, *, moment: Moment) -> list[Job]:
@@ -124,10 +124,10 @@ def _dealt(by_tenant: Mapping[str, list[Candidate]], wanted: int, *, after: str)
 
 def _tenants(connection: Connection, queue: str, after: str, moment: Moment) -> list[str]:
     """Organisations with something in the queue, from the one behind `after` on and round."""
-    found = [row.organisation for row in run(connection, _TENANTS, moment, queue=queue, after=after, limit=TENANTS)]
+    found = [name for (name,) in run(connection, _TENANTS, moment, queue=queue, after=after, limit=TENANTS)]
     if after and len(found) < TENANTS:
         rest = run(connection, _TENANTS, moment, queue=queue, after="", limit=TENANTS - len(found))
-        found += [row.organisation for row in rest if row.organisation <= after]
+        found += [name for (name,) in rest if name <= after]
     return found
 
 
@@ -138,7 +138,7 @@ def _with_room(connection: Connection, asked: Claim, moment: Moment) -> list[str
         limit = asked.queue_limits.get(queue)
         if limit is not None:
             _take_turn(connection, f"queue {queue}")
-            if run(connection, _RUNNING_IN_QUEUE, moment, queue=queue)[0].number >= limit:
+            if run(connection, _RUNNING_IN_QUEUE, moment, queue=queue)[0][0] >= limit:
                 continue
         queues.append(queue)
     return queues
@@ -162,14 +162,14 @@ def _within_limits(
         if limit is not None:
             if each.queue not in room:
                 _take_turn(connection, f"queue {each.queue}")
-                room[each.queue] = limit - run(connection, _RUNNING_IN_QUEUE, moment, queue=each.queue)[0].number
+                room[each.queue] = limit - run(connection, _RUNNING_IN_QUEUE, moment, queue=each.queue)[0][0]
             if room[each.queue] <= 0:
                 continue
         if is_limited(each.lane):
             place = (each.organisation, each.lane)
             _take_turn(connection, f"lane {place}")
-            running = run(connection, _RUNNING_IN_LANE, moment, organisation=each.organisation, lane=each.lane)
-            if running[0].number + lanes.get(place, 0) >= asked.lane_limit:
+            running = run(connection, _RUNNING_IN_LANE, moment, organisation=each.organisation, lane=each.lane)[0][0]
+            if running + lanes.get(place, 0) >= asked.lane_limit:
                 run(connection, _HOLD, moment, **named)
                 put_away += 1
                 continue
@@ -204,8 +204,8 @@ def _take_turn(connection: Connection, name: str) -> None:
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0))", {"name": name})
 
 
-def _candidates(rows: Sequence[Row[Any]]) -> list[Candidate]:
-    return [Candidate(**row._mapping) for row in rows]
+def _candidates(rows: Sequence[tuple[Any, ...]]) -> list[Candidate]:
+    return [Candidate(*row) for row in rows]
 
 
 _CANDIDATE: Final = "organisation, id, queue, lane, rank, run_at_us"
@@ -230,9 +230,9 @@ _TAKE: Final = f"""
 UPDATE jobs SET state = 'running', token = :token, worker = :worker, runs = runs + 1, progress = NULL,
   lease_until_us = {{steady}} + :lease_us, started_us = {{now}}
 WHERE organisation = :organisation AND id IN {{items(ids)}} AND state = 'queued' RETURNING {COLUMNS}"""
-_RUNNING_IN_QUEUE: Final = "SELECT count(*) AS number FROM jobs WHERE state = 'running' AND queue = :queue"
+_RUNNING_IN_QUEUE: Final = "SELECT count(*) FROM jobs WHERE state = 'running' AND queue = :queue"
 _RUNNING_IN_LANE: Final = """
-SELECT count(*) AS number FROM jobs WHERE state = 'running' AND organisation = :organisation AND lane = :lane"""
+SELECT count(*) FROM jobs WHERE state = 'running' AND organisation = :organisation AND lane = :lane"""
 _HOLD: Final = """
 UPDATE jobs SET state = 'held' WHERE organisation = :organisation AND id = :id AND state = 'queued'"""
 _PARK: Final = """

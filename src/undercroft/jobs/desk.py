@@ -42,6 +42,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     concurrency_key: str | None = None
     after: tuple[str, ...] = ()
     webhook: str = ""
+    schedule: str = ""
     trace: str = ""
 
 
@@ -121,6 +122,7 @@ class Desk:
             fingerprint=fingerprint(wanted) if wanted.idempotency_key is not None else "",
             unique_key=wanted.unique_key,
             webhook=wanted.webhook,
+            schedule=wanted.schedule,
             trace=wanted.trace,
         )
 
@@ -220,5 +222,5 @@ def _limits(usual: Limits, wanted: Wanted) -> Limits:
 
 def _found(job: Job | None, id: str) -> Job:
     if job is None:
-        raise NotFound(f"There is no job '{id[:100]}'.", code="unknown_job", param="id")
+        raise NotFound(f"There is no job '{id[:100]}'.", code="unknown_job")
     return job

@@ -64,9 +64,9 @@ def expired(connection: Connection, *, moment: Moment, limit: int = 500) -> list
     return jobs_of(run(connection, _EXPIRED, moment, limit=limit))
 
 
-def running_elsewhere(connection: Connection, *, moment: Moment) -> list[str]:
+def running_workers(connection: Connection, *, moment: Moment) -> list[str]:
     """The workers that running jobs name."""
-    return [row.worker for row in run(connection, "SELECT DISTINCT worker FROM jobs WHERE state = 'running'", moment)]
+    return [worker for (worker,) in run(connection, _WORKERS, moment)]
 
 
 def running_of(connection: Connection, *, worker: str, moment: Moment) -> list[Job]:
@@ -120,7 +120,7 @@ def _note_attempt(connection: Connection, job: Job, outcome: str, error: str | N
     run(connection, _ATTEMPT, moment, **named, outcome=outcome, error=error, started_us=job.started_us)
 
 
-_MINE: Final = f"SELECT {COLUMNS}, {{now}} AS now_us FROM jobs WHERE organisation = :organisation AND id = :id {{lock}}"
+_MINE: Final = f"SELECT {COLUMNS}, {{now}} FROM jobs WHERE organisation = :organisation AND id = :id {{lock}}"
 _DONE: Final = """
 UPDATE jobs SET state = 'succeeded', result = done.result, error = NULL, unique_key = NULL, finished_us = {{now}}
 FROM {source} WHERE jobs.organisation = done.organisation AND jobs.id = done.id AND jobs.token = done.token
@@ -151,4 +151,5 @@ VALUES (:organisation, :job, :run, :worker, :outcome, :error, :started_us, {now}
 _EXPIRED: Final = f"""
 SELECT {COLUMNS} FROM jobs WHERE state = 'running' AND lease_until_us <= {{steady}}
 ORDER BY lease_until_us LIMIT :limit {{locked}}"""
+_WORKERS: Final = "SELECT DISTINCT worker FROM jobs WHERE state = 'running'"
 _RUNNING_OF: Final = f"SELECT {COLUMNS} FROM jobs WHERE state = 'running' AND worker = :worker"

@@ -1,7 +1,7 @@
 """What does the work: a handler for each kind of job, and what a running one may say and ask."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Protocol
 
 import msgspec
@@ -108,8 +108,8 @@ class Handlers:
         self._by_kind[handler.kind] = handler
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        return tuple(sorted(self._by_kind))
+    def kinds(self) -> Collection[str]:
+        return self._by_kind.keys()
 
     def find(self, kind: str) -> Handler:
         """Raises InvalidRequest for a kind that nobody does."""
@@ -119,7 +119,7 @@ class Handlers:
                 f"There is no kind of job '{kind[:100]}'.",
                 code="unknown_job_kind",
                 param="kind",
-                hint=f"There are: {', '.join(self.kinds)}.",
+                hint=f"There are: {', '.join(sorted(self.kinds))}.",
             )
         return handler
 

@@ -71,7 +71,7 @@ def _await(connection: Connection, spec: JobSpec, moment: Moment) -> list[str]:
         rows = run(connection, _AWAIT, moment, organisation=spec.who.organisation, id=parent)
         if not rows:
             raise InvalidRequest(f"There is no job '{parent}' to wait for.", param="after", code="unknown_job")
-        state = rows[0].state
+        ((state,),) = rows
         if state in ("dead", "cancelled"):
             raise InvalidRequest(
                 f"Job '{parent}' is {state}: what waits for it would never run.", param="after", code="parent_failed"
@@ -108,14 +108,13 @@ def page(
 
 def counts(connection: Connection) -> dict[tuple[str, str], int]:
     """How many jobs there are that have not ended, by queue and state, of all organisations."""
-    rows = run(connection, _COUNTS, _NO_TIME)
-    return {(row.queue, row.state): row.number for row in rows}
+    return {(queue, state): number for queue, state, number in run(connection, _COUNTS, _NO_TIME)}
 
 
 def attempts(connection: Connection, *, organisation: str, id: str) -> list[Attempt]:
     """The runs that did not succeed, the first first."""
     rows = run(connection, _ATTEMPTS, _NO_TIME, organisation=organisation, id=id)
-    return [Attempt(**row._mapping) for row in rows]
+    return [Attempt(*row) for row in rows]
 
 
 def ask_cancel(connection: Connection, *, organisation: str, id: str, moment: Moment, effects: Effects) -> Job | None:
@@ -165,15 +164,15 @@ def note_progress(connection: Connection, job: Job, *, progress: str | None, fir
 def pieces_after(connection: Connection, *, organisation: str, id: str, after: int) -> list[tuple[int, str]]:
     """The pieces of a job's output with a number past `after`, each with it."""
     rows = run(connection, _PIECES, _NO_TIME, organisation=organisation, id=id, after=after)
-    numbered = [each for row in rows for each in enumerate(_pieces.decode(row.pieces), start=row.first)]
+    numbered = [each for first, pieces in rows for each in enumerate(_pieces.decode(pieces), start=first)]
     return [(number, piece) for number, piece in numbered if number > after]
 
 
 def forget(connection: Connection, *, moment: Moment, keep_us: int, keep_dead_us: int) -> int:
     """Deletes some of the jobs that ended longer ago than they are kept, of all organisations; 0: none was left."""
     rows = run(connection, _EXPIRED, moment, keep_us=keep_us, keep_dead_us=keep_dead_us, limit=SWEPT)
-    for row in rows:
-        named = {"organisation": row.organisation, "id": row.id}
+    for organisation, expired in rows:
+        named = {"organisation": organisation, "id": expired}
         for statement in _FORGET:
             run(connection, statement, moment, **named)
     return len(rows)
@@ -207,7 +206,7 @@ _OF_STATUS: Final = {
     "cancelled": "state = 'cancelled'",
 }
 _COUNTS: Final = """
-SELECT queue, state, count(*) AS number FROM jobs
+SELECT queue, state, count(*) FROM jobs
 WHERE state IN ('blocked', 'delayed', 'held', 'queued', 'running') GROUP BY queue, state"""
 _ATTEMPTS: Final = """
 SELECT run, worker, outcome, error, started_us, ended_us FROM job_attempts

@@ -11,14 +11,16 @@ NAMES: Final = tuple(field.name for field in msgspec.structs.fields(Job))
 COLUMNS: Final = ", ".join(NAMES)
 OF_JOBS: Final = ", ".join(f"jobs.{name}" for name in NAMES)
 """The same where another table stands beside it."""
+_TRUTHS: Final = NAMES.index("awaited")
+"""SQLite knows numbers only; `cancel_requested` comes next."""
 _encode = msgspec.json.Encoder().encode
 
 
 def job_of(row: Sequence[Any]) -> Job:
     """The row, which holds COLUMNS in their order."""
-    values = dict(zip(NAMES, row, strict=True))
-    values["awaited"], values["cancel_requested"] = bool(values["awaited"]), bool(values["cancel_requested"])
-    return Job(**values)
+    values = list(row)
+    values[_TRUTHS : _TRUTHS + 2] = map(bool, values[_TRUTHS : _TRUTHS + 2])
+    return Job(*values)
 
 
 def jobs_of(rows: Sequence[Sequence[Any]]) -> list[Job]:

@@ -1,18 +1,15 @@
 """Periodic jobs: cron lines with a time zone. Whoever notices first that a tick has come fires it, and nobody else."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Protocol, TypeVar
-from zoneinfo import ZoneInfo
 
 import msgspec
-from cronsim import CronSim, CronSimError
 from sqlalchemy import Connection
 
 from undercroft.clock import Clock
-from undercroft.errors import ConfigurationError
 from undercroft.jobs import repository
+from undercroft.jobs.cron import next_tick_us
 from undercroft.jobs.effects import Effects
 from undercroft.jobs.statements import Moment, moment_of, run
 from undercroft.jobs.types import JobSpec
@@ -42,30 +39,6 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     def definition(self) -> str:
         """What makes the next tick: when it changes, ticks of before are forgotten."""
         return f"{self.cron} {self.zone}"
-
-
-def check_cron(cron: str, zone: str) -> None:
-    """Raises ConfigurationError for a line or a zone that means nothing."""
-    try:
-        CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC))
-    except CronSimError as error:
-        raise ConfigurationError(f"{cron!r} is no cron line: {error}.") from error
-    try:
-        ZoneInfo(zone)
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"There is no time zone {zone!r} on this machine.", hint="Europe/Berlin is one, if tzdata is installed."
-        ) from error
-
-
-def next_tick_us(cron: str, zone: str, after_us: int) -> int:
-    """The first moment past `after_us` that the line names, in microseconds UTC.
-
-    Around a change of the clocks as Debian's cron: what falls into the hour that is left out runs right after it, and
-    a daily job runs once in an hour that comes twice.
-    """
-    after = datetime.fromtimestamp(after_us // 1_000_000, UTC).astimezone(ZoneInfo(zone))
-    return round(next(CronSim(cron, after)).timestamp()) * 1_000_000
 
 
 class Writes(Protocol):
@@ -139,14 +112,14 @@ class _Row(msgspec.Struct):
 def _row(connection: Connection, schedule: Schedule, moment: Moment) -> _Row:
     """The schedule's row, ours until the transaction ends; made where there was none."""
     run(connection, _MAKE, moment, name=schedule.name)
-    return _Row(**run(connection, _ROW, moment, name=schedule.name)[0]._mapping)
+    return _Row(*run(connection, _ROW, moment, name=schedule.name)[0])
 
 
 _MAKE: Final = f"""
 INSERT INTO schedules (organisation, name, definition, next_us, fired_us, job)
 VALUES ('{ORGANISATION}', :name, '', 0, 0, '') ON CONFLICT DO NOTHING"""
 _ROW: Final = f"""
-SELECT definition, next_us, fired_us, job, {{now}} AS now_us FROM schedules
+SELECT definition, next_us, fired_us, job, {{now}} FROM schedules
 WHERE organisation = '{ORGANISATION}' AND name = :name {{lock}}"""
 _MOVE: Final = f"""
 UPDATE schedules SET definition = :definition, next_us = :next_us, job = :job, fired_us = :fired_us

@@ -17,9 +17,10 @@ from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from undercroft.clock import Clock
+from undercroft.storage.plain import execute
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -48,11 +49,10 @@ _MARK: Final = re.compile(r"\{(\w+)(?:\((\w+)\))?\}")
 _NAME: Final = re.compile(r":(\w+)")
 
 
-def run(connection: Connection, statement: str, moment: Moment, **values: Any) -> Sequence[Row[Any]]:
+def run(connection: Connection, statement: str, moment: Moment, **values: Any) -> list[tuple[Any, ...]]:
     """Executes a statement of ours; its rows, where it returns any."""
-    values |= {"wall_us": moment.wall_us, "steady_us": moment.steady_us}
-    done = connection.exec_driver_sql(_text(connection.dialect.name, statement), values)
-    return done.fetchall() if done.returns_rows else ()
+    values["wall_us"], values["steady_us"] = moment.wall_us, moment.steady_us
+    return execute(connection, _text(connection.dialect.name, statement), values)
 
 
 @lru_cache(maxsize=256)

@@ -16,7 +16,7 @@ from undercroft.jobs import repository
 from undercroft.jobs.claims import promote
 from undercroft.jobs.crew import Transactions
 from undercroft.jobs.effects import Effects
-from undercroft.jobs.endings import lose, reap
+from undercroft.jobs.endings import lose, reap, running_workers
 from undercroft.jobs.owners import LockedFiles
 from undercroft.jobs.schedules import Schedules
 from undercroft.jobs.statements import Moment, moment_of, run
@@ -49,9 +49,8 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
 
 def look(connection: Connection, *, moment: Moment) -> Sight:
     """A look at the database, cheap whatever is in it. A work for `read`."""
-    row = run(connection, _LOOK, moment)[0]
-    workers = run(connection, "SELECT DISTINCT worker FROM jobs WHERE state = 'running'", moment)
-    return Sight(bool(row.is_queued), row.due_in_us, bool(row.is_expired), tuple(each.worker for each in workers))
+    ((is_queued, due_in_us, is_expired),) = run(connection, _LOOK, moment)
+    return Sight(bool(is_queued), due_in_us, bool(is_expired), tuple(running_workers(connection, moment=moment)))
 
 
 class Tending:
@@ -146,6 +145,6 @@ def _report(jobs: list[Job]) -> None:
 
 _LOOK: Final = """
 SELECT
-  EXISTS (SELECT 1 FROM jobs WHERE state = 'queued') AS is_queued,
-  (SELECT min(run_at_us) FROM jobs WHERE state = 'delayed') - {now} AS due_in_us,
-  EXISTS (SELECT 1 FROM jobs WHERE state = 'running' AND lease_until_us <= {steady}) AS is_expired"""
+  EXISTS (SELECT 1 FROM jobs WHERE state = 'queued'),
+  (SELECT min(run_at_us) FROM jobs WHERE state = 'delayed') - {now},
+  EXISTS (SELECT 1 FROM jobs WHERE state = 'running' AND lease_until_us <= {steady})"""

@@ -107,7 +107,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     trace: str = ""
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class Job(msgspec.Struct, frozen=True):
     """A row. The fields are its columns, in their order."""
 
     organisation: str
@@ -186,7 +186,7 @@ _TOLD: Final[Mapping[str, Status]] = {
 _failure = msgspec.json.Decoder(Failure)
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+class Attempt(msgspec.Struct, frozen=True):
     """A run that did not succeed. The fields are columns of `job_attempts`."""
 
     run: int

@@ -23,6 +23,7 @@ FIXED: Final[tuple[Place, ...]] = (
     ("responses", "background_at_once"),
     ("responses", "background_queue"),
     ("responses", "background_timeout_s"),
+    ("jobs",),
 )
 """Listening sockets and their limits, the processes, the data with what writes it, and the loaded models."""
 

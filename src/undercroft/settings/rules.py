@@ -1,5 +1,6 @@
 """What no single setting shows to be wrong: names that refer to nothing, and settings that only work together."""
 
+import json
 import re
 from collections.abc import Collection, Iterator
 from ipaddress import ip_address, ip_network
@@ -48,6 +49,7 @@ def problems(settings: Settings, *, providers: Collection[str], directory: Path)
     """Everything that keeps these settings from being used. `providers` are the known names."""
     yield from _server(settings)
     yield from _services(settings, directory)
+    yield from _jobs(settings)
     yield from _models(settings, providers)
     for provider in settings.provider_keys:
         if provider not in providers:
@@ -108,6 +110,27 @@ def _services(settings: Settings, directory: Path) -> Iterator[Problem]:
             return
     if settings.jobs.broker_url is not None and not settings.database.is_postgresql:
         yield ("jobs", "broker_url"), "needs PostgreSQL; set DATABASE_URL=postgresql://user:password@host:5432/name"
+
+
+def _jobs(settings: Settings) -> Iterator[Problem]:
+    jobs = settings.jobs
+    for setting, names in (
+        ("queues", [queue.name for queue in jobs.queues]),
+        ("schedules", [schedule.name for schedule in jobs.schedules]),
+    ):
+        for position, name in enumerate(names):
+            if name in names[:position]:
+                yield ("jobs", setting, position, "name"), f"is {name!r}, as an earlier one"
+    known = jobs.queue_names
+    for position, schedule in enumerate(jobs.schedules):
+        place: Place = ("jobs", "schedules", position)
+        if schedule.queue not in known:
+            there = ", ".join(known)
+            yield (*place, "queue"), f"is {schedule.queue!r}, which is no queue here; there are {there}"
+        try:
+            json.loads(schedule.input)
+        except ValueError as error:
+            yield (*place, "input"), f"takes JSON: {error}"
 
 
 def _models(settings: Settings, providers: Collection[str]) -> Iterator[Problem]:

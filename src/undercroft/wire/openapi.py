@@ -13,6 +13,7 @@ from undercroft.wire.anthropic.errors import AnthropicErrorBody
 from undercroft.wire.anthropic.request import CountTokensRequest, MessagesRequest
 from undercroft.wire.errors import ErrorBody
 from undercroft.wire.generate import GenerateAnswer, GenerateRequest
+from undercroft.wire.jobs import JobList, JobRequest, JobStatus, JobView
 from undercroft.wire.openai.answers import ChatCompletion, Completion, EmbeddingList
 from undercroft.wire.openai.chat.stored import (
     StoredChatDeleted,
@@ -100,7 +101,10 @@ class Operation:
     error: type = ErrorBody
     """The body of its refusals."""
     done: str = "Done."
-    """What 200 says."""
+    """What its success says."""
+    success: str = "200"
+    conflicts: bool = False
+    """May be 409."""
 
 
 _TEXT: Final = {"type": "string"}
@@ -191,6 +195,27 @@ OPERATIONS: Final = (
         "post", "/v1/messages/count_tokens", "How many tokens a conversation is", AnthropicCount,
         request=CountTokensRequest, error=AnthropicErrorBody,
     ),
+    Operation(
+        "post", "/api/v1/jobs", "Hand in a job", JobView, request=JobRequest, success="202", conflicts=True,
+        done="It is accepted and will be done; `Location` is where it is found.",
+    ),
+    Operation(
+        "get", "/api/v1/jobs", "Jobs, the latest first", JobList,
+        query=(
+            ("status", {"type": "string", "enum": list(get_args(JobStatus))}),
+            ("kind", _TEXT),
+            ("queue", _TEXT),
+            ("before", _TEXT),
+            ("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
+        ),
+    ),
+    Operation("get", "/api/v1/jobs/{job_id}", "A job and its result", JobView),
+    Operation("post", "/api/v1/jobs/{job_id}/cancel", "Stop a job", JobView),
+    Operation("post", "/api/v1/jobs/{job_id}/retry", "Run a dead or cancelled job again", JobView, conflicts=True),
+    Operation(
+        "get", "/api/v1/jobs/{job_id}/events", "What happens to a job", None, streams=True,
+        query=(("after", {"type": "integer", "minimum": -1, "default": -1}),),
+    ),
     Operation("get", "/health", "Whether requests are served", Health, unavailable=True, is_open=True),
     Operation("get", "/health/live", "Whether the process runs", Health, is_open=True),
     Operation("get", "/health/ready", "Whether requests should be sent here", Health, unavailable=True, is_open=True),
@@ -201,7 +226,7 @@ _REFUSALS: Final = (
     ("400", "The request cannot be understood."),
     ("401", "No valid key."),
     ("403", "This key may not do that, or nobody may."),
-    ("404", "No such model."),
+    ("404", "No such thing, or not for this key."),
     ("413", "The body is too large."),
     ("429", "A limit or budget is used up; `Retry-After` says until when."),
     ("502", "The provider refused, or answered with something unusable."),
@@ -280,19 +305,22 @@ def _in_query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
+    content: dict[str, Any] = {}
     if operation.answer is None:
-        content: dict[str, Any] = {"text/plain": {"schema": _TEXT}}
+        content = {} if operation.streams else {"text/plain": {"schema": _TEXT}}
     else:
         content = {"application/json": {"schema": _reference(operation.answer)}}
     if operation.streams:
         content["text/event-stream"] = {"schema": _TEXT}
-    responses: dict[str, Any] = {"200": {"description": operation.done, "content": content}}
+    responses: dict[str, Any] = {operation.success: {"description": operation.done, "content": content}}
     if operation.unavailable:
         responses["503"] = {"description": "Not now; the checks say why.", "content": content}
     if not operation.is_open:
         refusals = _REFUSALS if operation.request is not None else _READ_REFUSALS
         body = {"application/json": {"schema": _reference(operation.error)}}
         responses |= {status: {"description": why, "content": body} for status, why in refusals}
+        if operation.conflicts:
+            responses["409"] = {"description": "What is there forbids it.", "content": body}
     return responses
 
 

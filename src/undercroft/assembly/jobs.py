@@ -1,0 +1,143 @@
+"""What the jobs routes work with: where jobs are handed in, and what runs them in this process."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from undercroft.assembly.database import DatabaseLink
+from undercroft.assembly.job_kinds import built_in
+from undercroft.assembly.job_metrics import JobMetrics
+from undercroft.assembly.reloads import UnderWay
+from undercroft.clock import Clock
+from undercroft.errors import ConfigurationError, InvalidRequest, Unavailable
+from undercroft.gateway.gateway import Gateway
+from undercroft.ids import Ids
+from undercroft.jobs.functions import functions_in
+from undercroft.jobs.handlers import Handlers
+from undercroft.jobs.types import Limits
+from undercroft.settings.model import Jobs as JobsSettings
+from undercroft.settings.model import JobSchedule, Settings
+from undercroft.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from undercroft.jobs.desk import Desk
+
+
+class JobOffice:
+    """Jobs of this process, whatever the configuration becomes: the desk, and the crew where it has the role."""
+
+    def __init__(self, settings: Settings, *, link: DatabaseLink, ids: Ids, metrics: Metrics, clock: Clock) -> None:
+        """Raises ConfigurationError for modules, kinds and cron lines that cannot be used."""
+        self._settings = settings
+        self._link = link
+        self._ids = ids
+        self._clock = clock
+        self._metrics = JobMetrics(metrics)
+        self._gateway: Gateway | None = None
+        self._under_way = UnderWay()
+        self._desk: Desk | None = None
+        self._is_there = asyncio.Event()
+        self.handlers = Handlers(built_in(limits=limits_of(settings.jobs), in_force=self, ids=ids, clock=clock))
+        for name in settings.jobs.modules:
+            _load(name, self.handlers)
+        for schedule in settings.jobs.schedules:
+            _check_schedule(schedule, self.handlers)
+
+    def answer_with(self, gateway: Gateway, under_way: UnderWay) -> None:
+        """From now on jobs call models under this configuration."""
+        self._gateway, self._under_way = gateway, under_way
+
+    def gateway(self) -> Gateway:
+        assert self._gateway is not None, "nothing is accepted before a configuration is in force"
+        return self._gateway
+
+    def begin(self) -> UnderWay:
+        """A call is under way: a configuration that follows waits for it. `end` is the result's."""
+        self._under_way.begin()
+        return self._under_way
+
+    async def desk(self) -> "Desk":
+        """Raises Unavailable while the database is away."""
+        await self._is_there.wait()
+        self._link.database()
+        if self._desk is None:
+            raise Unavailable("The server is shutting down.", code="interrupted")
+        return self._desk
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Takes and runs jobs for as long as the block lasts."""
+        stop = asyncio.Event()
+        task = asyncio.create_task(self._run(stop))
+        # Whatever goes wrong in there is raised at the end; until then there is no desk, and nobody waits for one.
+        task.add_done_callback(lambda _: self._close())
+        try:
+            yield
+        finally:
+            stop.set()
+            if not self._is_there.is_set():
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def _close(self) -> None:
+        self._desk = None
+        self._is_there.set()
+
+    async def _run(self, stop: asyncio.Event) -> None:
+        await self._link.first_look()
+        # Imported here, with SQLAlchemy, once the port has long been answering.
+        from undercroft.assembly.job_workshop import workshop
+
+        async with workshop(
+            self._settings,
+            database=self._link,
+            handlers=self.handlers,
+            metrics=self._metrics,
+            ids=self._ids,
+            clock=self._clock,
+        ) as working:
+            self._desk = working.desk
+            self._is_there.set()
+            stopping = asyncio.ensure_future(stop.wait())
+            await asyncio.wait([stopping, *working.tasks], return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            self._desk = None
+
+
+def limits_of(jobs: JobsSettings) -> Limits:
+    """What a job may take where neither it nor its kind says otherwise."""
+    return Limits(lifetime_us=round(jobs.deadline_s * 1_000_000), timeout_us=round(jobs.timeout_s * 1_000_000))
+
+
+def _load(name: str, handlers: Handlers) -> None:
+    """Imports a module of the operator's, from the working directory too, as `python -m` would."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = import_module(name)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"[jobs] modules names {name!r}, which cannot be imported: {error}.",
+            hint="Modules are looked for in the working directory and among the installed packages.",
+        ) from error
+    for handler in functions_in(module):
+        if handler.kind in handlers.kinds:
+            raise ConfigurationError(f"{name} has a job {handler.kind!r}, and there is one of that name already.")
+        handlers.add(handler)
+
+
+def _check_schedule(schedule: JobSchedule, handlers: Handlers) -> None:
+    from undercroft.jobs.cron import check_cron
+
+    try:
+        check_cron(schedule.cron, schedule.timezone)
+        if schedule.kind not in handlers.kinds:
+            handlers.find(schedule.kind)
+    except (ConfigurationError, InvalidRequest) as error:
+        raise ConfigurationError(f"[[jobs.schedules]] {schedule.name}: {error.message}", hint=error.hint) from error
