@@ -41,9 +41,10 @@ class JobOffice:
         self._under_way = UnderWay()
         self._desk: Desk | None = None
         self._is_there = asyncio.Event()
-        self.handlers = Handlers(built_in(limits=limits_of(settings.jobs), in_force=self, ids=ids, clock=clock))
+        limits = limits_of(settings.jobs)
+        self.handlers = Handlers(built_in(limits=limits, in_force=self, ids=ids, clock=clock))
         for name in settings.jobs.modules:
-            _load(name, self.handlers)
+            _load(name, self.handlers, limits)
         for schedule in settings.jobs.schedules:
             _check_schedule(schedule, self.handlers)
 
@@ -114,7 +115,7 @@ def limits_of(jobs: JobsSettings) -> Limits:
     return Limits(lifetime_us=round(jobs.deadline_s * 1_000_000), timeout_us=round(jobs.timeout_s * 1_000_000))
 
 
-def _load(name: str, handlers: Handlers) -> None:
+def _load(name: str, handlers: Handlers, usual: Limits) -> None:
     """Imports a module of the operator's, from the working directory too, as `python -m` would."""
     here = str(Path.cwd())
     if here not in sys.path:
@@ -126,7 +127,7 @@ def _load(name: str, handlers: Handlers) -> None:
             f"[jobs] modules names {name!r}, which cannot be imported: {error}.",
             hint="Modules are looked for in the working directory and among the installed packages.",
         ) from error
-    for handler in functions_in(module):
+    for handler in functions_in(module, usual):
         if handler.kind in handlers.kinds:
             raise ConfigurationError(f"{name} has a job {handler.kind!r}, and there is one of that name already.")
         handlers.add(handler)

@@ -24,7 +24,7 @@ from undercroft.jobs.execution import Execution
 from undercroft.jobs.handlers import Handlers, JobContext
 from undercroft.jobs.retry import failure_of
 from undercroft.jobs.statements import Moment, moment_of
-from undercroft.jobs.types import DEFAULT_QUEUE, Failed, Failure, Job, Outcome, Released
+from undercroft.jobs.types import DEFAULT_QUEUE, Failed, Failure, Job, Outcome, Released, Saying
 from undercroft.telemetry.logs import get_logger
 
 T = TypeVar("T")
@@ -109,6 +109,8 @@ class Crew:
         self._running: dict[tuple[str, str], Execution] = {}
         """By job and token."""
         self._ended: list[Ended] = []
+        self._unsaid: list[Saying] = []
+        """What runs that have ended said last."""
         self._named: list[tuple[str, str]] = []
         self._doubtful: dict[str, float] = {}
         """Tokens of claims of which nobody knows whether they were made, or will be; each with when it was tried."""
@@ -178,12 +180,14 @@ class Crew:
             await self._changed.wait()
             self._changed.clear()
             ended, self._ended = self._ended, []
+            unsaid, self._unsaid = self._unsaid, []
             try:
-                await self._turn(ended)
+                await self._turn(ended, unsaid)
                 pause_s = FIRST_PAUSE_S
             except Unavailable as error:
                 get_logger("undercroft.jobs").debug("jobs_wait_for_the_database", reason=str(error))
                 self._ended = ended + self._ended
+                self._unsaid = unsaid + self._unsaid
                 self._may_be_more = True
                 await self._clock.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -191,16 +195,16 @@ class Crew:
             if self._is_closing and not self._running and not self._ended:
                 self._idle.set()
 
-    async def _turn(self, ended: list[Ended]) -> None:
+    async def _turn(self, ended: list[Ended], unsaid: list[Saying]) -> None:
         free = 0 if self._is_closing else self.terms.at_once - len(self._running)
         claims = free > 0 and self.terms.claims_freely and self._may_be_more
         named = self._named[: min(free, NAMED_AT_ONCE)] if free > 0 else []
         if not (ended or claims or named):
             return
-        asked = self._claim(free if claims else len(named))
+        asked = self._claim(free if claims else 0)
         if claims:
             self._may_be_more = False  # unless somebody says so meanwhile
-        turn = partial(_turn, ended=ended, asked=asked, named=named, claims=claims, effects=self._effects)
+        turn = partial(_turn, ended=ended, unsaid=unsaid, asked=asked, named=named, effects=self._effects)
         try:
             settled, claimed = await self._database.write(partial(turn, moment=moment_of(self._clock)))
         except Unavailable:
@@ -254,6 +258,8 @@ class Crew:
             self._watcher.fenced(job)
             self._changed.set()
         else:
+            if (saying := execution.saying()) is not None:
+                self._unsaid.append(saying)
             self._over(job, outcome)
 
     def _over(self, job: Job, outcome: Outcome) -> None:
@@ -327,29 +333,26 @@ class Crew:
 
     async def _flush(self) -> None:
         for execution in list(self._running.values()):
-            context, job = execution.context, execution.job
-            fresh = context.pieces[execution.stored :]
-            progress = context.told if context.told != execution.stored_progress else None
-            if fresh or progress is not None:
-                note = partial(repository.note_progress, job=job, progress=progress, pieces=fresh)
-                await self._database.write(partial(note, first=execution.stored))
-                execution.stored += len(fresh)
-                execution.stored_progress = context.told
+            if (saying := execution.saying()) is not None:
+                await self._database.write(partial(repository.note_saying, saying=saying))
+                execution.note_said(saying)
 
 
 def _turn(
     connection: Connection,
     *,
     ended: Sequence[Ended],
+    unsaid: Sequence[Saying],
     asked: Claim,
     named: Sequence[tuple[str, str]],
-    claims: bool,
     effects: Effects,
     moment: Moment,
 ) -> tuple[Settled, list[Job]]:
+    for saying in unsaid:
+        repository.note_saying(connection, saying)
     settled = settle(connection, ended, moment=moment, effects=effects) if ended else Settled([], [])
     taken = claim_named(connection, asked, named, moment=moment) if named else []
-    if claims and len(taken) < asked.limit:
+    if len(taken) < asked.limit:
         rest = msgspec.structs.replace(asked, limit=asked.limit - len(taken))
         taken += claim(connection, rest, moment=moment)
     return settled, taken

@@ -16,7 +16,7 @@ def check_cron(cron: str, zone: str) -> None:
         raise ConfigurationError(f"{cron!r} is no cron line: {error}.") from error
     try:
         ZoneInfo(zone)
-    except (OSError, ValueError) as error:
+    except (KeyError, OSError, ValueError) as error:
         raise ConfigurationError(
             f"There is no time zone {zone!r} on this machine.", hint="Europe/Berlin is one, if tzdata is installed."
         ) from error

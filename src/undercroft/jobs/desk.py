@@ -162,23 +162,27 @@ class Desk:
         """What happens to a job from now on, and its output from the piece past `after` on; ends when it has ended."""
         seen: tuple[str, int] = ("", -1)
         told: str | None = None
+        context: JobContext | None = None
         while True:
             job = await self.find(who, id)
-            if (job.status, job.runs) != seen:
-                if seen[1] not in (-1, job.runs):
-                    after, told = -1, None  # another run begins anew
-                seen = (job.status, job.runs)
+            if seen[1] not in (-1, job.runs):
+                after, told, context = -1, None, None  # another run begins anew
+            if self._crew is not None and job.state == "running":
+                context = self._crew.context_of(id) or context
+            has_ended = job.state in ENDED
+            if (job.status, job.runs) != seen and not has_ended:
                 yield News("status", job)
-            context = self._crew.context_of(id) if self._crew is not None and job.state == "running" else None
-            progress = job.progress if context is None else context.told
+            seen = (job.status, job.runs)
             pieces = await self._pieces(job, after) if context is None else list(enumerate(context.pieces))[after + 1 :]
             for number, piece in pieces:
                 after = number
                 yield News("output", text=piece, number=number)
+            progress = job.progress if context is None else context.told
             if progress is not None and progress != told:
                 told = progress
                 yield News("progress", text=progress)
-            if job.state in ENDED:
+            if has_ended:
+                yield News("status", job)
                 return
             if context is None or context.is_over:
                 await self._clock.sleep(POLL_S)

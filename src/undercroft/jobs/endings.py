@@ -108,6 +108,7 @@ def _move(
     named = {"organisation": job.organisation, "id": job.id, "token": job.token}
     values = {"attempts": step.attempts, "crashes": step.crashes, "delay_us": step.delay_us, "ends": int(step.ends)}
     moved = job_of(run(connection, _MOVE, moment, **named, **values, state=step.state, error=error or job.error)[0])
+    run(connection, _UNSAY, moment, organisation=job.organisation, id=job.id)
     if step.ends:
         effects.append(connection, [JobEvent(_EVENTS[step.state], moved)])
         if moved.awaited:
@@ -148,6 +149,8 @@ WHERE organisation = :organisation AND id = :id AND token = :token AND state = '
 _ATTEMPT: Final = """
 INSERT INTO job_attempts (organisation, job, run, worker, outcome, error, started_us, ended_us)
 VALUES (:organisation, :job, :run, :worker, :outcome, :error, :started_us, {now}) ON CONFLICT DO NOTHING"""
+_UNSAY: Final = "DELETE FROM job_outputs WHERE organisation = :organisation AND job = :id"
+"""The next run begins anew; what a run that failed has said is no part of a result."""
 _EXPIRED: Final = f"""
 SELECT {COLUMNS} FROM jobs WHERE state = 'running' AND lease_until_us <= {{steady}}
 ORDER BY lease_until_us LIMIT :limit {{locked}}"""

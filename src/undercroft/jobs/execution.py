@@ -7,7 +7,7 @@ from typing import Final, Literal
 from undercroft.errors import UndercroftError
 from undercroft.jobs.handlers import Handler, JobContext
 from undercroft.jobs.retry import failure_of
-from undercroft.jobs.types import Failed, Failure, Job, Outcome, Released, Stopped, Succeeded
+from undercroft.jobs.types import Failed, Failure, Job, Outcome, Released, Saying, Stopped, Succeeded
 from undercroft.telemetry.logs import get_logger
 
 Why = Literal["cancelled", "released", "fenced", "late"]
@@ -21,9 +21,9 @@ class Execution:
     def __init__(self, job: Job, handler: Handler, on_end: "Callable[[Execution, Outcome | None], None]") -> None:
         self.job = job
         self.context = JobContext(job)
-        self.stored = 0
+        self._stored = 0
         """How many pieces of its output are in the database."""
-        self.stored_progress: str | None = None
+        self._stored_progress: str | None = None
         self._handler = handler
         self._on_end = on_end
         self._why: Why | None = None
@@ -36,6 +36,18 @@ class Execution:
             self._timers.append(loop.call_later(job.soft_timeout_us / 1_000_000, self.stop, "late"))
         if job.timeout_us:
             self._timers.append(loop.call_later(job.timeout_us / 1_000_000, self.give_up, "late"))
+
+    def saying(self) -> Saying | None:
+        """What the handler has said that is not in the database yet."""
+        context = self.context
+        pieces = tuple(context.pieces[self._stored :])
+        progress = context.told if context.told != self._stored_progress else None
+        return Saying(self.job, progress, self._stored, pieces) if pieces or progress is not None else None
+
+    def note_said(self, saying: Saying) -> None:
+        """It is in the database now."""
+        self._stored = saying.first + len(saying.pieces)
+        self._stored_progress = saying.progress or self._stored_progress
 
     def stop(self, why: Why) -> None:
         """Tells the handler to end. The first reason counts."""

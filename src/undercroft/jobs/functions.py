@@ -22,50 +22,65 @@ STOP_S: Final = 5.0
 """How long a function in a thread is waited for once it was told to end."""
 
 
-class Marked(msgspec.Struct, frozen=True):
-    """What the decorator was told."""
+class Marked(msgspec.Struct, frozen=True, kw_only=True):
+    """What the decorator was told; None: as the settings say."""
 
     kind: str
-    limits: Limits
+    max_attempts: int
+    timeout_s: float | None
+    soft_timeout_s: float | None
+    deadline_s: float | None
+
+    def limits(self, usual: Limits) -> Limits:
+        told = {"timeout_us": self.timeout_s, "soft_timeout_us": self.soft_timeout_s, "lifetime_us": self.deadline_s}
+        given = {name: round(seconds * 1_000_000) for name, seconds in told.items() if seconds is not None}
+        return msgspec.structs.replace(usual, max_attempts=self.max_attempts, **given)
 
 
 def job(
-    name: str, *, max_attempts: int = 4, timeout_s: float = 0, soft_timeout_s: float = 0, deadline_s: float = 86_400
+    name: str,
+    *,
+    max_attempts: int = 4,
+    timeout_s: float | None = None,
+    soft_timeout_s: float | None = None,
+    deadline_s: float | None = None,
 ) -> Callable[[F], F]:
     """Makes a function, sync or async, the handler of jobs of kind `name`.
 
     The input's fields are its parameters, checked against their annotations before a job is accepted; a parameter
     annotated `JobContext` gets the running job's context instead. What it returns is the job's result. Nothing is
-    registered: a server runs the functions of the modules in `[jobs] modules`.
+    registered: a server runs the functions of the modules in `[jobs] modules`. After `soft_timeout_s` a run is told to
+    end; after `timeout_s` it has failed, whether or not it ends.
     """
-    limits = Limits(
+    marked = Marked(
+        kind=name,
         max_attempts=max_attempts,
-        lifetime_us=round(deadline_s * 1_000_000),
-        soft_timeout_us=round(soft_timeout_s * 1_000_000),
-        timeout_us=round(timeout_s * 1_000_000),
+        timeout_s=timeout_s,
+        soft_timeout_s=soft_timeout_s,
+        deadline_s=deadline_s,
     )
 
     def mark(function: F) -> F:
-        setattr(function, MARK, Marked(name, limits))
+        setattr(function, MARK, marked)
         return function
 
     return mark
 
 
-def functions_in(module: ModuleType) -> "Iterator[FunctionHandler]":
+def functions_in(module: ModuleType, usual: Limits) -> "Iterator[FunctionHandler]":
     """A handler for each marked function of a module. Raises ConfigurationError for one that cannot be called."""
     for value in vars(module).values():
         marked = getattr(value, MARK, None)
         if isinstance(marked, Marked):
-            yield FunctionHandler(value, marked)
+            yield FunctionHandler(value, marked, usual)
 
 
 class FunctionHandler:
     """Calls a function with the input's fields."""
 
-    def __init__(self, function: Callable[..., Any], marked: Marked) -> None:
+    def __init__(self, function: Callable[..., Any], marked: Marked, usual: Limits) -> None:
         self.kind = marked.kind
-        self.limits = marked.limits
+        self.limits = marked.limits(usual)
         self._function = function
         self._is_async = inspect.iscoroutinefunction(function)
         fields, self._context_name = _parameters(function, marked.kind)

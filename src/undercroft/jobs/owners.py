@@ -11,6 +11,10 @@ class Owners(Protocol):
 
     def is_gone(self, worker: str, /) -> bool: ...
 
+    def forget(self, worker: str, /) -> None:
+        """What it ran has been given to others."""
+        ...
+
 
 class LockedFiles:
     """Workers that share a file system, and so may share an SQLite file."""
@@ -39,7 +43,7 @@ class LockedFiles:
             os.close(descriptor)
         return True
 
-    def forget(self, worker: str) -> None:
+    def forget(self, worker: str, /) -> None:
         """Removes what is left of a dead worker."""
         self._path(worker).unlink(missing_ok=True)
 

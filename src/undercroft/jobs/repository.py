@@ -2,7 +2,6 @@
 (`find`, `page`, `attempts` and `pieces_after` also for `read`).
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -15,7 +14,7 @@ from undercroft.jobs.effects import Effects, JobEvent
 from undercroft.jobs.links import abandon_dependents
 from undercroft.jobs.rows import COLUMNS, error_of, job_of, jobs_of, values_of
 from undercroft.jobs.statements import Moment, array, run
-from undercroft.jobs.types import Accepted, Attempt, Job, JobSpec, Status
+from undercroft.jobs.types import Accepted, Attempt, Job, JobSpec, Saying, Status
 
 SWEPT: Final = 500
 """Jobs that one sweep deletes, so that it holds nobody up for long."""
@@ -151,14 +150,16 @@ def retry(connection: Connection, *, organisation: str, id: str, moment: Moment)
     return job_of(rows[0])
 
 
-def note_progress(connection: Connection, job: Job, *, progress: str | None, first: int, pieces: Sequence[str]) -> None:
-    """What a running job has come to, and the next pieces of its output, from number `first` on."""
-    named = {"organisation": job.organisation, "id": job.id}
-    if progress is not None:
-        run(connection, _PROGRESS, _NO_TIME, **named, token=job.token, progress=progress)
-    if pieces:
-        values = {"first": first, "last": first + len(pieces) - 1, "pieces": array(pieces)}
-        run(connection, _OUTPUT, _NO_TIME, **named, **values)
+def note_saying(connection: Connection, saying: Saying) -> None:
+    """Keeps what a running job said, if it is still the run's to say."""
+    job = saying.job
+    named = {"organisation": job.organisation, "id": job.id, "token": job.token}
+    if not run(connection, _PROGRESS, _NO_TIME, **named, progress=saying.progress):
+        return
+    if saying.pieces:
+        last = saying.first + len(saying.pieces) - 1
+        values = {"first": saying.first, "last": last, "pieces": array(saying.pieces)}
+        run(connection, _OUTPUT, _NO_TIME, organisation=job.organisation, id=job.id, **values)
 
 
 def pieces_after(connection: Connection, *, organisation: str, id: str, after: int) -> list[tuple[int, str]]:
@@ -219,7 +220,9 @@ _RETRY: Final = f"""
 UPDATE jobs SET state = 'queued', attempts = 0, crashes = 0, missing = 0, cancel_requested = FALSE, error = NULL,
   progress = NULL, run_at_us = {{now}}, deadline_us = {{now}} + lifetime_us, delivered_us = 0, finished_us = 0
 WHERE {_ONE} AND state IN ('dead', 'cancelled') RETURNING {COLUMNS}"""
-_PROGRESS: Final = f"UPDATE jobs SET progress = :progress WHERE {_ONE} AND token = :token AND state = 'running'"
+_PROGRESS: Final = f"""
+UPDATE jobs SET progress = COALESCE(:progress, progress)
+WHERE {_ONE} AND token = :token AND state = 'running' RETURNING id"""
 _OUTPUT: Final = """
 INSERT INTO job_outputs (organisation, job, first, last, pieces) VALUES (:organisation, :id, :first, :last, :pieces)
 ON CONFLICT DO NOTHING"""

@@ -17,7 +17,7 @@ from undercroft.jobs.claims import promote
 from undercroft.jobs.crew import Transactions
 from undercroft.jobs.effects import Effects
 from undercroft.jobs.endings import lose, reap, running_workers
-from undercroft.jobs.owners import LockedFiles
+from undercroft.jobs.owners import Owners
 from undercroft.jobs.schedules import Schedules
 from undercroft.jobs.statements import Moment, moment_of, run
 from undercroft.jobs.types import Job
@@ -61,7 +61,7 @@ class Tending:
         database: Transactions,
         *,
         effects: Effects,
-        owners: LockedFiles | None,
+        owners: Owners | None,
         schedules: Schedules,
         keep: Keep,
         wake: Callable[[], None],

@@ -186,6 +186,16 @@ _TOLD: Final[Mapping[str, Status]] = {
 _failure = msgspec.json.Decoder(Failure)
 
 
+class Saying(msgspec.Struct, frozen=True):
+    """What a running job said that is to be kept: its latest progress, and pieces of output from number `first` on."""
+
+    job: Job
+    """As it was claimed."""
+    progress: str | None
+    first: int
+    pieces: tuple[str, ...]
+
+
 class Attempt(msgspec.Struct, frozen=True):
     """A run that did not succeed. The fields are columns of `job_attempts`."""
 

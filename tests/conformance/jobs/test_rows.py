@@ -207,7 +207,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_asked(rows: Job
     (ended,) = rows.settle(job, AGAIN).jobs
     assert ended.status == "cancelled"
     assert rows.cancel("job_3") is None
-    assert rows.effects.names == ["job.queued", "job.accepted", "job.cancelled", "job.cancelled"]
+    assert rows.effects.names == ["job.queued", "job.queued", "job.cancelled", "job.cancelled"]
 
 
 def test_a_job_waits_for_those_before_it(rows: JobRows) -> None:
