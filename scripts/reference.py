@@ -26,7 +26,17 @@ from undercroft.access.doors import Permission
 from undercroft.cli.main import COMMANDS
 from undercroft.cli.parser import Parser
 from undercroft.errors import ConfigurationError, UndercroftError
-from undercroft.settings.model import PROVIDERS, Deployment, Model, ModerationTerms, Reserved, Section, Settings
+from undercroft.settings.model import (
+    PROVIDERS,
+    Deployment,
+    JobQueue,
+    JobSchedule,
+    Model,
+    ModerationTerms,
+    Reserved,
+    Section,
+    Settings,
+)
 from undercroft.settings.presets import PRESETS, Quirks
 from undercroft.settings.rules import NOT_USED_YET
 from undercroft.settings.shape import settings_shape
@@ -59,12 +69,15 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "database_unavailable": "The database is away, or waits for `undercroft migrate`.",
     "disk_full": "The disk under the data directory or the database is full.",
     "empty_*": "A text or list may not be empty, e.g. `empty_string`.",
+    "idempotency_conflict": "The idempotency key was used for another request.",
     "interrupted": "The server was stopped before the answer was complete.",
     "invalid_json": "The body is not JSON.",
     "invalid_parameter_combination": "Two parameters exclude each other.",
     "invalid_query": "The query string is not percent-encoded UTF-8.",
     "invalid_type": "A field has another type than the format says.",
     "invalid_value": "A field has a value that it cannot take.",
+    "job_not_ended": "The job cannot be retried: it has not ended.",
+    "job_succeeded": "The job cannot be retried: it has succeeded.",
     "ledger_unavailable": "The call's record cannot be written, so the call is not made: nothing is spent unbooked.",
     "malformed_http": "The request is not HTTP as the standard has it; the connection is closed.",
     "max_tokens_per_request": "The token ids of one request are more than its format allows.",
@@ -73,9 +86,13 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "model_loading": "The local model is still loading.",
     "model_unavailable": "The local model could not be loaded, or is shutting down.",
     "models_unavailable": "The bundled models could not be fetched, or are damaged.",
+    "parent_failed": "A job that was to be waited for is dead or cancelled.",
     "previous_response_not_found": "The response to be continued was not stored, has been deleted or has expired.",
     "previous_response_not_ready": "The response to be continued is still being answered.",
     "request_timeout": "The client stopped in the middle of its request, or its time was up.",
+    "unknown_job": "There is no such job, or it is another organisation's.",
+    "unknown_job_kind": "Nobody does jobs of this kind.",
+    "unknown_queue": "There is no such queue.",
     "unknown_route": "There is no such path.",
     "unsupported_parameter": "The model cannot do what a parameter asks for; the operator chose to refuse such calls.",
     "unsupported_operation": "The model cannot do this kind of call.",
@@ -145,7 +162,7 @@ def _heading(place: Sequence[str], section: type[Section]) -> str:
     return f"## `{title}`\n\n{_first_line(section)}"
 
 
-_LISTED: Final = (Model, Deployment, ModerationTerms)
+_LISTED: Final = (Model, Deployment, ModerationTerms, JobQueue, JobSchedule)
 """Sections of which the file may have several."""
 
 
@@ -443,13 +460,15 @@ async def _assemble(folder: Path) -> Assembled:
     own = [
         RouteLine(route.method, route.path, route.permission, _first_line(route.handle))
         for route in table
-        if not route.path.startswith("/api/v1/")
+        if route.path != "/api/v1/{rest}"
     ]
+    listed = {(each.method, each.path) for each in own}
     managed = [
         RouteLine(method.upper(), path, "manage", operation.get("description") or "")
         for path, operations in openapi["paths"].items()
         if path.startswith("/api/v1/")
         for method, operation in operations.items()
+        if (method.upper(), path) not in listed
     ]
     kinds, helps = dict(_comments(scrape, "TYPE")), dict(_comments(scrape, "HELP"))
     declared = [MetricLine(each.name, each.kind, each.labels, each.help) for each in families.values()]

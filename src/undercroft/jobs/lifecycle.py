@@ -92,8 +92,8 @@ def _after_failure(job: Job, failure: Failure, *, now_us: int, jitter: float) ->
 
 def retried(job: Job) -> None:
     """Whether a job may be run once more from the beginning. Raises Conflict when not."""
-    if "queued" not in WAYS[job.state] or job.state not in ENDED:
-        raise Conflict(
-            f"Job '{job.id}' is {job.status}: only one that is dead or cancelled can be retried.",
-            code="job_not_ended" if job.state not in ENDED else "job_succeeded",
-        )
+    why = f"Job '{job.id}' is {job.status}: only one that is dead or cancelled can be retried."
+    if job.state not in ENDED:
+        raise Conflict(why, code="job_not_ended")
+    if "queued" not in WAYS[job.state]:
+        raise Conflict(why, code="job_succeeded")
