@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import importlib.util
 import json
+import os
 import random
 import shutil
 import statistics
@@ -160,7 +161,8 @@ def celery(count: int, _: int) -> Figures:
     redis = import_module("redis")
     with tempfile.TemporaryDirectory() as folder, _redis(Path(folder)) as url:
         (Path(folder) / "plain.py").write_text(CELERY_APP)
-        environment = {"BROKER": url, "PATH": "/usr/bin:/bin", "PYTHONPATH": folder}
+        path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {**os.environ, "BROKER": url, "PYTHONPATH": path}
         command = [sys.executable, "-m", "celery", "-A", "plain", "worker", "-c", "2", "-l", "ERROR"]
         worker = subprocess.Popen(command, cwd=folder, env=environment)
         try:
