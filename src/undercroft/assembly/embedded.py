@@ -68,6 +68,8 @@ def _start() -> _Running:
     from undercroft.settings.sources import load
 
     settings = load(config=None, environment=os.environ, directory=Path.cwd()).settings
+    # A program that asks a model a question does not do the jobs of the server whose folder it runs in.
+    settings = settings.model_copy(update={"server": settings.server.model_copy(update={"role": "gateway"})})
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="undercroft", daemon=True)
     thread.start()

@@ -184,8 +184,11 @@ class Crew:
             try:
                 await self._turn(ended, unsaid)
                 pause_s = FIRST_PAUSE_S
-            except Unavailable as error:
-                get_logger("undercroft.jobs").debug("jobs_wait_for_the_database", reason=str(error))
+            except Exception as error:  # noqa: BLE001 - a duty's outermost edge: what ended is kept, and written later
+                if isinstance(error, Unavailable):
+                    get_logger("undercroft.jobs").debug("jobs_wait_for_the_database", reason=str(error))
+                else:
+                    get_logger("undercroft.jobs").error("jobs_not_claimed", exc_info=error)
                 self._ended = ended + self._ended
                 self._unsaid = unsaid + self._unsaid
                 self._may_be_more = True
@@ -310,6 +313,8 @@ class Crew:
                     await self._renew()
             except Unavailable as error:
                 get_logger("undercroft.jobs").debug("leases_not_renewed", reason=str(error))
+            except Exception as error:  # noqa: BLE001 - as above
+                get_logger("undercroft.jobs").error("leases_not_renewed", exc_info=error)
 
     async def _renew(self) -> None:
         """Renews all leases; breaks off what is no longer ours or no longer wanted, and lets go of what was claimed

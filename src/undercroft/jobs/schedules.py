@@ -8,11 +8,13 @@ import msgspec
 from sqlalchemy import Connection
 
 from undercroft.clock import Clock
+from undercroft.errors import UndercroftError
 from undercroft.jobs import repository
 from undercroft.jobs.cron import next_tick_us
 from undercroft.jobs.effects import Effects
 from undercroft.jobs.statements import Moment, moment_of, run
 from undercroft.jobs.types import JobSpec
+from undercroft.telemetry.logs import get_logger
 
 T = TypeVar("T")
 
@@ -65,12 +67,23 @@ class Schedules:
         now = self._clock.monotonic()
         if now < self._next:
             return self._next - now, False
-        specs = {schedule.name: self._make(schedule) for schedule in self._schedules}
-        work = partial(fire_due, schedules=self._schedules, specs=specs, effects=effects)
+        specs = {schedule.name: spec for schedule in self._schedules if (spec := self._spec(schedule)) is not None}
+        able = [schedule for schedule in self._schedules if schedule.name in specs]
+        if not able:
+            return AGAIN_S, False
+        work = partial(fire_due, schedules=able, specs=specs, effects=effects)
         next_us, fired = await database.write(partial(work, moment=moment_of(self._clock)))
         wait_s = min(AGAIN_S, next_us / 1_000_000)
         self._next = self._clock.monotonic() + wait_s
         return wait_s, bool(fired)
+
+    def _spec(self, schedule: Schedule) -> JobSpec | None:
+        """A tick's job; None while it is not one that could be handed in, such as when its model is gone."""
+        try:
+            return self._make(schedule)
+        except UndercroftError as error:
+            get_logger("undercroft.jobs").error("schedule_not_fired", schedule=schedule.name, reason=str(error))
+            return None
 
 
 def fire_due(

@@ -94,6 +94,8 @@ class Tending:
                     await self._sweep()
             except Unavailable as error:
                 get_logger("undercroft.jobs").debug("jobs_not_tended", reason=str(error))
+            except Exception as error:  # noqa: BLE001 - a duty's outermost edge: it is tried again, and seen
+                get_logger("undercroft.jobs").error("jobs_not_tended", exc_info=error)
             await self._rest(wait_s)
 
     async def _rest(self, wait_s: float) -> None:
