@@ -224,6 +224,24 @@ def test_the_command_line_lists_waits_for_and_retries_jobs(tmp_path: Path) -> No
         assert [each["id"] for each in listed] == [job]
 
 
+def test_another_process_on_the_same_file_takes_over_at_once(tmp_path: Path) -> None:
+    toml = f'data_dir = "{tmp_path}/data"\n{SCRIPTED}'
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    with working(first, toml) as dies, working(second, toml) as lives:
+        begun = [hand_in(dies, "append", {"line": f"b{n}", "seconds": 600}).json["id"] for n in range(8)]
+        until(lambda: all(lives.ask(f"/api/v1/jobs/{job}").json["status"] == "running" for job in begun))
+        mine = (first / "done").read_text().split() if (first / "done").exists() else []
+        assert mine, "the process that accepts a job is the first to see it"
+        os.kill(dies.pid, signal.SIGKILL)
+        dies.process.wait()
+        until(lambda: (second / "done").exists() and set(mine) <= set((second / "done").read_text().split()))
+        for job in begun:
+            lives.ask(f"/api/v1/jobs/{job}/cancel", method="POST")
+        assert {ended(lives, job)["status"] for job in begun} == {"cancelled"}
+
+
 def test_no_job_is_lost_or_done_twice_whenever_the_server_dies(tmp_path: Path) -> None:
     accepted: dict[str, str] = {}
     pending = list(range(JOBS))
