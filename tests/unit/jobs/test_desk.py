@@ -1,5 +1,7 @@
 """What the desk makes of what it is asked for."""
 
+from typing import Any
+
 import msgspec
 
 from undercroft.jobs.desk import Wanted, fingerprint
@@ -15,7 +17,7 @@ def test_equal_requests_have_one_fingerprint_however_they_are_written() -> None:
 
 
 def test_anything_else_that_is_asked_for_makes_another() -> None:
-    changes = [
+    changes: list[dict[str, Any]] = [
         {"input": b'{"prompt":"ho","model":"chat"}'},
         {"kind": "chat"},
         {"priority": 1},
