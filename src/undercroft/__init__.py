@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from undercroft.access.secrets import decrypt_api_key as decrypt_api_key
+    from undercroft.access.secrets import encrypt_api_key as encrypt_api_key
     from undercroft.api.app import create_app as create_app
     from undercroft.assembly.embedded import agenerate as agenerate
     from undercroft.assembly.embedded import generate as generate
@@ -20,6 +22,8 @@ _HOMES = {
     "agenerate": "undercroft.assembly.embedded",
     "configure_logging": "undercroft.telemetry.logs",
     "create_app": "undercroft.api.app",
+    "decrypt_api_key": "undercroft.access.secrets",
+    "encrypt_api_key": "undercroft.access.secrets",
     "generate": "undercroft.assembly.embedded",
     "get_logger": "undercroft.telemetry.logs",
     "monitor_endpoint": "undercroft.telemetry.monitor",
