@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from undercroft.api.app import create_app as create_app
     from undercroft.assembly.embedded import agenerate as agenerate
     from undercroft.assembly.embedded import generate as generate
+    from undercroft.events.subscribers import on as on
     from undercroft.gateway.balance import LoadBalancer as LoadBalancer
     from undercroft.telemetry.logs import configure_logging as configure_logging
     from undercroft.telemetry.logs import get_logger as get_logger
@@ -26,6 +27,7 @@ _HOMES = {
     "encrypt_api_key": "undercroft.access.secrets",
     "generate": "undercroft.assembly.embedded",
     "get_logger": "undercroft.telemetry.logs",
+    "on": "undercroft.events.subscribers",
     "monitor_endpoint": "undercroft.telemetry.monitor",
 }
 

@@ -15,6 +15,7 @@ from undercroft.access.doors import Bind, Door, host_name
 from undercroft.access.keys import KeyRing
 from undercroft.assembly.bundled import LOCAL, BundledModels, OwnModels, SharedModels
 from undercroft.assembly.database import DatabaseLink
+from undercroft.assembly.events import EventDesk
 from undercroft.assembly.health import Health
 from undercroft.assembly.models import ModelBuilder
 from undercroft.assembly.rates import BookedRates
@@ -57,6 +58,7 @@ class Undercroft:
     keys: KeyRing
     gateway: Gateway
     responses: Responses
+    events: EventDesk
     metrics: Metrics
     link: DatabaseLink
     bundled: BundledModels
@@ -189,6 +191,7 @@ async def installed(
             keys=keys,
             link=link,
             responses=ResponseDesk(settings.responses, link=link, ids=ids, clock=clock),
+            events=EventDesk(settings, link=link, ids=ids, clock=clock),
             opened=opened,
             reloads=Reloads(generation=generation, metrics=metrics, clock=clock),
             reload=reload or _nothing_to_read,
@@ -196,6 +199,7 @@ async def installed(
         installation = Installation(lasting, await configured(lasting, settings))
         stack.push_async_callback(installation.close)
         await stack.enter_async_context(lasting.responses.running())
+        await stack.enter_async_context(lasting.events.running())
         yield installation
 
 
@@ -216,6 +220,7 @@ class Lasting:
     keys: KeyRing
     link: DatabaseLink
     responses: ResponseDesk
+    events: EventDesk
     opened: OpenedPrices
     reloads: Reloads
     reload: Reload
@@ -229,7 +234,13 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
         client = Client(limits=settings.egress, clock=clock)
         stack.push_async_callback(client.close, OUTLASTED)
         catalogue = ModelBuilder(
-            settings, bundled=lasting.bundled, client=client, prices=lasting.prices, clock=clock, rng=rng
+            settings,
+            bundled=lasting.bundled,
+            client=client,
+            prices=lasting.prices,
+            clock=clock,
+            rng=rng,
+            on_change=lasting.events.upstream_changed,
         ).catalogue()
         await stack.enter_async_context(checking(settings, catalogue, clock=clock, rng=rng))
         overrides = {
@@ -255,6 +266,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             keys=lasting.keys,
             gateway=gateway,
             responses=Responses(settings, desk=lasting.responses, gateway=gateway, under_way=under_way, clock=clock),
+            events=lasting.events,
             metrics=lasting.metrics,
             link=lasting.link,
             bundled=lasting.bundled,
@@ -321,6 +333,7 @@ class Installation:
         lasting.upstreams.show(catalogue)
         lasting.opened.replace(settings.models)
         lasting.responses.answer_with(undercroft.responses)
+        lasting.events.configure(settings)
         lasting.bundled.start(
             chat=uses(settings, "local") or catalogue.default("chat") == LOCAL,
             embedding=uses(settings, "local_embedding"),
