@@ -22,20 +22,23 @@ from undercroft.ids import Ids
 from undercroft.settings.model import Settings
 from undercroft.storage.engine import open_database
 
-HELP = "Who is told of events by HTTP.  Example: undercroft webhooks create https://example.com/hook --type 'job.*'"
+HELP = """Who is told of events by HTTP.
+
+Example: undercroft webhooks create https://example.com/hook --type 'job.*'
+         undercroft webhooks list"""
 ORGANISATION: Final = "default"
 
 
 def arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="all webhooks")
-    create = actions.add_parser("create", help="make one; prints the signing secret, this once")
+    listing = actions.add_parser("list", help="all webhooks", description=_LIST)
+    create = actions.add_parser("create", help="make one; its signing secret is shown this once", description=_CREATE)
     create.add_argument("url", help="where events are posted to")
     create.add_argument("--type", action="append", metavar="TYPE", help="job.succeeded, job.*, …; default: all")
     create.add_argument("--description", default="", metavar="TEXT", help="for people")
-    delete = actions.add_parser("delete", help="delete one, with what it was still to be told")
-    replay = actions.add_parser("replay", help="tell one again what it has missed")
-    test = actions.add_parser("test", help="post a webhook.test now; exit code 1 if it is not taken")
+    delete = actions.add_parser("delete", help="delete one, with what it was still to be told", description=_DELETE)
+    replay = actions.add_parser("replay", help="tell one again what it has missed", description=_REPLAY)
+    test = actions.add_parser("test", help="post a webhook.test now", description=_TEST)
     for one in (delete, replay, test):
         one.add_argument("id", help="the webhook's id, as `list` shows it")
     replay.add_argument(
@@ -45,6 +48,13 @@ def arguments(parser: ArgumentParser) -> None:
     for action in (listing, create, delete, replay, test):
         add_config(action)
         add_json(action)
+
+
+_LIST = "All webhooks; their secrets are not shown.  Example: undercroft webhooks list --json"
+_CREATE = "Makes a webhook.  Example: undercroft webhooks create https://example.com/hook --type job.succeeded"
+_DELETE = "Deletes a webhook, with what it was still to be told.  Example: undercroft webhooks delete wh_0123456789"
+_REPLAY = "Tells a webhook again what it has missed.  Example: undercroft webhooks replay wh_0123456789 --since 2d"
+_TEST = "Posts a webhook.test; exit code 1 if it is not taken.  Example: undercroft webhooks test wh_0123456789"
 
 
 def run(options: Namespace, out: Output) -> int:
