@@ -28,10 +28,14 @@ from undercroft.telemetry.logs import get_logger
 T = TypeVar("T")
 
 DUTY: Final = "events"
-LEASE_S: Final = 15.0
+LEASE_S: Final = 6.0
 POLL_S: Final = 1.0
 """How often an idle process looks whether there is something to tell, which only reads."""
 SWEEP_S: Final = 600.0
+GRACE_S: Final = 3.0
+"""How long attempts that are under way may take to end when the server stops."""
+ABSENT_US: Final = 600_000_000
+"""How long events wait for a function that is not there before it is looked for again."""
 DISABLED_AFTER_US: Final = 2 * 86_400_000_000
 """A webhook is switched off when an event was given up and nothing has gone well for so long."""
 
@@ -90,15 +94,18 @@ class Dispatcher:
         self._woken.set()
 
     async def run(self) -> None:
-        """Until cancelled; then what is being told is cut off, and the duty is free for the next one."""
+        """Until cancelled; then what is being told has a moment to end, and the duty is free for the next one."""
         try:
             while True:
                 pause_s = await self._look()
                 await self._wait(pause_s)
         finally:
-            for task in self._telling:
+            if self._telling:
+                await asyncio.wait(tuple(self._telling), timeout=GRACE_S)
+            left = tuple(self._telling)
+            for task in left:
                 task.cancel()
-            await asyncio.gather(*self._telling, return_exceptions=True)
+            await asyncio.gather(*left, return_exceptions=True)
             await self._let_go()
 
     async def tell_due(self) -> int:
@@ -214,7 +221,10 @@ class Dispatcher:
         if place.sink in self._sinks.fixed:
             return self._sinks.fixed[place.sink][1], None
         if not place.sink.startswith(webhooks.SINK):
-            return None  # a function that is not there any more: its events wait until they are forgotten
+            # A function that is not there any more, or not yet again: its events wait until they are forgotten.
+            put_off = partial(repository.put_off, place=place, delay_us=ABSENT_US)
+            await self._held(partial(put_off, now_us=self._clock.now_us()))
+            return None
         find = partial(webhooks.find, organisation=place.organisation, id=place.sink.removeprefix(webhooks.SINK))
         webhook = await self._database.read(find)
         if webhook is None or not webhook.enabled:

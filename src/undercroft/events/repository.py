@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, select, tuple_, update
+from sqlalchemy import Alias, ColumnElement, Connection, Row, and_, delete, exists, select, tuple_, update
 
 from undercroft.events.types import Event, decode_data
 from undercroft.storage.duties import database_now
@@ -57,8 +57,8 @@ def has_work(connection: Connection, *, now_us: int) -> bool:
     """Whether somebody is to be told something now."""
     if connection.execute(select(exists().where(~events.c.spread))).scalar_one():
         return True
-    due = and_(event_deliveries.c.state == "pending", event_deliveries.c.due_us <= database_now(connection, now_us))
-    return bool(connection.execute(select(exists().where(due))).scalar_one())
+    mine = event_deliveries.alias("mine")
+    return bool(connection.execute(select(exists().where(_turn(connection, mine, now_us=now_us)))).scalar_one())
 
 
 def spread(connection: Connection, sinks_of: Callable[[Event], Iterable[str]], *, now_us: int) -> int:
@@ -78,29 +78,17 @@ def spread(connection: Connection, sinks_of: Callable[[Event], Iterable[str]], *
 
 def places_due(connection: Connection, *, now_us: int) -> list[Place]:
     """Everybody for whom something is due."""
-    due = and_(event_deliveries.c.state == "pending", event_deliveries.c.due_us <= database_now(connection, now_us))
-    rows = connection.execute(select(event_deliveries.c.organisation, event_deliveries.c.sink).where(due).distinct())
+    mine = event_deliveries.alias("mine")
+    due = _turn(connection, mine, now_us=now_us)
+    rows = connection.execute(select(mine.c.organisation, mine.c.sink).where(due).distinct())
     return [Place(row.organisation, row.sink) for row in rows]
 
 
 def turns(connection: Connection, place: Place, *, limit: int, now_us: int) -> list[Delivery]:
     """What is due for `place`, oldest first, of each subject only the first that is pending."""
-    mine, earlier = event_deliveries.alias("mine"), event_deliveries.alias("earlier")
-    waits = exists().where(
-        earlier.c.organisation == mine.c.organisation,
-        earlier.c.sink == mine.c.sink,
-        earlier.c.subject == mine.c.subject,
-        earlier.c.number < mine.c.number,
-        earlier.c.state == "pending",
-    )
-    due = and_(
-        mine.c.organisation == place.organisation,
-        mine.c.sink == place.sink,
-        mine.c.state == "pending",
-        mine.c.due_us <= database_now(connection, now_us),
-        ~waits,
-    )
-    return _deliveries(connection, mine, due, limit)
+    mine = event_deliveries.alias("mine")
+    of_place = and_(mine.c.organisation == place.organisation, mine.c.sink == place.sink)
+    return _deliveries(connection, mine, and_(of_place, _turn(connection, mine, now_us=now_us)), limit)
 
 
 def batch(connection: Connection, place: Place, *, limit: int, now_us: int) -> list[Delivery]:
@@ -114,7 +102,20 @@ def batch(connection: Connection, place: Place, *, limit: int, now_us: int) -> l
     return _deliveries(connection, mine, pending, limit)
 
 
-def _deliveries(connection: Connection, mine: Any, wanted: ColumnElement[bool], limit: int) -> list[Delivery]:
+def _turn(connection: Connection, mine: Alias, *, now_us: int) -> ColumnElement[bool]:
+    """Whether a delivery is due, and no earlier one of its subject is pending."""
+    earlier = event_deliveries.alias("earlier")
+    waits = exists().where(
+        earlier.c.organisation == mine.c.organisation,
+        earlier.c.sink == mine.c.sink,
+        earlier.c.subject == mine.c.subject,
+        earlier.c.number < mine.c.number,
+        earlier.c.state == "pending",
+    )
+    return and_(mine.c.state == "pending", mine.c.due_us <= database_now(connection, now_us), ~waits)
+
+
+def _deliveries(connection: Connection, mine: Alias, wanted: ColumnElement[bool], limit: int) -> list[Delivery]:
     with_event = mine.join(events, and_(events.c.organisation == mine.c.organisation, events.c.id == mine.c.event))
     found = select(events, mine.c.sink, mine.c.attempts).select_from(with_event).where(wanted)
     rows = connection.execute(found.order_by(mine.c.number).limit(limit)).all()
@@ -147,6 +148,13 @@ def end(
     of_them = event_deliveries.c.event.in_([each.event.id for each in told])
     where = and_(_is(told[0].place), of_them, event_deliveries.c.state == "pending")
     connection.execute(update(event_deliveries).where(where).values(**values))
+
+
+def put_off(connection: Connection, place: Place, *, delay_us: int, now_us: int) -> None:
+    """Nobody of that name is there to be told, but may be again."""
+    pending = and_(_is(place), event_deliveries.c.state == "pending")
+    later = update(event_deliveries).where(pending).values(due_us=database_now(connection, now_us) + delay_us)
+    connection.execute(later)
 
 
 def give_up(connection: Connection, place: Place, *, error: str) -> None:

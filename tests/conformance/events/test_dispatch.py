@@ -1,6 +1,7 @@
 """Whoever wants an event is told of it, in order, by one process at a time, however the others end."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 
 import pytest
@@ -10,12 +11,13 @@ from tests.support.events import BAD, GOOD, Receiver, World
 from tests.support.responses import Flaky
 from undercroft.events import webhooks
 from undercroft.events.dispatch import DUTY, DutyLost
+from undercroft.events.repository import has_work
 from undercroft.events.retry import Patience
 from undercroft.events.sink import Outcome
 from undercroft.events.types import Event
 from undercroft.storage.duties import try_hold
 from undercroft.storage.engine import Database
-from undercroft.storage.schema import duties
+from undercroft.storage.schema import duties, event_deliveries
 
 
 @pytest.fixture
@@ -200,3 +202,40 @@ def test_a_mistake_of_ours_counts_as_a_failed_attempt(world: World) -> None:
     deliver(world)
     (view,) = world.history()
     assert (view.state, view.attempts, view.error) == ("pending", 1, "internal error")
+
+
+def test_events_of_a_function_that_is_not_there_wait_for_it(world: World) -> None:
+    world.tell("job_1")
+    world.receiver.answer = lambda _: BAD
+    deliver(world)
+    rename = update(event_deliveries).values(sink="function:gone", due_us=0)
+    world.database.write_sync(lambda connection: connection.execute(rename))
+
+    assert deliver(world) == 0
+    assert world.states("function:gone") == {"job_1": "pending"}
+    assert not world.database.read_sync(partial(has_work, now_us=world.clock.now_us())), "nobody looks all the time"
+
+
+def test_what_is_under_way_when_the_server_stops_is_noted(world: World) -> None:
+    async def scene() -> None:
+        begun, go = asyncio.Event(), asyncio.Event()
+
+        class Slow(Receiver):
+            async def send(self, told: Sequence[Event], /) -> Outcome:
+                begun.set()
+                await go.wait()
+                return await super().send(told)
+
+        world.receiver = Slow()
+        task = asyncio.create_task(world.dispatcher().run())
+        await begun.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(task, return_exceptions=True)
+
+    world.tell("job_1")
+    asyncio.run(scene())
+    assert world.states() == {"job_1": "delivered"}
+    hold = partial(try_hold, name=DUTY, holder="next", now_us=world.clock.now_us(), lease_us=1)
+    assert world.database.write_sync(hold), "nobody waits for the lease to run out"
