@@ -39,7 +39,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "usage": ("undercroft.cli.commands.usage", "What was used and what it cost."),
     "ledger": ("undercroft.cli.commands.ledger", "Verifies the books."),
-    "webhooks": ("undercroft.cli.commands.webhooks", "Who is told of events by HTTP; replays and tests."),
+    "webhooks": ("undercroft.cli.commands.webhooks", "Who is told of events by HTTP."),
 }
 
 FAILED: Final = 1

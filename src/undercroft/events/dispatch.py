@@ -111,8 +111,8 @@ class Dispatcher:
     async def tell_due(self) -> int:
         """Tells everything that is due now, and returns when that is done; how many attempts it took."""
         count = 0
-        while await self._take_turn():
-            count += len(self._telling)
+        while (begun := await self._take_turn()) or self._telling:
+            count += begun
             await asyncio.gather(*self._telling)
         return count
 
@@ -154,18 +154,16 @@ class Dispatcher:
             woken.cancel()
         self._woken.clear()
 
-    async def _take_turn(self) -> bool:
-        """Spreads what is new and begins to tell what is due; whether it began anything."""
+    async def _take_turn(self) -> int:
+        """Spreads what is new and begins to tell what is due; how many attempts it began."""
         has_work = await self._database.read(partial(repository.has_work, now_us=self._clock.now_us()))
         if not has_work and not self._telling:
             await self._let_go()
-            return False
+            return 0
         while await self._held(self._spread):
             pass
-        begun = False
-        for place in await self._database.read(partial(repository.places_due, now_us=self._clock.now_us())):
-            begun = await self._begin(place) or begun
-        return begun
+        due = await self._database.read(partial(repository.places_due, now_us=self._clock.now_us()))
+        return sum([await self._begin(place) for place in due])
 
     async def _held(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` while the duty is ours. Raises DutyLost, with nothing changed."""
@@ -193,17 +191,17 @@ class Dispatcher:
 
         return repository.spread(connection, sinks_of, now_us=self._clock.now_us())
 
-    async def _begin(self, place: Place) -> bool:
-        """Begins attempts for one sink, as many as it may have; whether there was one."""
+    async def _begin(self, place: Place) -> int:
+        """Begins attempts for one sink, as many as it may have; how many."""
         found = await self._sink(place)
         if found is None:
-            return False
+            return 0
         sink, webhook = found
         under_way = {each.event.id for told in self._telling.values() for each in told if each.place == place}
         attempts = sum(told[0].place == place for told in self._telling.values())
         room = sink.at_once - attempts
         if room <= 0:
-            return False
+            return 0
         now_us = self._clock.now_us()
         if sink.batch > 1:
             read = partial(repository.batch, place=place, limit=sink.batch, now_us=now_us)
@@ -215,7 +213,7 @@ class Dispatcher:
             task = asyncio.create_task(self._tell(sink, told, webhook))
             self._telling[task] = told
             task.add_done_callback(self._told)
-        return bool(batches)
+        return len(batches)
 
     async def _sink(self, place: Place) -> tuple[Sink, Webhook | None] | None:
         if place.sink in self._sinks.fixed:
@@ -233,7 +231,9 @@ class Dispatcher:
         return self._sinks.webhook(webhook), webhook
 
     def _told(self, task: "asyncio.Task[None]") -> None:
-        del self._telling[task]
+        told = self._telling.pop(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            get_logger("undercroft.events").error("attempt_not_noted", event_id=told[0].event.id, exc_info=error)
         self._woken.set()
 
     async def _tell(self, sink: Sink, told: Sequence[Delivery], webhook: Webhook | None) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Alias, ColumnElement, Connection, Row, and_, delete, exists, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, delete, exists, select, tuple_, update
 
 from undercroft.events.types import Event, decode_data
 from undercroft.storage.duties import database_now
@@ -102,7 +102,7 @@ def batch(connection: Connection, place: Place, *, limit: int, now_us: int) -> l
     return _deliveries(connection, mine, pending, limit)
 
 
-def _turn(connection: Connection, mine: Alias, *, now_us: int) -> ColumnElement[bool]:
+def _turn(connection: Connection, mine: FromClause, *, now_us: int) -> ColumnElement[bool]:
     """Whether a delivery is due, and no earlier one of its subject is pending."""
     earlier = event_deliveries.alias("earlier")
     waits = exists().where(
@@ -115,7 +115,7 @@ def _turn(connection: Connection, mine: Alias, *, now_us: int) -> ColumnElement[
     return and_(mine.c.state == "pending", mine.c.due_us <= database_now(connection, now_us), ~waits)
 
 
-def _deliveries(connection: Connection, mine: Alias, wanted: ColumnElement[bool], limit: int) -> list[Delivery]:
+def _deliveries(connection: Connection, mine: FromClause, wanted: ColumnElement[bool], limit: int) -> list[Delivery]:
     with_event = mine.join(events, and_(events.c.organisation == mine.c.organisation, events.c.id == mine.c.event))
     found = select(events, mine.c.sink, mine.c.attempts).select_from(with_event).where(wanted)
     rows = connection.execute(found.order_by(mine.c.number).limit(limit)).all()
