@@ -27,8 +27,8 @@ _HOMES = {
     "encrypt_api_key": "undercroft.access.secrets",
     "generate": "undercroft.assembly.embedded",
     "get_logger": "undercroft.telemetry.logs",
-    "on": "undercroft.events.subscribers",
     "monitor_endpoint": "undercroft.telemetry.monitor",
+    "on": "undercroft.events.subscribers",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - names of _HOMES are text
