@@ -66,7 +66,7 @@ class WebhookList(BaseModel):
     data: list[WebhookView]
 
 
-class Replay(BaseModel):
+class WebhookReplay(BaseModel):
     """Which events are told again."""
 
     model_config = ConfigDict(extra="forbid")
@@ -76,13 +76,13 @@ class Replay(BaseModel):
     """Also those that were delivered; otherwise those that it has missed."""
 
 
-class Replayed(BaseModel):
+class WebhookReplayed(BaseModel):
     """How many events are told again."""
 
     events: int
 
 
-class TestResult(BaseModel):
+class WebhookTestResult(BaseModel):
     """What came of a `webhook.test`."""
 
     delivered: bool
@@ -91,7 +91,7 @@ class TestResult(BaseModel):
     error: str
 
 
-class Attempted(BaseModel):
+class WebhookAttempt(BaseModel):
     """How far an event has come."""
 
     event: str
@@ -105,10 +105,10 @@ class Attempted(BaseModel):
     error: str
 
 
-class Deliveries(BaseModel):
+class WebhookDeliveries(BaseModel):
     """The latest deliveries, newest first."""
 
-    data: list[Attempted]
+    data: list[WebhookAttempt]
 
 
 def router(undercroft: Undercroft) -> APIRouter:
@@ -145,25 +145,25 @@ def router(undercroft: Undercroft) -> APIRouter:
         return Response(status_code=204)
 
     @routes.get("/webhooks/{webhook_id}/deliveries")
-    async def webhook_deliveries(webhook_id: str) -> Deliveries:
+    async def webhook_deliveries(webhook_id: str) -> WebhookDeliveries:
         """How its latest events have fared."""
         found = await (await events.hooks()).history(ORGANISATION, webhook_id)
-        return Deliveries(data=[_attempted(each) for each in found])
+        return WebhookDeliveries(data=[_attempted(each) for each in found])
 
     @routes.post("/webhooks/{webhook_id}/replay", status_code=202)
-    async def replay_webhook(webhook_id: str, replay: Replay) -> Replayed:
+    async def replay_webhook(webhook_id: str, replay: WebhookReplay) -> WebhookReplayed:
         """Tells it again what it has missed since then, under the events' own ids and in their order."""
         since_us = round(replay.since.timestamp() * 1_000_000)
         hooks = await events.hooks()
-        return Replayed(
+        return WebhookReplayed(
             events=await hooks.replay(ORGANISATION, webhook_id, since_us=since_us, everything=replay.everything)
         )
 
     @routes.post("/webhooks/{webhook_id}/test")
-    async def test_webhook(webhook_id: str) -> TestResult:
+    async def test_webhook(webhook_id: str) -> WebhookTestResult:
         """Posts a `webhook.test` at once and tells what came of it."""
         outcome = await (await events.hooks()).test(ORGANISATION, webhook_id)
-        return TestResult(delivered=outcome.ok, status=outcome.status or None, error=outcome.error)
+        return WebhookTestResult(delivered=outcome.ok, status=outcome.status or None, error=outcome.error)
 
     return routes
 
@@ -183,8 +183,8 @@ def _view(webhook: Webhook) -> WebhookView:
     )
 
 
-def _attempted(view: DeliveryView) -> Attempted:
-    return Attempted.model_validate(
+def _attempted(view: DeliveryView) -> WebhookAttempt:
+    return WebhookAttempt.model_validate(
         {
             "event": view.event,
             "type": view.type,
