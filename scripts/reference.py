@@ -68,6 +68,7 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "database_timeout": "The database did not answer in time.",
     "database_unavailable": "The database is away, or waits for `undercroft migrate`.",
     "disk_full": "The disk under the data directory or the database is full.",
+    "encryption_key_missing": "A secret cannot be stored, because ENCRYPTION_KEY is not set.",
     "empty_*": "A text or list may not be empty, e.g. `empty_string`.",
     "idempotency_conflict": "The idempotency key was used for another request.",
     "interrupted": "The server was stopped before the answer was complete.",

@@ -3,9 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from undercroft.access.secrets import decrypt_api_key as decrypt_api_key
+    from undercroft.access.secrets import encrypt_api_key as encrypt_api_key
     from undercroft.api.app import create_app as create_app
     from undercroft.assembly.embedded import agenerate as agenerate
     from undercroft.assembly.embedded import generate as generate
+    from undercroft.events.subscribers import on as on
     from undercroft.gateway.balance import LoadBalancer as LoadBalancer
     from undercroft.jobs.functions import job as job
     from undercroft.jobs.handlers import JobContext as JobContext
@@ -23,10 +26,13 @@ _HOMES = {
     "agenerate": "undercroft.assembly.embedded",
     "configure_logging": "undercroft.telemetry.logs",
     "create_app": "undercroft.api.app",
+    "decrypt_api_key": "undercroft.access.secrets",
+    "encrypt_api_key": "undercroft.access.secrets",
     "generate": "undercroft.assembly.embedded",
     "get_logger": "undercroft.telemetry.logs",
     "job": "undercroft.jobs.functions",
     "monitor_endpoint": "undercroft.telemetry.monitor",
+    "on": "undercroft.events.subscribers",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - names of _HOMES are text

@@ -65,6 +65,12 @@ class TooLarge(InvalidRequest):
     code, status = "request_too_large", 413
 
 
+class AddressRefused(InvalidRequest):
+    """A URL that came through the API leads to an address, port or scheme that such URLs may not reach."""
+
+    code = "address_refused"
+
+
 class NotAuthenticated(UndercroftError):
     """No credential, or one that is not known."""
 
@@ -211,6 +217,12 @@ class NoDeployment(Unavailable):
     """No deployment of the model can take the call now: they are full, or rest after failures."""
 
     code = "no_deployment"
+
+
+class UnreadableSecret(UndercroftError):
+    """A stored secret cannot be decrypted with the keys there are."""
+
+    code = "unreadable_secret"
 
 
 class MissingExtra(ConfigurationError):

@@ -15,6 +15,7 @@ from undercroft.access.doors import Bind, Door, host_name
 from undercroft.access.keys import KeyRing
 from undercroft.assembly.bundled import LOCAL, BundledModels, OwnModels, SharedModels
 from undercroft.assembly.database import DatabaseLink
+from undercroft.assembly.events import EventDesk
 from undercroft.assembly.health import Health
 from undercroft.assembly.jobs import JobOffice
 from undercroft.assembly.models import ModelBuilder
@@ -59,6 +60,7 @@ class Undercroft:
     gateway: Gateway
     responses: Responses
     jobs: JobOffice
+    events: EventDesk
     metrics: Metrics
     link: DatabaseLink
     bundled: BundledModels
@@ -177,6 +179,7 @@ async def installed(
         await stack.enter_async_context(link.running())
         opened = OpenedPrices(prices, settings.models)
         await stack.enter_async_context(shipping(link, spool, settings, prices=opened, clock=clock))
+        events = EventDesk(settings, link=link, ids=ids, clock=clock)
         lasting = Lasting(
             bind=bind,
             clock=clock,
@@ -191,7 +194,8 @@ async def installed(
             keys=keys,
             link=link,
             responses=ResponseDesk(settings.responses, link=link, ids=ids, clock=clock),
-            jobs=JobOffice(settings, link=link, ids=ids, metrics=metrics, clock=clock),
+            jobs=JobOffice(settings, link=link, events=events, ids=ids, metrics=metrics, clock=clock),
+            events=events,
             opened=opened,
             reloads=Reloads(generation=generation, metrics=metrics, clock=clock),
             reload=reload or _nothing_to_read,
@@ -199,6 +203,7 @@ async def installed(
         installation = Installation(lasting, await configured(lasting, settings))
         stack.push_async_callback(installation.close)
         await stack.enter_async_context(lasting.responses.running())
+        await stack.enter_async_context(lasting.events.running())
         await stack.enter_async_context(lasting.jobs.running())
         yield installation
 
@@ -221,6 +226,7 @@ class Lasting:
     link: DatabaseLink
     responses: ResponseDesk
     jobs: JobOffice
+    events: EventDesk
     opened: OpenedPrices
     reloads: Reloads
     reload: Reload
@@ -234,7 +240,13 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
         client = Client(limits=settings.egress, clock=clock)
         stack.push_async_callback(client.close, OUTLASTED)
         catalogue = ModelBuilder(
-            settings, bundled=lasting.bundled, client=client, prices=lasting.prices, clock=clock, rng=rng
+            settings,
+            bundled=lasting.bundled,
+            client=client,
+            prices=lasting.prices,
+            clock=clock,
+            rng=rng,
+            on_change=lasting.events.upstream_changed,
         ).catalogue()
         await stack.enter_async_context(checking(settings, catalogue, clock=clock, rng=rng))
         overrides = {
@@ -261,6 +273,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             gateway=gateway,
             responses=Responses(settings, desk=lasting.responses, gateway=gateway, under_way=under_way, clock=clock),
             jobs=lasting.jobs,
+            events=lasting.events,
             metrics=lasting.metrics,
             link=lasting.link,
             bundled=lasting.bundled,
@@ -328,6 +341,7 @@ class Installation:
         lasting.opened.replace(settings.models)
         lasting.responses.answer_with(undercroft.responses)
         lasting.jobs.answer_with(undercroft.gateway, undercroft.under_way)
+        lasting.events.configure(settings)
         lasting.bundled.start(
             chat=uses(settings, "local") or catalogue.default("chat") == LOCAL,
             embedding=uses(settings, "local_embedding"),

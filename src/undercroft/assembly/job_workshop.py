@@ -12,7 +12,7 @@ from undercroft.clock import Clock
 from undercroft.ids import Ids
 from undercroft.jobs.crew import Crew, Terms, Transactions
 from undercroft.jobs.desk import Desk, Wanted
-from undercroft.jobs.effects import Effects, NoEffects
+from undercroft.jobs.effects import Effects
 from undercroft.jobs.handlers import Handlers
 from undercroft.jobs.owners import LockedFiles
 from undercroft.jobs.queues.inline import Inline
@@ -52,13 +52,13 @@ async def workshop(
     *,
     database: Transactions,
     handlers: Handlers,
+    effects: Effects,
     metrics: JobMetrics,
     ids: Ids,
     clock: Clock,
 ) -> AsyncIterator[Working]:
     """Takes jobs for as long as the block lasts and, where the process has the role, runs them. At the end what runs
     has `[server] shutdown_grace_s` to finish; then it is anybody's again at once."""
-    effects: Effects = NoEffects()
     expecting = _Expecting()
     worker = ids.new("worker_")
     async with contextlib.AsyncExitStack() as stack:

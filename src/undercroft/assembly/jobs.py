@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from undercroft.assembly.database import DatabaseLink
+from undercroft.assembly.events import EventDesk
 from undercroft.assembly.job_kinds import built_in
 from undercroft.assembly.job_metrics import JobMetrics
 from undercroft.assembly.reloads import UnderWay
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
 class JobOffice:
     """Jobs of this process, whatever the configuration becomes: the desk, and the crew where it has the role."""
 
-    def __init__(self, settings: Settings, *, link: DatabaseLink, ids: Ids, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, *, link: DatabaseLink, events: EventDesk, ids: Ids, metrics: Metrics, clock: Clock
+    ) -> None:
         """Raises ConfigurationError for modules, kinds and cron lines that cannot be used."""
         self._settings = settings
         self._link = link
+        self._events = events
         self._ids = ids
         self._clock = clock
         self._metrics = JobMetrics(metrics)
@@ -92,12 +96,15 @@ class JobOffice:
     async def _run(self, stop: asyncio.Event) -> None:
         await self._link.first_look()
         # Imported here, with SQLAlchemy, once the port has long been answering.
+        from undercroft.assembly.job_effects import ToldEffects
         from undercroft.assembly.job_workshop import workshop
 
+        outbox = await self._events.outbox()
         async with workshop(
             self._settings,
             database=self._link,
             handlers=self.handlers,
+            effects=ToldEffects(outbox),
             metrics=self._metrics,
             ids=self._ids,
             clock=self._clock,

@@ -11,7 +11,7 @@ from undercroft.assembly.reliability import limits_of, own_limits, policy_of
 from undercroft.assembly.upstreams import tell_change
 from undercroft.clock import Clock
 from undercroft.egress.client import Client, TimeLimits
-from undercroft.gateway.balance import Balancer
+from undercroft.gateway.balance import Balancer, Told
 from undercroft.gateway.breaker import NEVER, USUAL, BreakerPolicy
 from undercroft.gateway.call import Deployment, Model
 from undercroft.gateway.catalogue import Catalogue, Defaults
@@ -41,7 +41,10 @@ class ModelBuilder:
         prices: PriceBook,
         clock: Clock,
         rng: random.Random,
+        on_change: Told[Deployment] = tell_change,
     ) -> None:
+        """`on_change` hears of deployments that are left alone, or back."""
+        self._on_change = on_change
         self._settings = settings
         self._bundled = bundled
         self._clock = clock
@@ -204,7 +207,7 @@ class ModelBuilder:
             breaker=breaker,
             rng=self._rng,
             monotonic=self._clock.monotonic,
-            on_change=tell_change,
+            on_change=self._on_change,
         )
 
     def _model(

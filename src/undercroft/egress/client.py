@@ -5,17 +5,18 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from undercroft.clock import Clock
 from undercroft.egress.connection import Connection, Stale
+from undercroft.egress.guard import Guard
 from undercroft.egress.origin import Origin
 from undercroft.egress.pool import Pool
 from undercroft.egress.response import Response
-from undercroft.errors import Unavailable, UpstreamUnreachable
+from undercroft.errors import AddressRefused, Unavailable, UpstreamUnreachable
 
 _TICK_S: Final = 0.1
 _OURS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -52,8 +53,17 @@ class TimeLimits:
 class Client:
     """Made and closed inside the running loop. One for the whole process, so that connections are shared."""
 
-    def __init__(self, *, limits: Limits, clock: Clock, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        clock: Clock,
+        ssl_context: ssl.SSLContext | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        """With a `guard`, only addresses that it admits are connected to."""
         self._limits = limits
+        self._guard = guard
         self._first_byte_s = limits.first_byte_timeout_s
         self._idle_s = limits.idle_timeout_s
         self._clock = clock
@@ -138,7 +148,9 @@ class Client:
         limit_s = self._limits.connect_timeout_s if connect_s is None else connect_s
         try:
             async with asyncio.timeout(limit_s):
-                if origin.scheme == "unix":
+                if self._guard is not None:
+                    connection = await self._dial_admitted(self._guard, origin, protocol, tls)
+                elif origin.scheme == "unix":
                     _, connection = await loop.create_unix_connection(protocol, origin.host)
                 else:
                     _, connection = await loop.create_connection(protocol, origin.host, origin.port, ssl=tls)
@@ -151,6 +163,28 @@ class Client:
         if self._ticker is None:
             self._ticker = loop.create_task(self._tick())
         return connection
+
+    @staticmethod
+    async def _dial_admitted(
+        guard: Guard, origin: Origin, protocol: Callable[[], Connection], tls: ssl.SSLContext | None
+    ) -> Connection:
+        """Connects to an address that was judged, and not to the name, which may mean another one by now."""
+        if origin.scheme == "unix":
+            raise AddressRefused("This URL may not be called. It takes https.", param="url")
+        failure: OSError | None = None
+        for address in await guard.admit(origin):
+            named = origin.host if tls is not None else None
+            connecting = asyncio.get_running_loop().create_connection(
+                protocol, address, origin.port, ssl=tls, server_hostname=named
+            )
+            try:
+                _, connection = await connecting
+            except OSError as error:
+                failure = error
+            else:
+                return connection
+        assert failure is not None, "a guard admits at least one"
+        raise failure
 
     def _tls(self) -> ssl.SSLContext:
         """Made at first use: reading the system's certificates takes tens of milliseconds."""

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from undercroft.jobs.types import Job
 
-EventName = Literal["job.queued", "job.succeeded", "job.dead", "job.cancelled"]
+EventName = Literal["job.queued", "job.waiting", "job.succeeded", "job.dead", "job.cancelled"]
 
 
 class JobEvent(msgspec.Struct, frozen=True):

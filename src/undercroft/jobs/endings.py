@@ -86,7 +86,7 @@ def lose(connection: Connection, *, worker: str, moment: Moment, effects: Effect
     return settle(connection, lost, moment=moment, effects=effects)
 
 
-_EVENTS: Final[dict[str, EventName]] = {"dead": "job.dead", "cancelled": "job.cancelled"}
+_EVENTS: Final[dict[str, EventName]] = {"delayed": "job.waiting", "dead": "job.dead", "cancelled": "job.cancelled"}
 
 
 def _succeed(connection: Connection, ended: Sequence[Ended], moment: Moment) -> list[Job]:
@@ -109,10 +109,10 @@ def _move(
     values = {"attempts": step.attempts, "crashes": step.crashes, "delay_us": step.delay_us, "ends": int(step.ends)}
     moved = job_of(run(connection, _MOVE, moment, **named, **values, state=step.state, error=error or job.error)[0])
     run(connection, _UNSAY, moment, organisation=job.organisation, id=job.id)
-    if step.ends:
+    if step.state in _EVENTS:
         effects.append(connection, [JobEvent(_EVENTS[step.state], moved)])
-        if moved.awaited:
-            abandon_dependents(connection, moved, moment=moment, effects=effects)
+    if step.ends and moved.awaited:
+        abandon_dependents(connection, moved, moment=moment, effects=effects)
     return moved
 
 

@@ -43,6 +43,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Usd = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$", examples=["0.25"])]
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
+ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", examples=["my_app.events"])]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/-]{1,100}$", examples=["eu-west"])]
 Capability = Literal[
     "chat",
@@ -330,7 +331,20 @@ class Redis(Section):
     """Shared state across processes."""
 
     url: SecretStr | None = None
-    """`redis://…` (REDIS_URL)."""
+    """`redis://…`; takes the stream of events. (REDIS_URL)"""
+
+
+class Events(Section):
+    """What happened, and who is told: webhooks, functions of your own, a Redis stream."""
+
+    modules: tuple[ModuleName, ...] = ()
+    """Python modules with functions under `@undercroft.on(…)`."""
+    keep_days: Annotated[int, Field(gt=0, le=3650)] = 7
+    """How long events can be replayed; then they are deleted, sent or not."""
+    webhook_timeout_s: Seconds = 20.0
+    """How long a webhook's receiver may take to answer."""
+    stream_length: Positive = 100_000
+    """About how many events the Redis stream `undercroft:events` holds; older ones leave it."""
 
 
 class JobQueue(Section):
@@ -467,6 +481,7 @@ class Settings(Section):
     ledger: Ledger = Ledger()
     responses: Responses = Responses()
     redis: Redis = Redis()
+    events: Events = Events()
     jobs: Jobs = Jobs()
     vectors: Vectors = Vectors()
     telemetry: Telemetry = Telemetry()

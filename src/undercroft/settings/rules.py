@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from undercroft.settings.database_url import normalise
+from undercroft.settings.encryption import ENCRYPTION_KEY_LINE, encryption_keys
 from undercroft.settings.explain import did_you_mean, masked_url
 from undercroft.settings.locate import Place
 from undercroft.settings.model import LOCAL_MODELS, ROLES, Deployment, Model, Settings
@@ -31,13 +32,10 @@ SHORT_KEY: Final = 16
 KINDS: Final = frozenset({"chat", "completions", "embeddings", "moderations"})
 
 NOT_USED_YET: Final[tuple[Place, ...]] = (
-    ("redis", "url"),
     ("jobs", "broker_url"),
     ("vectors",),
-    ("encryption_key",),
     ("telemetry", "sentry_dsn"),
     ("telemetry", "otlp_endpoint"),
-    ("egress", "allow"),
 )
 """Accepted, because deployments have them, and warned about: this version does nothing with them."""
 
@@ -102,12 +100,20 @@ def _server(settings: Settings) -> Iterator[Problem]:
 
 
 def _services(settings: Settings, directory: Path) -> Iterator[Problem]:
+    if settings.encryption_key is not None:
+        try:
+            encryption_keys(settings.encryption_key.get_secret_value())
+        except ValueError as error:
+            yield ("encryption_key",), f"{error}; type: {ENCRYPTION_KEY_LINE}"
     if settings.database.url is not None:
         try:
             normalise(settings.database.url.get_secret_value(), directory=directory)
         except ValueError as error:
             yield ("database", "url"), str(error)
             return
+    redis = settings.redis.url
+    if redis is not None and not redis.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        yield ("redis", "url"), "takes an address such as redis://127.0.0.1:6379/0"
     if settings.jobs.broker_url is not None and not settings.database.is_postgresql:
         yield ("jobs", "broker_url"), "needs PostgreSQL; set DATABASE_URL=postgresql://user:password@host:5432/name"
 

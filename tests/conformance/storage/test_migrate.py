@@ -38,8 +38,8 @@ def test_downgrading_to_base_takes_every_table_away_and_the_way_up_is_open(datab
 
 
 def test_an_unknown_revision_is_refused_with_those_there_are(database: Database) -> None:
-    with pytest.raises(ConfigurationError, match=r"no revision '0007'.*0001, 0002, 0003, 0004, head, base"):
-        database.migrate("0007")
+    with pytest.raises(ConfigurationError, match=r"no revision '0999'.*0001, 0002.*head, base"):
+        database.migrate("0999")
 
 
 def test_a_newer_schema_is_named_with_the_newest_we_know_and_left_alone(database: Database) -> None:

@@ -5,7 +5,7 @@ import errno
 import resource
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ import pytest
 from tests.support.clock import ManualClock
 from tests.support.egress import open_client, pass_time, post, until
 from tests.support.upstream import CHUNKED_HEAD, LOOPBACK_PEM, Do, chunk, response, running_upstream
-from undercroft.egress.client import connection_failure
+from undercroft.clock import SystemClock
+from undercroft.egress.client import Client, connection_failure
+from undercroft.egress.guard import Guard
 from undercroft.egress.http1 import request_head
 from undercroft.egress.origin import Origin, parse_base_url
-from undercroft.errors import Unavailable, UpstreamTimedOut, UpstreamUnreachable
+from undercroft.errors import AddressRefused, Unavailable, UpstreamTimedOut, UpstreamUnreachable
+from undercroft.settings.model import Egress
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -406,5 +409,94 @@ def test_a_stall_of_this_process_is_not_taken_for_a_silent_upstream(run: Run) ->
             upstream.peers[0].transport.write(response("just in time"))
             clock.advance(1000)
             assert await (await call).body(100) == b"just in time"
+
+    run(scenario())
+
+
+async def raw_server(host: str, port: int, reached: list[str]) -> asyncio.Server:
+    """Answers every request with an empty 204 and closes; notes which address was reached."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.append(host)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    return await asyncio.start_server(answer, host, port)
+
+
+def test_a_guarded_client_connects_to_the_address_that_was_judged_and_not_to_the_name(run: Run) -> None:
+    """The name server changes its mind between two look-ups; the machine that it names then is never reached."""
+
+    async def scenario() -> None:
+        reached: list[str] = []
+        answers = [["127.0.0.2"], ["127.0.0.1"], ["127.0.0.1"]]
+
+        async def flips(host: str, port: int) -> Sequence[str]:
+            return answers.pop(0)
+
+        allowed = await raw_server("127.0.0.2", 0, reached)
+        port = allowed.sockets[0].getsockname()[1]
+        forbidden = await raw_server("127.0.0.1", port, reached)
+        client = Client(limits=Egress(), clock=SystemClock(), guard=Guard(allow=["127.0.0.2/32"], resolve=flips))
+        origin = Origin("http", "hook.example", port)
+        head = request_head("POST", "/", host=str(origin), fields={})
+        try:
+            answer = await client.send(origin, head, b"{}")
+            assert answer.status == 204
+            with pytest.raises(AddressRefused, match=r"hook\.example is at 127\.0\.0\.1"):
+                await client.send(origin, head, b"{}")
+        finally:
+            await client.close()
+            allowed.close()
+            forbidden.close()
+        assert reached == ["127.0.0.2"]
+        assert len(answers) == 1, "one look-up for each connection"
+
+    run(scenario())
+
+
+def test_a_guarded_client_tries_the_next_address_of_a_name_and_refuses_sockets(run: Run) -> None:
+    async def scenario() -> None:
+        reached: list[str] = []
+
+        async def two(host: str, port: int) -> Sequence[str]:
+            return ["127.0.0.3", "127.0.0.2"]
+
+        server = await raw_server("127.0.0.2", 0, reached)
+        port = server.sockets[0].getsockname()[1]
+        client = Client(limits=Egress(), clock=SystemClock(), guard=Guard(allow=["127.0.0.0/8"], resolve=two))
+        origin = Origin("http", "hook.example", port)
+        try:
+            assert (await client.send(origin, request_head("GET", "/", host="h", fields={}), b"")).status == 204
+            with pytest.raises(AddressRefused):
+                await client.send(Origin("unix", "/tmp/x"), request_head("GET", "/", host="h", fields={}), b"")
+        finally:
+            await client.close()
+            server.close()
+        assert reached == ["127.0.0.2"]
+
+    run(scenario())
+
+
+def test_a_guarded_client_checks_the_certificate_against_the_name(run: Run) -> None:
+    async def scenario() -> None:
+        async def here(host: str, port: int) -> Sequence[str]:
+            return ["127.0.0.1"]
+
+        guard = Guard(allow=["127.0.0.0/8"], resolve=here)
+        limits = Egress(ca_file=LOOPBACK_PEM)
+        client = Client(limits=limits, clock=SystemClock(), guard=guard)
+        try:
+            async with running_upstream(tls=True) as upstream:
+                port = parse_base_url(upstream.base_url)[0].port
+                right, wrong = Origin("https", "localhost", port), Origin("https", "hook.example", port)
+                head = request_head("POST", "/v1/chat/completions", host="x", fields={})
+                assert (await client.send(right, head, b"{}")).status
+                with pytest.raises(UpstreamUnreachable, match="certificate"):
+                    await client.send(wrong, head, b"{}")
+        finally:
+            await client.close()
 
     run(scenario())

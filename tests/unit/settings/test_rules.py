@@ -256,3 +256,10 @@ def test_terms_of_ones_own_and_a_default_are_taken(tmp_path: Path) -> None:
     file = '[moderation]\ndefault_model = "chat"\n[[moderation.terms]]\ncategory = "hate"\nphrases = ["x y"]\n'
     settings = loaded(tmp_path, file + deployment('provider = "rules"')).settings
     assert settings.moderation.terms[0].phrases == ("x y",)
+
+
+def test_an_encryption_key_that_is_none_is_refused_with_the_line_that_makes_one(tmp_path: Path) -> None:
+    told = refusal(tmp_path, ENCRYPTION_KEY="nonsense")
+    assert "encryption_key takes Fernet keys" in told
+    assert "export ENCRYPTION_KEY=" in told
+    assert "nonsense" not in told

@@ -165,12 +165,12 @@ def test_windows_line_ends_and_byte_order_mark_change_no_line_number(tmp_path: P
 def test_what_this_version_does_not_use_is_warned_about_unless_it_is_the_default(tmp_path: Path) -> None:
     found = loaded(
         tmp_path,
-        file="[egress]\nallow = []\n",
-        REDIS_URL="redis://x",
+        file='[telemetry]\nlog_level = "info"\n',
+        QDRANT_URL="http://x",
         SENTRY_DSN="https://x@sentry.example/1",
     )
     assert sorted(found.warnings) == [
-        "environment (REDIS_URL): redis.url is set, but this version does not use it yet",
+        "environment (QDRANT_URL): vectors.qdrant_url is set, but this version does not use it yet",
         "environment (SENTRY_DSN): telemetry.sentry_dsn is set, but this version does not use it yet",
     ]
     assert found.settings.provider_keys == {}

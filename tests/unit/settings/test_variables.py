@@ -29,11 +29,17 @@ def at(found: Settings, place: tuple[str | int, ...]) -> Any:
     return value
 
 
+PARTICULAR = {
+    "DATABASE_URL": "postgresql://h/s3cret",
+    "REDIS_URL": "redis://h/s3cret",
+    "ENCRYPTION_KEY": "c3VwcGx5IHNvbWUgMzIgYnl0ZXMgb2YgZW50cm9weSE=",
+}
+"""Of those that do not take any text."""
+
+
 @pytest.mark.parametrize("name", [*PLAIN, *PLAIN_SECRETS])
 def test_a_plain_name_sets_its_setting(tmp_path: Path, name: str) -> None:
-    text = {"PORT": "9", "DATABASE_URL": "postgresql://h/d", "UNDERCROFT_MODELS_DIR": str(tmp_path)}.get(
-        name, "http://x"
-    )
+    text = {"PORT": "9", "UNDERCROFT_MODELS_DIR": str(tmp_path), **PARTICULAR}.get(name, "http://x")
     environment = {"DATABASE_URL": "postgresql://h/d", name: text}
     found = at(settings(tmp_path, **environment), (PLAIN | PLAIN_SECRETS)[name])  # type: ignore[operator]  # both are dicts
     value = found.get_secret_value() if hasattr(found, "get_secret_value") else found
@@ -42,14 +48,15 @@ def test_a_plain_name_sets_its_setting(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", [*PLAIN_SECRETS, "OPENAI_API_KEY", "UNDERCROFT_TELEMETRY__METRICS_TOKEN"])
 def test_every_secret_can_stand_in_a_file_of_its_own(tmp_path: Path, name: str) -> None:
-    (tmp_path / "s").write_text("postgresql://h/s3cret\n")
+    text = PARTICULAR.get(name, "s3cret")
+    (tmp_path / "s").write_text(f"{text}\n")
     environment = {"DATABASE_URL": "postgresql://h/d"} if name == "CELERY_BROKER_URL" else {}
     found = load(config=None, environment=environment | {f"{name}_FILE": "s"}, directory=tmp_path)
     places = {str(origin): place for place, origin in found.provenance.items()}
     *table, last = places[f"environment ({name}_FILE)"].split(".")
     holder = at(found.settings, tuple(table))
     value = holder[last] if isinstance(holder, dict) else getattr(holder, last)
-    assert value.get_secret_value().endswith("s3cret")
+    assert value.get_secret_value().endswith(text.partition(":")[2] or text)
 
 
 def test_a_secret_and_its_file_at_once_are_refused(tmp_path: Path) -> None:

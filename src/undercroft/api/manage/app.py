@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from undercroft import __version__
-from undercroft.api.manage import config, models, usage
+from undercroft.api.manage import config, models, usage, webhooks
 from undercroft.assembly import Undercroft
 from undercroft.errors import InvalidRequest, MethodNotAllowed, NotFound, UndercroftError
 from undercroft.wire.errors import envelope
@@ -22,6 +22,7 @@ def build(undercroft: Undercroft) -> FastAPI:
     app.include_router(usage.router(undercroft))
     app.include_router(models.router(undercroft))
     app.include_router(config.router(undercroft))
+    app.include_router(webhooks.router(undercroft))
 
     async def known(request: Request, error: Exception) -> Response:
         return _answer(request, error)

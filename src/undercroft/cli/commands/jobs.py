@@ -9,14 +9,15 @@ from typing import Final, cast, get_args
 
 from sqlalchemy import Connection
 
+from undercroft.assembly.job_effects import ToldEffects
 from undercroft.assembly.job_views import view_of
 from undercroft.cli.commands.ledger import read_settings
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock
 from undercroft.errors import InvalidRequest, NotFound, Unavailable
+from undercroft.events.outbox import Outbox
 from undercroft.jobs import repository
-from undercroft.jobs.effects import NoEffects
 from undercroft.jobs.statements import moment_of
 from undercroft.jobs.types import ENDED, Attempt, Job, Status
 from undercroft.settings.model import Settings
@@ -84,9 +85,12 @@ def _show(options: Namespace, out: Output, database: Database) -> int:
 
 
 def _cancel(options: Namespace, out: Output, database: Database) -> int:
+    clock = SystemClock()
+    effects = ToldEffects(Outbox(clock))
+
     def cancel(connection: Connection, id: str) -> Job | None:
-        moment = moment_of(SystemClock())
-        return repository.ask_cancel(connection, organisation=ORGANISATION, id=id, moment=moment, effects=NoEffects())
+        moment = moment_of(clock)
+        return repository.ask_cancel(connection, organisation=ORGANISATION, id=id, moment=moment, effects=effects)
 
     return _each(options.ids, options, out, lambda name: database.write_sync(lambda each: cancel(each, name)))
 

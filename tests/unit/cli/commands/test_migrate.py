@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from undercroft.cli.main import main
-from undercroft.storage.migrate import HEAD
+from undercroft.storage.migrate import HEAD, revisions
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def test_a_database_that_is_away_is_a_failure_and_an_unknown_revision_bad_usage(
 ) -> None:
     assert main(["migrate", "--to", "0999"]) == 2
     assert (
-        "There is no revision '0999' of the schema. There are: 0001, 0002, 0003, 0004, 0005, head, base."
+        f"There is no revision '0999' of the schema. There are: {', '.join(revisions())}, head, base."
         in capsys.readouterr().err
     )
     monkeypatch.setenv("DATABASE_URL", "postgres://user:secret@127.0.0.1:1/away")

@@ -1,0 +1,79 @@
+"""An event is there exactly when what it tells of is, and in its order."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Row, select
+
+from tests.support.clock import ManualClock
+from undercroft.events.outbox import Outbox
+from undercroft.events.types import Fact, JobData, UpstreamData, decode_data
+from undercroft.storage.engine import Database
+from undercroft.storage.schema import events, organisations
+
+
+def stored(database: Database) -> "list[Row[Any]]":
+    return database.read_sync(lambda connection: list(connection.execute(select(events).order_by(events.c.number))))
+
+
+def job(id: str, **fields: Any) -> Fact:
+    return Fact("job.succeeded", JobData(id=id, kind="chat", **fields))
+
+
+def append(outbox: Outbox, facts: list[Fact], connection: Connection) -> None:
+    outbox.append(connection, *facts)
+
+
+def test_an_event_comes_back_as_it_was_told(database: Database) -> None:
+    fact = Fact("upstream.opened", UpstreamData(id="chat/0", provider="openai", why="failures", rest_s=10.0))
+    clock = ManualClock()
+
+    (told,) = database.write_sync(lambda connection: Outbox(clock).append(connection, fact))
+
+    (row,) = stored(database)
+    assert (row.id, row.type, row.subject, row.organisation) == (told.id, "upstream.opened", "chat/0", "default")
+    assert row.at_us == clock.now_us()
+    assert decode_data(row.type, row.data) == fact.data
+    assert not row.spread
+
+
+def test_what_is_taken_back_has_told_nothing(database: Database) -> None:
+    def work(connection: Connection) -> None:
+        connection.execute(organisations.insert().values(id="other", name="other", created_us=0))
+        Outbox(ManualClock()).append(connection, job("job_1"))
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        database.write_sync(work)
+
+    assert stored(database) == []
+
+
+def test_numbers_follow_the_order_in_which_they_were_told(database: Database) -> None:
+    outbox = Outbox(ManualClock())
+
+    for first in (0, 3):
+        facts = [job(f"job_{first + place}") for place in range(3)]
+        database.write_sync(partial(append, outbox, facts))
+
+    assert [row.subject for row in stored(database)] == [f"job_{place}" for place in range(6)]
+    assert len({row.number for row in stored(database)}) == 6
+
+
+def test_many_at_once_get_a_number_and_an_id_each(database: Database) -> None:
+    outbox = Outbox(ManualClock())
+
+    def tell(place: int) -> None:
+        database.write_sync(lambda connection: outbox.append(connection, job(f"job_{place}")))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(tell, range(40)))
+
+    assert len({row.id for row in stored(database)}) == len({row.number for row in stored(database)}) == 40
+
+
+def test_nothing_told_writes_nothing(database: Database) -> None:
+    assert database.write_sync(lambda connection: Outbox(ManualClock()).append(connection)) == []
+    assert stored(database) == []
