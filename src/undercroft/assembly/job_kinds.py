@@ -23,7 +23,7 @@ ENDPOINT: Final = "/api/v1/jobs"
 R = TypeVar("R", bound=ChatRequest | EmbeddingsRequest)
 
 
-class InForce(Protocol):
+class GatewayInForce(Protocol):
     """The gateway of the configuration that is in force when a job runs."""
 
     def gateway(self) -> Gateway: ...
@@ -44,7 +44,7 @@ class CallHandler(Generic[R]):
         decode: Callable[[bytes], R],
         encode: Callable[[Call, R, Chunk], bytes],
         limits: Limits,
-        in_force: InForce,
+        in_force: GatewayInForce,
         ids: Ids,
         clock: Clock,
     ) -> None:
@@ -117,7 +117,7 @@ def _embedded(call: Call, request: EmbeddingsRequest, answer: Chunk) -> bytes:
     return embeddings.whole(answer, model=call.answered_by, base64=request.base64)
 
 
-def built_in(*, limits: Limits, in_force: InForce, ids: Ids, clock: Clock) -> list[Handler]:
+def built_in(*, limits: Limits, in_force: GatewayInForce, ids: Ids, clock: Clock) -> list[Handler]:
     """`generate`, `chat` and `embeddings`."""
     return [
         CallHandler(
