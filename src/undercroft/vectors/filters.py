@@ -41,13 +41,17 @@ class In(msgspec.Struct, frozen=True):
 
 
 class Range(msgspec.Struct, frozen=True):
-    """The field is a number within all bounds that are given."""
+    """The field is a number within all bounds that are given, at least one."""
 
     field: str
     gt: float | None = None
     gte: float | None = None
     lt: float | None = None
     lte: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.gt is self.gte is self.lt is self.lte is None:
+            raise ValueError(f"The range of {self.field!r} has no bound.")
 
 
 class Exists(msgspec.Struct, frozen=True):
