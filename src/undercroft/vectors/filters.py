@@ -182,11 +182,12 @@ class _Reader:
             raise InvalidFilter(f"{at} is no object.", param=at, hint='It looks like {"type": "eq", "key": …}.')
         if depth > DEPTH:
             raise InvalidFilter(f"The filter is nested more than {DEPTH} deep.", param=at)
-        kind = source.get("type")
-        known = KINDS.get(kind) if isinstance(kind, str) else None
+        given = source.get("type")
+        kind: str = given if isinstance(given, str) else ""
+        known = KINDS.get(kind)
         if known is None:
             raise InvalidFilter(
-                f"{at}.type is {kind!r}, which is no comparison.",
+                f"{at}.type is {given!r}, which is no comparison.",
                 param=f"{at}.type",
                 hint=f"Known: {', '.join(KINDS)}.",
             )
