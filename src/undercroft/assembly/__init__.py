@@ -24,6 +24,7 @@ from undercroft.assembly.reloads import Reloads, UnderWay
 from undercroft.assembly.responses import ResponseDesk, Responses
 from undercroft.assembly.shipping import shipping
 from undercroft.assembly.upstreams import UpstreamMetrics, checking, refreshing
+from undercroft.assembly.vectors import Vectors
 from undercroft.clock import Clock, SystemClock
 from undercroft.egress.client import Client
 from undercroft.errors import Conflict, Unavailable
@@ -59,6 +60,7 @@ class Undercroft:
     gateway: Gateway
     responses: Responses
     events: EventDesk
+    vectors: Vectors
     metrics: Metrics
     link: DatabaseLink
     bundled: BundledModels
@@ -175,6 +177,8 @@ async def installed(
         keys = KeyRing()
         link = DatabaseLink(settings, keys=keys, clock=clock)
         await stack.enter_async_context(link.running())
+        vectors = Vectors(settings, clock=clock)
+        stack.push_async_callback(vectors.close)
         opened = OpenedPrices(prices, settings.models)
         await stack.enter_async_context(shipping(link, spool, settings, prices=opened, clock=clock))
         lasting = Lasting(
@@ -192,6 +196,7 @@ async def installed(
             link=link,
             responses=ResponseDesk(settings.responses, link=link, ids=ids, clock=clock),
             events=EventDesk(settings, link=link, ids=ids, clock=clock),
+            vectors=vectors,
             opened=opened,
             reloads=Reloads(generation=generation, metrics=metrics, clock=clock),
             reload=reload or _nothing_to_read,
@@ -221,6 +226,7 @@ class Lasting:
     link: DatabaseLink
     responses: ResponseDesk
     events: EventDesk
+    vectors: Vectors
     opened: OpenedPrices
     reloads: Reloads
     reload: Reload
@@ -267,6 +273,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             gateway=gateway,
             responses=Responses(settings, desk=lasting.responses, gateway=gateway, under_way=under_way, clock=clock),
             events=lasting.events,
+            vectors=lasting.vectors,
             metrics=lasting.metrics,
             link=lasting.link,
             bundled=lasting.bundled,

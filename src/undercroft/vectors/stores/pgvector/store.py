@@ -1,7 +1,7 @@
 """The pgvector store: collections as tables of a PostgreSQL database, ours or another."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
@@ -152,17 +152,23 @@ class PgVectorStore:
     async def _write(self, collection: str, work: Statements[T]) -> T:
         return await self._run(self._database.write, collection, work)
 
-    async def _run(self, run: Callable[..., object], collection: str, work: Statements[T]) -> T:
+    async def _run(
+        self, run: Callable[[Callable[[Connection], T]], Awaitable[T]], collection: str, work: Statements[T]
+    ) -> T:
         """Runs `work`; once more when the collection was dropped, and perhaps made again, by somebody else."""
         for is_last in (False, True):
             located = await self._find(collection)
             try:
-                return await run(lambda connection, located=located: work(connection, located))  # type: ignore[misc]  # of T
+                return await run(partial(_with, work, located))
             except DBAPIError as error:
                 if is_last or getattr(error.orig, "sqlstate", None) != NO_TABLE:
                     raise
                 self._known = {}
         raise CollectionNotFound(collection)
+
+
+def _with(work: Statements[T], located: Located, connection: Connection) -> T:
+    return work(connection, located)
 
 
 def _above(threshold: float | None, hits: list[Hit]) -> list[Hit]:
