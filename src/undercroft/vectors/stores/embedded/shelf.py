@@ -66,9 +66,13 @@ class Shelf:
         )
 
     def is_nearly_current(self, where: Filter | None) -> bool:
-        """Whether `view` would have little to do."""
+        """Whether `view` would have little to do, and nothing to wait for."""
         resident = self._resident
-        if resident is None or any(leaf.field not in resident.view.columns for leaf in leaves(where)):
+        if (
+            resident is None
+            or self._changing.locked()
+            or any(leaf.field not in resident.view.columns for leaf in leaves(where))
+        ):
             return False
         return self._file.read(lambda connection: truth.last_row(connection) - resident.last_row) <= SMALL
 

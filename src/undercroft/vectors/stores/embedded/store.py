@@ -49,7 +49,7 @@ class EmbeddedStore:
         self._keeps_up = keeps_up
         self._opening = threading.Lock()
         self._version = -1
-        self._located: Mapping[str, truth.Located] = {}
+        self._located: dict[str, truth.Located] = {}
         self._shelves: dict[int, tuple[Shelf, Words]] = {}
 
     # Collections
@@ -227,10 +227,12 @@ class EmbeddedStore:
     def _find(self, collection: str) -> truth.Located:
         version = self._file.version()
         if version != self._version:
-            known = {located.spec.name: located for located in self._file.read(truth.all_located)}
-            self._located, self._version = known, version
-        if (located := self._located.get(collection)) is None:
-            raise CollectionNotFound(collection)
+            self._located, self._version = {}, version
+        known = self._located
+        if (located := known.get(collection)) is None:
+            if (located := self._file.read(lambda connection: truth.located(connection, collection))) is None:
+                raise CollectionNotFound(collection)
+            known[collection] = located
         return located
 
     def _shelf(self, located: truth.Located) -> tuple[Shelf, Words]:
