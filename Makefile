@@ -31,8 +31,8 @@ docs: ## build the documentation as a site, into site/
 
 lock: ## resolve requirements/*.txt again (ARGS=--upgrade: to the newest versions)
 	@$(SETUP) $(COMPILE) $(ARGS) requirements/uv.in -o requirements/uv.txt
-	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres --extra redis -o requirements/run.txt
-	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres --extra redis requirements/dev.in \
+	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres --extra redis --extra vectors -o requirements/run.txt
+	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres --extra redis --extra vectors requirements/dev.in \
 		-c requirements/run.txt -o requirements/dev.txt
 	@$(SETUP) $(COMPILE) $(ARGS) requirements/docs.in -c requirements/dev.txt -o requirements/docs.txt
 

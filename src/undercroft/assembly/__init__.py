@@ -25,6 +25,7 @@ from undercroft.assembly.reloads import Reloads, UnderWay
 from undercroft.assembly.responses import ResponseDesk, Responses
 from undercroft.assembly.shipping import shipping
 from undercroft.assembly.upstreams import UpstreamMetrics, checking, refreshing
+from undercroft.assembly.vectors import Vectors
 from undercroft.clock import Clock, SystemClock
 from undercroft.egress.client import Client
 from undercroft.errors import Conflict, Unavailable
@@ -61,6 +62,7 @@ class Undercroft:
     responses: Responses
     jobs: JobOffice
     events: EventDesk
+    vectors: Vectors
     metrics: Metrics
     link: DatabaseLink
     bundled: BundledModels
@@ -177,6 +179,8 @@ async def installed(
         keys = KeyRing()
         link = DatabaseLink(settings, keys=keys, clock=clock)
         await stack.enter_async_context(link.running())
+        vectors = Vectors(settings, clock=clock)
+        stack.push_async_callback(vectors.close)
         opened = OpenedPrices(prices, settings.models)
         await stack.enter_async_context(shipping(link, spool, settings, prices=opened, clock=clock))
         events = EventDesk(settings, link=link, ids=ids, clock=clock)
@@ -196,6 +200,7 @@ async def installed(
             responses=ResponseDesk(settings.responses, link=link, ids=ids, clock=clock),
             jobs=JobOffice(settings, link=link, events=events, ids=ids, metrics=metrics, clock=clock),
             events=events,
+            vectors=vectors,
             opened=opened,
             reloads=Reloads(generation=generation, metrics=metrics, clock=clock),
             reload=reload or _nothing_to_read,
@@ -227,6 +232,7 @@ class Lasting:
     responses: ResponseDesk
     jobs: JobOffice
     events: EventDesk
+    vectors: Vectors
     opened: OpenedPrices
     reloads: Reloads
     reload: Reload
@@ -274,6 +280,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             responses=Responses(settings, desk=lasting.responses, gateway=gateway, under_way=under_way, clock=clock),
             jobs=lasting.jobs,
             events=lasting.events,
+            vectors=lasting.vectors,
             metrics=lasting.metrics,
             link=lasting.link,
             bundled=lasting.bundled,

@@ -407,9 +407,21 @@ class Jobs(Section):
         return tuple(dict.fromkeys(("default", *(queue.name for queue in self.queues))))
 
 
+VectorStoreName = Literal["embedded", "qdrant", "qdrant_edge", "pgvector"]
+
+
 class Vectors(Section):
     """Vector collections."""
 
+    store: VectorStoreName | None = None
+    """Where collections live: embedded, qdrant, qdrant_edge (Qdrant's engine in this process) or pgvector; default:
+    qdrant where its address is set, else embedded."""
+    durability: Literal["process", "power"] = "process"
+    """Store `embedded`: `process`: an acknowledged point survives kill -9. `power`: it is on disk first."""
+    threads: Positive = 2
+    """Store `embedded`: CPU threads that derive an index."""
+    pgvector_url: SecretStr | None = None
+    """Store `pgvector`: the PostgreSQL with that extension; default: as `url` of `[database]`."""
     qdrant_url: str | None = None
     """Qdrant server (QDRANT_URL)."""
     qdrant_api_key: SecretStr | None = None
@@ -420,6 +432,11 @@ class Vectors(Section):
     """Weaviate's key (WEAVIATE_API_KEY)."""
     pinecone_api_key: SecretStr | None = None
     """Pinecone's key (PINECONE_API_KEY)."""
+
+    @property
+    def chosen(self) -> VectorStoreName:
+        """The store, where the settings do not name it too."""
+        return self.store or ("qdrant" if self.qdrant_url else "embedded")
 
 
 class Telemetry(Section):

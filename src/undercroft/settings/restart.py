@@ -23,6 +23,7 @@ FIXED: Final[tuple[Place, ...]] = (
     ("encryption_key",),
     ("redis",),
     ("events",),
+    ("vectors",),
     ("responses", "background_at_once"),
     ("responses", "background_queue"),
     ("responses", "background_timeout_s"),

@@ -5,26 +5,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
-from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event
+from sqlalchemy import Connection, NullPool, QueuePool
 from sqlalchemy.exc import SQLAlchemyError
 
 from undercroft.clock import Clock
 from undercroft.errors import ConfigurationError, UndercroftError
 from undercroft.storage import migrate
 from undercroft.storage.engines.group_commit import GroupCommit
-from undercroft.storage.engines.sqlite_file import explain, migration_lock, prepare
+from undercroft.storage.engines.sqlite_file import (
+    BUSY_S,
+    explain,
+    migration_lock,
+    open_engine,
+    prepare,
+    writing_pragmas,
+)
 from undercroft.storage.migrate import SchemaState
 from undercroft.storage.transaction import Threads, Work, finished, finished_sync
 
 T = TypeVar("T")
 
 READERS: Final = 4
-BUSY_S: Final = 5.0
-"""How long another process may hold the write lock before ours gives up."""
-JOURNAL_BYTES: Final = 64 * 1024 * 1024
-"""What is left of the write-ahead log after a burst of writes."""
 
 
 class SqliteDatabase:
@@ -35,14 +38,10 @@ class SqliteDatabase:
         self._clock = clock
         self._explain = partial(explain, path=self._path)
         prepare(self._path)
-        # In WAL mode NORMAL keeps every commit through a crash of the process, and the file whole through a loss of
-        # power, which may cost the commits since the last checkpoint; FULL keeps those too and costs a sync each.
-        synchronous = ("synchronous=FULL", "fullfsync=ON") if is_durable else ("synchronous=NORMAL",)
-        # What a savepoint may have to take back is kept in memory: a file for it costs an insert of many rows a sixth.
-        writing = ("foreign_keys=ON", "temp_store=MEMORY", f"journal_size_limit={JOURNAL_BYTES}", *synchronous)
-        self._writing = self._engine("BEGIN IMMEDIATE", writing, poolclass=NullPool)
+        writing = ("foreign_keys=ON", *writing_pragmas(is_durable=is_durable))
+        self._writing = open_engine(self._path, "BEGIN IMMEDIATE", writing, poolclass=NullPool)
         pool = {"poolclass": QueuePool, "pool_size": READERS, "max_overflow": 0, "pool_timeout": BUSY_S}
-        self._reading = self._engine("BEGIN", ("query_only=ON",), **pool)
+        self._reading = open_engine(self._path, "BEGIN", ("query_only=ON",), **pool)
         try:
             self._open(migrates)
             with self._explained():
@@ -122,23 +121,6 @@ class SqliteDatabase:
                 f"The file system of {self._path} cannot share memory between processes, as SQLite's WAL needs.",
                 hint="Use a local disk for `data_dir`, or PostgreSQL.",
             )
-
-    def _engine(self, begin: str, pragmas: tuple[str, ...], **pool: Any) -> Engine:
-        """An engine whose transactions begin with `begin`, not when the driver thinks they should."""
-
-        def connect() -> sqlite3.Connection:
-            connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-            try:
-                for pragma in pragmas:
-                    connection.execute(f"PRAGMA {pragma}")
-            except BaseException:
-                connection.close()
-                raise
-            return connection
-
-        engine = create_engine("sqlite://", creator=connect, **pool)
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
-        return engine
 
     @contextmanager
     def _explained(self, *, is_reading: bool = False) -> Iterator[None]:

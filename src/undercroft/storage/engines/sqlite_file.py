@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
@@ -19,6 +20,10 @@ from undercroft.storage.transaction import busy
 
 MIGRATION_S: Final = 60.0
 """How long a start waits for another process that migrates."""
+BUSY_S: Final = 5.0
+"""How long another process may hold the write lock before ours gives up."""
+JOURNAL_BYTES: Final = 64 * 1024 * 1024
+"""What is left of the write-ahead log after a burst of writes."""
 
 
 def prepare(path: Path) -> None:
@@ -39,6 +44,35 @@ def prepare(path: Path) -> None:
     for place in (path, path.parent):
         if not os.access(place, os.R_OK | os.W_OK):
             raise _unusable(path, f"{place} cannot be written to")
+
+
+def writing_pragmas(*, is_durable: bool) -> tuple[str, ...]:
+    """How a connection that writes is set up."""
+    # In WAL mode NORMAL keeps every commit through a crash of the process, and the file whole through a loss of
+    # power, which may cost the commits since the last checkpoint; FULL keeps those too and costs a sync each.
+    synchronous = ("synchronous=FULL", "fullfsync=ON") if is_durable else ("synchronous=NORMAL",)
+    # What a savepoint may have to take back is kept in memory: a file for it costs an insert of many rows a sixth.
+    return ("temp_store=MEMORY", f"journal_size_limit={JOURNAL_BYTES}", *synchronous)
+
+
+def open_engine(path: Path, begin: str, pragmas: tuple[str, ...], **pool: Any) -> Engine:
+    """An engine whose transactions begin with `begin`, not when the driver thinks they should."""
+
+    engine = create_engine("sqlite://", creator=lambda: connect(path, pragmas), **pool)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def connect(path: Path, pragmas: tuple[str, ...]) -> sqlite3.Connection:
+    """A connection that begins no transaction by itself."""
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @contextmanager

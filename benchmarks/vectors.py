@@ -1,0 +1,171 @@
+"""The embedded store beside others, on the same vectors in the same run: recall, queries a second, memory, disk, times.
+
+Contenders answer in turns, a second each, round after round, so that what else the machine does hits all of them. Of
+each, the least effort whose recall@10 reaches 0.99 counts. Rivals that are not among our own test packages are
+installed in folders of their own.
+
+usage: python -m benchmarks.vectors [--contenders undercroft,qdrant-edge,lancedb,chromadb] [--size 100000] [--out FILE]
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import venv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.vector_contenders import FIELDS, LIMIT, field_values
+from benchmarks.vector_data import FOLDER, DataSet, data_set
+
+PACKAGES: Final = {"lancedb": ("lancedb", "numpy", "pyarrow"), "chromadb": ("chromadb", "numpy")}
+RECALL: Final = 0.99
+ROUNDS: Final = 5
+SECONDS: Final = 1.0
+FILTERS: Final = ("none", *FIELDS)
+ASKED: Final = 200
+"""Queries of each measurement."""
+
+
+@dataclass(slots=True)
+class Contender:
+    """A process that answers commands."""
+
+    name: str
+    process: subprocess.Popen[str]
+
+    def ask(self, *command: Any) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.name} ended in the middle; its words stand above.")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def started(name: str, folder: Path) -> Contender:
+    """The contender's process, its packages installed where they are not."""
+    python = Path(sys.executable)
+    if name in PACKAGES:
+        place = folder / "rivals" / name
+        python = place / "bin" / "python"
+        if not (place / "installed").exists():
+            shutil.rmtree(place, ignore_errors=True)
+            venv.create(place, with_pip=True)
+            subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES[name]], check=True)
+            (place / "installed").touch()
+    script = Path(__file__).with_name("vector_contenders.py")
+    command = [str(python), str(script), name, str(folder)]
+    return Contender(name, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+
+
+def write_set(made: DataSet, folder: Path) -> None:
+    """What the contenders read: vectors, queries, and the true nearest of each query under each filter."""
+    place = folder / "set"
+    place.mkdir(parents=True, exist_ok=True)
+    np.save(place / "vectors.npy", made.vectors)
+    np.save(place / "queries.npy", made.queries[:ASKED])
+    scores = made.queries[:ASKED] @ made.vectors.T
+    truth: dict[str, Any] = {}
+    for name in FILTERS:
+        masked = scores.copy()
+        if name in FIELDS:
+            values = field_values(FIELDS[name], len(made.vectors))
+            masked[values != (np.arange(len(masked)) % FIELDS[name])[:, np.newaxis]] = -np.inf
+        truth[name] = np.argsort(-masked, axis=1)[:, :LIMIT].tolist()
+    (place / "truth.json").write_text(json.dumps(truth))
+    (place / "texts.json").write_text(json.dumps(list(made.texts)))
+    (place / "questions.json").write_text(json.dumps(list(made.questions[:ASKED])))
+
+
+def efforts(contender: Contender, name: str, tried: Sequence[int]) -> tuple[int, float]:
+    """The least effort that reaches the recall, or the largest there is, and the recall."""
+    recall, effort = 0.0, tried[-1]
+    for effort in tried:
+        recall = float(contender.ask("measure", name, effort, 0.05)["recall"])
+        if recall >= RECALL:
+            break
+    return effort, recall
+
+
+def measure(contenders: Sequence[Contender], say: Console) -> dict[str, Any]:
+    """Every figure of every contender."""
+    results: dict[str, Any] = {}
+    for contender in contenders:
+        say.print(f"{contender.name}: writing and indexing")
+        results[contender.name] = {"build": contender.ask("build"), "filters": {}}
+    for name in FILTERS:
+        chosen = {each.name: efforts(each, name, results[each.name]["build"]["efforts"]) for each in contenders}
+        rounds: dict[str, list[dict[str, Any]]] = {each.name: [] for each in contenders}
+        for _ in range(ROUNDS):
+            for each in contenders:
+                rounds[each.name].append(each.ask("measure", name, chosen[each.name][0], SECONDS))
+        for each in contenders:
+            figures = {key: statistics.median(one[key] for one in rounds[each.name]) for key in rounds[each.name][0]}
+            results[each.name]["filters"][name] = {"effort": chosen[each.name][0], **figures}
+            say.print(f"{name} {each.name}: {figures['qps']:.0f}/s at {figures['recall']:.3f}")
+    for contender in contenders:
+        if contender.name == "undercroft":
+            results[contender.name]["hybrid"] = contender.ask("hybrid")
+        results[contender.name]["size"] = contender.ask("size")
+    return results
+
+
+def report(results: dict[str, Any], say: Console) -> None:
+    """A row for each contender."""
+    table = Table(title="queries a second at recall@10 ≥ 0.99 (recall where it was not reached)")
+    for column in ("", *FILTERS, "memory MB", "disk MB", "write s", "index s", "start s"):
+        table.add_column(column, justify="right")
+    for name, found in results.items():
+        cells = [
+            f"{one['qps']:.0f}" + ("" if one["recall"] >= RECALL else f" ({one['recall']:.3f})")
+            for one in found["filters"].values()
+        ]
+        size, build = found["size"], found["build"]
+        sizes = [f"{size['memory_mb']:.0f}", f"{size['disk_mb']:.0f}"]
+        times = [f"{build[key]:.1f}" if key in build else "" for key in ("write_s", "derive_s", "start_s")]
+        table.add_row(name, *cells, *sizes, *times)
+    say.print(table)
+    if "hybrid" in results.get("undercroft", {}):
+        say.print(f"hybrid: p95 {results['undercroft']['hybrid']['p95_ms']:.1f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The embedded vector store beside others.")
+    parser.add_argument("--contenders", default="undercroft,qdrant-edge,lancedb,chromadb")
+    parser.add_argument("--size", type=int, default=100_000)
+    parser.add_argument("--real", type=int, default=50_000, help="passages that the bundled model embeds")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/vectors.json"))
+    options = parser.parse_args()
+    say = Console(stderr=True)
+    folder: Path = options.folder.absolute()
+    made = data_set(options.size, folder=folder, real=options.real)
+    write_set(made, folder)
+    contenders = [started(name, folder) for name in options.contenders.split(",")]
+    try:
+        results = measure(contenders, say)
+    finally:
+        for contender in contenders:
+            contender.process.terminate()
+    report(results, say)
+    described = {"points": len(made.vectors), "real": made.real, "dimension": made.vectors.shape[1]}
+    machine = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps({"set": described, "machine": machine, "results": results}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The vector stores undercroft knows; `assembly` picks one."""

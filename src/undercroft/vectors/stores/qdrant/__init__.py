@@ -1,0 +1,1 @@
+"""Vectors in Qdrant: a server, its cloud, or its engine in this process."""

@@ -1,0 +1,35 @@
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from undercroft.testing.vector_data import FIELDS, made_points, random_filter
+from undercroft.vectors.filters import Eq, Exists, In, Range, matches
+from undercroft.vectors.stores.embedded.columns import Column, Mask, field_values, mask_of
+
+
+@given(st.integers())
+def test_a_mask_is_what_the_evaluator_says(seed: int) -> None:
+    rng = random.Random(seed)
+    points = made_points(rng, 60)
+    columns = {name: Column() for name in (*FIELDS, "missing")}
+    for start in range(0, 60, 25):
+        rows = [(place, points[place].metadata) for place in range(start, min(start + 25, 60))]
+        for name, column in columns.items():
+            column.extend(field_values(rows, name))
+    where = random_filter(rng)
+
+    def leaf(of: Eq | In | Range | Exists) -> Mask:
+        return columns[of.field].mask(of, length=columns[of.field].length, points=60)
+
+    assert mask_of(where, points=60, leaf=leaf).tolist() == [matches(where, point.metadata) for point in points]
+
+
+def test_who_knows_a_shorter_length_sees_nothing_of_what_came_later() -> None:
+    column = Column()
+    column.extend([(0, "a"), (1, ("a", "b"))])
+    length = column.length
+    column.extend((place, "a") for place in range(2, 5000))
+    assert column.mask(Eq("tag", "a"), length=length, points=2).tolist() == [True, True]
+    assert column.mask(Eq("tag", "b"), length=column.length, points=5000).sum() == 1
+    assert column.mask(Exists("tag"), length=column.length, points=5000).sum() == 5000
