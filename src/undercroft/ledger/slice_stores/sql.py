@@ -86,11 +86,11 @@ def _change(connection: Connection, held: Slice, *, to: Callable[[], int], now_u
     there = _there(connection, held)
     if there is None and held.token == 0:
         there = held  # its first
-    if there is None or there.is_frozen:
-        return None
+    if there is None:
+        return None  # settled: by whoever found out from its records what it had spent
     amount = to() if there.token == held.token else there.amount
-    if there.token == amount == 0:
-        return there  # nothing was left for its first
+    if there.token == amount == 0:  # nothing was left for its first
+        return msgspec.structs.replace(there, taken=_taken(connection, held.window))
     # A new one even where the amount stays: what its owner asked before, and gave up, may still be on its way.
     token = last_token + 1
     connection.execute(update(slices).where(_of(held.window), slices.c.owner == SETTLED).values(token=token))
@@ -99,9 +99,10 @@ def _change(connection: Connection, held: Slice, *, to: Callable[[], int], now_u
     row = insert(connection, slices).values(
         **_key(held.window), owner=held.owner, frozen=False, lease_until_us=until, **changes
     )
-    renewed = {"lease_until_us": _not_before(until), **changes}
+    renewed = {"lease_until_us": _not_before(until), "frozen": False, **changes}
     connection.execute(row.on_conflict_do_update(index_elements=list(slices.primary_key), set_=renewed))
-    return msgspec.structs.replace(there, amount=amount, token=token)
+    taken = _taken(connection, held.window)
+    return msgspec.structs.replace(there, amount=amount, token=token, is_frozen=False, taken=taken)
 
 
 def _renew(connection: Connection, *, owner: str, now_us: int, lease_us: int) -> list[Slice]:
@@ -151,6 +152,12 @@ def _hold(connection: Connection, window: Window) -> int:
         connection.execute(insert(connection, slices).values(**_key(window), **first).on_conflict_do_nothing())
         token = connection.execute(sum_of).scalar_one()
     return token
+
+
+def _taken(connection: Connection, window: Window) -> int:
+    """Leased and settled, by all."""
+    out = connection.execute(select(func.coalesce(func.sum(slices.c.amount), 0)).where(_of(window))).scalar_one()
+    return int(out)  # PostgreSQL's sum of bigints is a numeric
 
 
 def _there(connection: Connection, held: Slice) -> Slice | None:
