@@ -131,6 +131,17 @@ def revoke_key(connection: Connection, key: str, *, organisation: str, now_us: i
     return key_of(connection, key, organisation=organisation)
 
 
+def change_key(connection: Connection, key: str, changes: Mapping[str, object], *, organisation: str) -> KeyRow:
+    """Changes `name`, `models` or `expires_us` of a key. Raises NotFound, and Conflict for one that was revoked."""
+    there = key_of(connection, key, organisation=organisation)
+    if there.revoked_us is not None:
+        raise Conflict(f"The key '{key}' was revoked.", hint="Make a new one.")
+    if changes:
+        connection.execute(update(api_keys).where(_is(key, organisation)).values(**changes))
+    bump(connection, KEYS)
+    return key_of(connection, key, organisation=organisation)
+
+
 def rotate_key(connection: Connection, fresh: NewKey, *, organisation: str, former_until_us: int) -> KeyRow:
     """Gives a key another secret. The former one opens until then; one from before that no longer does.
 

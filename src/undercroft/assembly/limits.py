@@ -67,13 +67,13 @@ class Limiter:
     def _opened(self) -> Allowances:
         if self._allowances is None:
             # Imported here, with SQLAlchemy, once the port has long been answering.
-            from undercroft.ledger.limit_repository import spent_by
+            from undercroft.ledger.limit_repository import spent_by, used_in
             from undercroft.ledger.slice_stores.sql import SqlSliceStore
 
             async def spent(held: Slice) -> int | None:
                 return await self._link.read(partial(spent_by, held=held))
 
-            store = SqlSliceStore(self._link, clock=self._clock)
+            store = SqlSliceStore(self._link, clock=self._clock, before=used_in)
             self._allowances = Allowances(store, owner=self._owner, clock=self._clock, spent_by=spent)
         return self._allowances
 

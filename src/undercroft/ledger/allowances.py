@@ -161,7 +161,7 @@ class Allowances:
             if amount - allowance.free >= allowance.denied > 0 and now < allowance.denied_until:
                 raise self._refused(allowance, amount)
             try:
-                await self._ask(allowance, amount - allowance.free)
+                await self._ask(allowance, amount)
             except Unavailable:
                 if limit.measure == "spend":
                     raise
@@ -174,12 +174,12 @@ class Allowances:
             allowance.denied = 0
             return True
 
-    async def _ask(self, allowance: Allowance, missing: int) -> None:
-        """Leases what is missing, or as much of it as there is."""
+    async def _ask(self, allowance: Allowance, amount: int) -> None:
+        """Leases what is missing of `amount`, if there is as much."""
         # The first answer after a lost one only says what we have.
         for _ in range(2 if allowance.in_doubt else 1):
-            wanted = max(missing, 0)
-            await self._change(allowance, self._store.lease(allowance.slice, wanted, limit=allowance.limit.amount))
+            missing = max(amount - allowance.free, 0)
+            await self._change(allowance, self._store.lease(allowance.slice, missing, limit=allowance.limit.amount))
 
     async def _change(self, allowance: Allowance, asking: Awaitable[Slice | None]) -> None:
         asked_at = self._clock.monotonic()

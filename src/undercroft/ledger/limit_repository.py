@@ -1,16 +1,18 @@
 """Limits in the database, and what a process that died had used of them."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, RowMapping, and_, delete, func, select
 
 from undercroft.ledger.limits import Limit, Scope, counted_in
 from undercroft.ledger.shipping import GONE
-from undercroft.ledger.slices import Slice
+from undercroft.ledger.slices import Slice, Window
 from undercroft.storage.schema import calls, insert, limits, spool_offsets
 
-REFUSED = 429
+REFUSED: Final = 429
+"""Status of calls that a limit turned away: they are counted in none."""
 
 
 def stored_limits(connection: Connection) -> list[Limit]:
@@ -41,7 +43,7 @@ def _rows(wanted: Iterable[Limit], *, organisation: str, now_us: int) -> Iterabl
 
 
 def _limit_of(row: RowMapping) -> Limit:
-    return msgspec.convert(dict(row), Limit)
+    return Limit(**{name: row[name] for name in Limit.__struct_fields__})
 
 
 def spent_by(connection: Connection, *, held: Slice) -> int | None:
@@ -53,7 +55,12 @@ def spent_by(connection: Connection, *, held: Slice) -> int | None:
     ).first()
     if is_gone is None:
         return None
-    counted, window = counted_in(held.window), held.window
+    return used_in(connection, held.window, spool=held.owner)
+
+
+def used_in(connection: Connection, window: Window, *, spool: str | None = None) -> int:
+    """What the ledger has in a window: everything, or what one process booked. Calls under way are not in it."""
+    counted = counted_in(window)
     if counted.measure == "concurrent":
         return 0
     subject = {"organisation": calls.c.organisation, "team": calls.c.team, "user": calls.c.user_id, "key": calls.c.key}
@@ -63,7 +70,6 @@ def spent_by(connection: Connection, *, held: Slice) -> int | None:
         "spend": func.coalesce(func.sum(calls.c.cost_nano), 0),
     }
     query = select(used[counted.measure]).where(
-        calls.c.spool == held.owner,
         calls.c.organisation == window.organisation,
         subject[counted.scope] == counted.subject,
         calls.c.started_us >= counted.starts_us,
@@ -72,4 +78,6 @@ def spent_by(connection: Connection, *, held: Slice) -> int | None:
     )
     if counted.model:
         query = query.where(calls.c.model == counted.model)
+    if spool is not None:
+        query = query.where(calls.c.spool == spool)
     return int(connection.execute(query).scalar_one())
