@@ -90,7 +90,10 @@ def test_what_a_key_may_do_is_changed_rotated_and_revoked_over_http(tmp_path: Pa
         assert rotated.json["key"] not in server.ask("/api/v1/keys", key=MASTER).body.decode()
         assert server.ask(path, method="PATCH", json={"name": "x"}, key=MASTER).status == 409
         assert server.ask("/api/v1/keys/nobody12", key=MASTER).status == 404
-        for wrong in ({"limits": [{}]}, {"limits": [{"requests": 0}]}, {"budget": 1}, {"user": "a|b"}):
+        wrongs: list[dict[str, object]] = [
+            {"limits": [{}]}, {"limits": [{"requests": 0}]}, {"budget": 1}, {"user": "a|b"},
+        ]  # fmt: skip
+        for wrong in wrongs:
             assert server.ask("/api/v1/keys", json=wrong, key=MASTER).status == 400, wrong
         assert server.ask("/api/v1/keys", json={}, key=first).status in (401, 403)
 

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections import Counter
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
 from tests.support.simulated_database import STALL_RATE, SimulatedDatabase, simulated_database
 from tests.support.simulation import SimulatedClock, SimulatedLoop, SimulatedProcess
-from undercroft.errors import BudgetSpent, Unavailable
-from undercroft.ledger.allowances import Allowances
+from undercroft.errors import Unavailable
 from undercroft.ledger.limits import Limit
 from undercroft.ledger.slice_stores.sql import SETTLED, SqlSliceStore
 from undercroft.ledger.slices import Slice
@@ -33,55 +32,97 @@ class Violation(AssertionError):
 
 
 class Owner:
-    """One life of a process whose calls use a budget."""
+    """One life of a process that spends, as a limiter of the product would."""
 
     def __init__(self, world: "World") -> None:
         self.process = SimulatedProcess(world.loop)
         self.is_closing = False
-        self.name = world.new_name()
         self._world = world
-        self._allowances = Allowances(
-            world.store(), owner=self.name, clock=world.clock, spent_by=world.spent_by_the_dead
-        )
-        self._calls = 0
-        self._was_refused = False
-        self.process.start(self._begin_calls())
-        self.process.start(self._allowances.run())
+        self._store = world.store()
+        self._held = Slice(window=WINDOW, owner=world.new_name())
+        self._until = 0.0
+        """When it stops to spend unless it hears from the store again."""
+        self._is_unsure = False
+        """It gave something back and does not know whether that was heard."""
+        self._turn = asyncio.Lock()
+        self.process.start(self._spend())
+        self.process.start(self._renew())
 
-    async def _begin_calls(self) -> None:
+    @property
+    def _spent(self) -> int:
+        return self._world.spent[self._held.owner]
+
+    def _can_spend(self, amount: int) -> bool:
+        is_leased = not self._is_unsure and self._world.clock.monotonic() < self._until
+        return is_leased and self._held.amount - self._spent >= amount
+
+    async def _spend(self) -> None:
         world, rng = self._world, self._world.rng
         while not self.is_closing:
-            await world.clock.sleep(rng.expovariate(10.0) + (1.0 if self._was_refused else 0.0))
-            self.process.start(self._call(rng.randint(1, LARGEST)))
-        while self._calls or not await self._closed():
-            await world.clock.sleep(0.5)
+            await world.clock.sleep(rng.expovariate(8.0))
+            amount = rng.randint(1, LARGEST)
+            if not self._can_spend(amount):
+                await self._lease(amount)
+            if self._can_spend(amount):
+                world.spent[self._held.owner] += amount
+            else:
+                await world.clock.sleep(1)
+            if rng.random() < 0.2:
+                await self._give_back()
+        async with self._turn:
+            while not await self._settled():
+                await world.clock.sleep(0.5)
         self.process.kill()
 
-    async def _closed(self) -> bool:
+    async def _settled(self) -> bool:
+        """Whether nothing more is to be said about its slice."""
         try:
-            await self._allowances.close()
+            await self._store.settle(self._held, self._spent)
         except Unavailable:
             return False
         return True
 
-    async def _call(self, most: int) -> None:
-        world, rng = self._world, self._world.rng
-        self._calls += 1
-        self._was_refused = False
-        try:
-            hold = await self._allowances.hold([(BUDGET, WINDOW, most)])
-            await world.clock.sleep(rng.expovariate(4.0))
-            used = rng.randint(0, most)
-            world.spent[self.name] += used  # what the spool keeps, before the call is settled
-            hold.settle(tokens=0, cost_nano=used)
-        except BudgetSpent as refused:
-            world.told[refused.code] += 1
-            self._was_refused = True
-        except Unavailable:
-            world.told["unavailable"] += 1
-            self._was_refused = True
-        finally:
-            self._calls -= 1
+    async def _lease(self, amount: int) -> None:
+        async with self._turn:
+            began = self._world.clock.monotonic()
+            try:
+                held = await self._store.lease(self._held, amount, limit=LIMIT)
+            except Unavailable:
+                return
+            self._hear(held, began)
+            self._is_unsure = False
+
+    async def _give_back(self) -> None:
+        async with self._turn:
+            began, self._is_unsure = self._world.clock.monotonic(), True
+            unspent = self._world.rng.randint(0, self._held.amount - self._spent)
+            try:
+                held = await self._store.give_back(self._held, unspent)
+            except Unavailable:
+                return
+            self._hear(held, began)
+            self._is_unsure = False
+
+    async def _renew(self) -> None:
+        while True:
+            await self._world.clock.sleep(LEASE_S / 3)
+            if not self._held.token:
+                continue
+            async with self._turn:
+                began = self._world.clock.monotonic()
+                try:
+                    held = await self._store.renew(self._held.owner)
+                except Unavailable:
+                    continue
+                self._hear(held[0] if held else None, began)
+
+    def _hear(self, held: Slice | None, began: float) -> None:
+        if held is None:
+            self._world.told["lost"] += 1
+            self.process.kill()  # another one begins under another name
+            raise asyncio.CancelledError
+        self._held = held
+        self._until = began + LEASE_S
 
 
 class World:
@@ -95,8 +136,12 @@ class World:
         self.spent: dict[str, int] = {}
         """By owner: what a spool would say, which outlives its process."""
         self.told: Counter[str] = Counter()
-        self._owners: list[Owner] = []
+        self._owners: list[Any] = []
         self._is_over = False
+
+    def owner(self) -> Any:
+        """One more life."""
+        return Owner(self)
 
     def store(self) -> SqlSliceStore:
         return SqlSliceStore(self.database, clock=self.clock, lease_s=LEASE_S)
@@ -107,39 +152,44 @@ class World:
         return name
 
     async def run(self) -> Counter[str]:
-        supervision = asyncio.create_task(self._supervise())
+        duties = [asyncio.create_task(work) for work in (self._supervise(), self._recover(), self._recover())]
         chaos = [asyncio.create_task(self._trouble()) for _ in range(2)]
         await self.clock.sleep(BUSY_S)
         for task in chaos:
             task.cancel()
         self._heal()
         await self.clock.sleep(QUIET_S)
-        supervision.cancel()
-        for owner in self._living()[1:]:
-            owner.is_closing = True
-        await self.clock.sleep(QUIET_S)  # in which the last one finds what the dead have left
+        duties[0].cancel()
         for owner in self._living():
             owner.is_closing = True
-        await self.clock.sleep(QUIET_S)
+        await self.clock.sleep(2 * QUIET_S)
+        for duty in duties[1:]:
+            if duty.done():
+                raise Violation(f"recovery ended: {duty}")
         self._check()
         return self.told
 
-    def _living(self) -> list[Owner]:
+    def _living(self) -> list[Any]:
         return [owner for owner in self._owners if not owner.process.is_killed]
 
     async def _supervise(self) -> None:
         while True:
             while len(self._living()) < OWNERS:
-                self._owners.append(Owner(self))
+                self._owners.append(self.owner())
             await self.clock.sleep(self.rng.expovariate(2.0))
 
-    async def spent_by_the_dead(self, held: Slice) -> int | None:
-        """What the ledger knows, once it has everything of a dead process's spool."""
-        await self.clock.sleep(self.rng.expovariate(4.0))  # reading it takes a while
-        if held.owner in (owner.name for owner in self._living()):
-            return None
-        self.told["recovered"] += 1
-        return self.spent[held.owner]
+    async def _recover(self) -> None:
+        """Settles what the dead have left: two do so, though one would be enough."""
+        store = self.store()
+        while True:
+            await self.clock.sleep(self.rng.expovariate(1.0))
+            try:
+                for frozen in await store.freeze():
+                    spent = self.spent[frozen.owner]
+                    await self.clock.sleep(self.rng.expovariate(2.0))  # reading a spool takes a while
+                    self.told["settled" if await store.settle(frozen, spent) else "settled by another"] += 1
+            except Unavailable:
+                continue
 
     async def _trouble(self) -> None:
         while True:
