@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import pytest
@@ -11,7 +11,6 @@ from tests.support.allowance_world import allowance_world
 from tests.support.simulation import simulate
 from tests.support.slice_world import LIMIT, Violation
 from undercroft.ledger.allowances import Allowance, Allowances, Hold
-from undercroft.ledger.slices import Slice
 
 SEEDS: Final = int(os.environ.get("UNDERCROFT_SEEDS", "300")) // 15
 SEEDS_TO_FIND: Final = 20
@@ -57,17 +56,11 @@ def takes_the_living_for_dead(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Allowances, "recover", recover)
 
 
-def takes_a_lost_answer_for_none(patch: pytest.MonkeyPatch) -> None:
-    async def change(self: Allowances, allowance: Allowance, asking: Awaitable[Slice | None]) -> None:
-        lent, asked_at = allowance.slice, self._clock.monotonic()
-        there = await asking
-        if there is not None:
-            allowance.slice = there
-        else:
-            allowance.slice = Slice(window=lent.window, owner=lent.owner, amount=lent.amount)
-        allowance.trusted_until = asked_at + self._store.lease_s
+def keeps_what_it_gave_back(patch: pytest.MonkeyPatch) -> None:
+    async def give_back(self: Allowances, allowance: Allowance, amount: int) -> None:
+        await self._store.give_back(allowance.slice, amount)
 
-    patch.setattr(Allowances, "_change", change)
+    patch.setattr(Allowances, "_give_back", give_back)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +69,7 @@ def takes_a_lost_answer_for_none(patch: pytest.MonkeyPatch) -> None:
         forgets_what_was_spent,
         holds_nothing_for_calls_under_way,
         takes_the_living_for_dead,
-        takes_a_lost_answer_for_none,
+        keeps_what_it_gave_back,
     ],
 )
 def test_a_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
