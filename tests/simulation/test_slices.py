@@ -60,16 +60,6 @@ def takes_any_token(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sql, "_there", there)
 
 
-def serves_the_owner_of_a_frozen_slice(patch: pytest.MonkeyPatch) -> None:
-    honest = sql._there
-
-    def there(connection: Connection, held: Slice) -> Slice | None:
-        found = honest(connection, held)
-        return None if found is None else msgspec.structs.replace(found, is_frozen=held.is_frozen)
-
-    patch.setattr(sql, "_there", there)
-
-
 def lets_an_older_ask_shorten_a_lease(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sql, "_not_before", lambda until_us: until_us)
 
@@ -114,7 +104,6 @@ def gives_more_than_is_left(patch: pytest.MonkeyPatch) -> None:
     "plant",
     [
         takes_any_token,
-        serves_the_owner_of_a_frozen_slice,
         lets_an_older_ask_shorten_a_lease,
         freezes_too_early,
         leases_what_is_frozen_to_others,

@@ -124,7 +124,7 @@ class Bench:
         self.recorder = MemoryRecorder()
         self.gauge = CountingGauge()
         self._clock = clock or self.clock
-        rng = rng or random.Random(1)
+        rng = self.rng = rng or random.Random(1)
         self.model = model_of("chat", clients, policy=policy, rng=rng, clock=self._clock)
         models = [
             self.model,

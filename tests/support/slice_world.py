@@ -2,19 +2,22 @@
 
 import asyncio
 from collections import Counter
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
 from tests.support.simulated_database import STALL_RATE, SimulatedDatabase, simulated_database
 from tests.support.simulation import SimulatedClock, SimulatedLoop, SimulatedProcess
 from undercroft.errors import Unavailable
+from undercroft.ledger.limits import Limit
 from undercroft.ledger.slice_stores.sql import SETTLED, SqlSliceStore
-from undercroft.ledger.slices import Slice, Window
+from undercroft.ledger.slices import Slice
+from undercroft.record import Who
 from undercroft.storage.schema import slices
 
-WINDOW: Final = Window(organisation="default", name="budget:key_1", id="2026-01", ends_us=2**62)
 LIMIT: Final = 2000
+BUDGET: Final = Limit(scope="key", measure="spend", amount=LIMIT)
+WINDOW: Final = BUDGET.window(Who(key="key_1"), 0)
 LARGEST: Final = 20
 """What is spent at once, at most."""
 OWNERS: Final = 3
@@ -133,8 +136,12 @@ class World:
         self.spent: dict[str, int] = {}
         """By owner: what a spool would say, which outlives its process."""
         self.told: Counter[str] = Counter()
-        self._owners: list[Owner] = []
+        self._owners: list[Any] = []
         self._is_over = False
+
+    def owner(self) -> Any:
+        """One more life."""
+        return Owner(self)
 
     def store(self) -> SqlSliceStore:
         return SqlSliceStore(self.database, clock=self.clock, lease_s=LEASE_S)
@@ -162,13 +169,13 @@ class World:
         self._check()
         return self.told
 
-    def _living(self) -> list[Owner]:
+    def _living(self) -> list[Any]:
         return [owner for owner in self._owners if not owner.process.is_killed]
 
     async def _supervise(self) -> None:
         while True:
             while len(self._living()) < OWNERS:
-                self._owners.append(Owner(self))
+                self._owners.append(self.owner())
             await self.clock.sleep(self.rng.expovariate(2.0))
 
     async def _recover(self) -> None:

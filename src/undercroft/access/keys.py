@@ -25,6 +25,11 @@ class StoredKey:
     who: Who
     permissions: frozenset[str]
     expires_us: int | None = None
+    models: frozenset[str] | None = None
+    """Public names that it may call; None: all."""
+    former_hash: bytes | None = None
+    """Of the secret it had before it was rotated, which opens until `former_until_us`."""
+    former_until_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,11 @@ class NewKey:
 
 def make_key(entropy: Callable[[int], bytes]) -> NewKey:
     """A fresh key from `entropy(n)` random bytes."""
-    public = base64.b32encode(entropy(5)).decode().lower()
+    return new_secret(base64.b32encode(entropy(5)).decode().lower(), entropy)
+
+
+def new_secret(public: str, entropy: Callable[[int], bytes]) -> NewKey:
+    """Another secret for the key with this public id."""
     secret = base64.urlsafe_b64encode(entropy(32)).rstrip(b"=").decode()
     return NewKey(id=public, text=f"{PREFIX}{public}_{secret}", hash=hash_secret(secret, salt=entropy(SALT_BYTES)))
 
@@ -74,14 +83,28 @@ class KeyRing:
         form = _FORM.fullmatch(text)
         stored = self._keys.get(form[1]) if form else None
         # An unknown id pays for a hash too, so that time does not tell which ids exist.
-        salt = stored.hash[:SALT_BYTES] if stored else _NO_SALT
-        presented = hash_secret(form[2] if form else text, salt=salt)
-        if stored is None or not hmac.compare_digest(stored.hash, presented):
+        is_right = _opens(stored.hash if stored else _NO_SALT, form[2] if form else text)
+        if stored is None:
+            return None
+        if not is_right and (stored.former_hash is None or now_us >= stored.former_until_us):
+            return None
+        if not is_right and not _opens(stored.former_hash or _NO_SALT, form[2] if form else text):
             return None
         if stored.expires_us is not None and stored.expires_us <= now_us:
             return None
         return stored
 
+    def may_call(self, key: str, model: str) -> bool:
+        """Whether a key may call a public model name; one that is no longer there may not."""
+        if not key:
+            return True
+        stored = self._keys.get(key)
+        return stored is not None and (stored.models is None or model in stored.models)
+
     def _demand_known(self) -> None:
         if not self.known:
             raise Unavailable(f"Keys cannot be checked: {self.problem}.", code="database_unavailable", retry_after_s=1)
+
+
+def _opens(stored: bytes, secret: str) -> bool:
+    return hmac.compare_digest(stored, hash_secret(secret, salt=stored[:SALT_BYTES]))

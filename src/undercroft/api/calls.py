@@ -118,7 +118,7 @@ def _headers(call: Call) -> list[tuple[bytes, bytes]]:
         headers.append((b"x-undercroft-cache", trail.cache.encode("ascii")))
     if trail.dropped:
         headers.append((b"x-undercroft-dropped", ", ".join(trail.dropped).encode("ascii", "backslashreplace")))
-    headers += trail.limits
+    headers += trail.own_limits or trail.limits
     return headers
 
 

@@ -18,6 +18,7 @@ from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.events import EventDesk
 from undercroft.assembly.health import Health
 from undercroft.assembly.jobs import JobOffice
+from undercroft.assembly.limits import Limiter, rules_of
 from undercroft.assembly.models import ModelBuilder
 from undercroft.assembly.rates import BookedRates
 from undercroft.assembly.recorder import FanOut
@@ -30,7 +31,9 @@ from undercroft.clock import Clock, SystemClock
 from undercroft.egress.client import Client
 from undercroft.errors import Conflict, Unavailable
 from undercroft.gateway.gateway import Gateway
+from undercroft.gateway.stages.allow import Allow
 from undercroft.ids import Ids
+from undercroft.ledger.limit_book import LimitBook
 from undercroft.ledger.opened import OpenedPrices
 from undercroft.ledger.prices import PriceBook
 from undercroft.ledger.spool import Spool
@@ -177,10 +180,13 @@ async def installed(
         recorder = FanOut(spool, listeners)
         stack.callback(recorder.tell)
         keys = KeyRing()
-        link = DatabaseLink(settings, keys=keys, clock=clock)
+        limits = LimitBook()
+        link = DatabaseLink(settings, keys=keys, limits=limits, clock=clock)
         await stack.enter_async_context(link.running())
         vectors = Vectors(settings, clock=clock)
         stack.push_async_callback(vectors.close)
+        limiter = Limiter(limits, link=link, owner=spool.name, clock=clock)
+        await stack.enter_async_context(limiter.running())
         opened = OpenedPrices(prices, settings.models)
         await stack.enter_async_context(shipping(link, spool, settings, prices=opened, clock=clock))
         events = EventDesk(settings, link=link, ids=ids, clock=clock)
@@ -196,6 +202,7 @@ async def installed(
             log=log,
             recorder=recorder,
             keys=keys,
+            limiter=limiter,
             link=link,
             responses=ResponseDesk(settings.responses, link=link, ids=ids, clock=clock),
             jobs=JobOffice(settings, link=link, events=events, ids=ids, metrics=metrics, clock=clock),
@@ -228,6 +235,7 @@ class Lasting:
     log: RequestLog | None
     recorder: FanOut
     keys: KeyRing
+    limiter: Limiter
     link: DatabaseLink
     responses: ResponseDesk
     jobs: JobOffice
@@ -261,13 +269,25 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             for place, deployment in enumerate(model.deployments)
             if deployment.price is not None
         }
+        limits = settings.limits
+        estimate = limits.estimate if limits.unknown_price == "estimate" else None
+        rates = BookedRates(lasting.prices, overrides=overrides, estimate=estimate)
         gateway = Gateway(
             catalogue=catalogue,
             recorder=lasting.recorder,
-            rates=BookedRates(lasting.prices, overrides=overrides),
+            rates=rates,
             gauge=lasting.metrics,
             clock=clock,
             rng=rng,
+            allow=Allow(
+                lasting.limiter.book,
+                lasting.limiter,
+                catalogue=catalogue,
+                rates=rates,
+                may_call=lasting.keys.may_call,
+                usual_output=limits.output_tokens,
+                unknown_price=limits.unknown_price,
+            ),
         )
         under_way = UnderWay()
         undercroft = Undercroft(
@@ -346,6 +366,7 @@ class Installation:
         lasting.metrics.know(catalogue.is_known)
         lasting.upstreams.show(catalogue)
         lasting.opened.replace(settings.models)
+        lasting.limiter.book.follow(rules_of(settings.limits))
         lasting.responses.answer_with(undercroft.responses)
         lasting.jobs.answer_with(undercroft.gateway, undercroft.under_way)
         lasting.events.configure(settings)

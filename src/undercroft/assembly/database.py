@@ -1,4 +1,4 @@
-"""Opens the database beside the running server, watches its schema, and keeps the key ring current."""
+"""Opens the database beside the running server, watches its schema, and keeps keys and limits current."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from undercroft.access.keys import KeyRing
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable, UndercroftError
+from undercroft.ledger.limit_book import LimitBook
 from undercroft.settings.model import Settings
 from undercroft.telemetry.logs import get_logger
 
@@ -32,9 +33,10 @@ class DatabaseLink:
     Opening happens in a thread after the port answers: importing SQLAlchemy alone takes 0.15 s.
     """
 
-    def __init__(self, settings: Settings, *, keys: KeyRing, clock: Clock) -> None:
+    def __init__(self, settings: Settings, *, keys: KeyRing, limits: LimitBook, clock: Clock) -> None:
         self._settings = settings
         self._keys = keys
+        self._limits = limits
         self._clock = clock
         self._database: Database | None = None
         self._first_look = asyncio.Event()
@@ -133,8 +135,15 @@ class DatabaseLink:
 
     async def _read_keys(self, database: "Database") -> None:
         from undercroft.access.repository import keys_version, living_keys
+        from undercroft.ledger.limit_repository import stored_limits
 
         version = await database.read(keys_version)
         if version != self._keys_version:
+            # The limits first: no key is ever without its own.
+            self._limits.replace(await database.read(stored_limits))
             self._keys.replace(await database.read(living_keys))
             self._keys_version = version
+
+    async def keys_changed(self) -> None:
+        """Reads keys and limits again now: this process itself has changed them."""
+        await self._read_keys(self.database())

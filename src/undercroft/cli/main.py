@@ -33,6 +33,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "migrate": ("undercroft.cli.commands.migrate", "Brings the database to the current schema."),
     "doctor": ("undercroft.cli.commands.doctor", "Checks what undercroft needs, and says what to do about it."),
     "config": ("undercroft.cli.commands.config", "Shows, checks and describes the settings."),
+    "keys": ("undercroft.cli.commands.keys", "Makes, lists, rotates and revokes virtual API keys."),
     "models": (
         "undercroft.cli.commands.models",
         "Lists the models that can be asked for; checks and fetches the weights of the bundled ones.",

@@ -140,6 +140,10 @@ class Trail(msgspec.Struct):
     """What the deployment that answers was not asked for, because it cannot do it."""
     limits: tuple[tuple[bytes, bytes], ...] = ()
     """What its provider says of its rate limits."""
+    own_limits: tuple[tuple[bytes, bytes], ...] = ()
+    """What we say of the caller's: these count for it."""
+    settle: Callable[..., None] | None = None
+    """Called by the meter with `tokens` and `cost_nano` when the call has ended: gives back what it held too much."""
     deployment: Deployment | None = None
     """The last one tried."""
     failed: tuple[Deployment, ...] = ()

@@ -8,6 +8,7 @@ from undercroft.gateway.attempt import Attempt
 from undercroft.gateway.call import Call, Stage
 from undercroft.gateway.catalogue import Catalogue
 from undercroft.gateway.pipeline import pipeline
+from undercroft.gateway.stages.allow import Allow
 from undercroft.gateway.stages.coalesce import Coalesce
 from undercroft.gateway.stages.deadline import Deadline
 from undercroft.gateway.stages.fallback import Fallback
@@ -29,14 +30,24 @@ class Gateway:
     """
 
     def __init__(
-        self, *, catalogue: Catalogue, recorder: Recorder, rates: Rates, gauge: Gauge, clock: Clock, rng: random.Random
+        self,
+        *,
+        catalogue: Catalogue,
+        recorder: Recorder,
+        rates: Rates,
+        gauge: Gauge,
+        clock: Clock,
+        rng: random.Random,
+        allow: Allow | None = None,
     ) -> None:
+        """Without `allow` nothing is limited."""
         self.catalogue = catalogue
         self.meter = Meter(recorder=recorder, rates=rates, clock=clock)
         self._run = pipeline(
             [
                 self.meter,  # sees everything, also what the stages below refuse
                 Find(catalogue),
+                *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
                 *_wanted(catalogue, clock=clock),
                 Retry(clock=clock, rng=rng),  # outside Route, so that another attempt may go to another deployment
                 Route(gauge, clock=clock),

@@ -52,6 +52,10 @@ class Price(msgspec.Struct, frozen=True):
     source: str
     tiers: tuple[Tier, ...]
 
+    def renamed(self, source: str) -> "Price":
+        """The same rates from elsewhere."""
+        return price_of(source, *((tier.above, tier.rates) for tier in self.tiers))
+
     def tier_of(self, usage: Usage) -> Tier:
         for tier in reversed(self.tiers):
             if usage.input > tier.above:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from sqlalchemy import Connection, and_, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
@@ -267,14 +267,17 @@ def book(
     if moved.first() is None:
         return False
     for start in range(0, len(records), ROWS_AT_ONCE):
-        insert_new(connection, calls, columns_of(records[start : start + ROWS_AT_ONCE]))
+        some = records[start : start + ROWS_AT_ONCE]
+        insert_new(connection, calls, {**columns_of(some), "spool": [spool] * len(some)})
     return True
 
 
 def leave(connection: Connection, *, spool: str, now_us: int) -> None:
-    """Puts a spool's place behind everything; drops those that have been there for long."""
+    """Puts a spool's place behind everything, so that it shows that nothing of it is still to come; drops those that
+    have been there for long."""
     place = {"segment": GONE.segment, "position": GONE.position, "updated_us": now_us}
-    there = and_(spool_offsets.c.spool == spool, spool_offsets.c.segment < GONE.segment)
-    connection.execute(update(spool_offsets).where(there).values(**place))
+    gone = insert(connection, spool_offsets).values(spool=spool, **place)
+    behind = spool_offsets.c.segment < GONE.segment
+    connection.execute(gone.on_conflict_do_update(index_elements=["spool"], set_=place, where=behind))
     old = spool_offsets.c.updated_us < now_us - GONE_FOR_US
     connection.execute(delete(spool_offsets).where(spool_offsets.c.segment == GONE.segment, old))

@@ -1,7 +1,5 @@
 """Limits that processes share: each leases a slice of what is left, and spends from it without asking anyone.
 
-Nothing in the product uses this yet; rate limits and budgets are what it is for.
-
 What an owner has leased counts as spent until it says otherwise. So the sum of what everybody may spend never exceeds
 the limit, and an owner that dies takes nothing along but its own slice: that stays frozen until somebody has found out,
 from the dead process's spool, how much of it was spent.
@@ -38,7 +36,10 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     token: int = 0
     """Goes up with every answer to `lease` and `give_back`; who brings another than the store's changes nothing."""
     is_frozen: bool = False
-    """Its owner let the lease run out: only `settle` can follow."""
+    """Its owner let the lease run out: it has to ask for it again, and if it is dead somebody settles it."""
+    taken: int = 0
+    """What all had of the window when `lease` or `give_back` answered, this slice and what is settled included; other
+    answers leave it 0."""
 
 
 class SliceStore(Protocol):
@@ -52,7 +53,7 @@ class SliceStore(Protocol):
     async def lease(self, held: Slice, requested: int, *, limit: int) -> Slice | None:
         """More of a window: `requested` or a share of what is left; nothing when less is left.
 
-        Returns the slice as it now stands, its lease begun anew, or None when `held` was frozen or settled. When
+        Returns the slice as it now stands, its lease begun anew and frozen no more, or None when it was settled. When
         `held` is not what the store has (an answer was lost), that is put right and nothing else done.
         """
         ...
@@ -69,13 +70,14 @@ class SliceStore(Protocol):
         ...
 
     async def freeze(self) -> list[Slice]:
-        """Freezes what has run out; returns everything frozen. Then find out what was spent, and `settle`."""
+        """Freezes what has run out; returns everything frozen. Of owners that are dead, find out what was spent, and
+        `settle`."""
         ...
 
     async def settle(self, held: Slice, spent: int) -> bool:
         """Ends a slice, its owner's own or a frozen one: `spent` stays counted, the rest is free again.
 
-        False when it has been settled before, or frozen under its owner, and nothing is changed.
+        False, and nothing is changed, when it has been settled before, or frozen or asked for since it was told.
         """
         ...
 

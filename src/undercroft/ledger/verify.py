@@ -10,12 +10,16 @@ from sqlalchemy import Connection, func, select
 from undercroft.ledger.disk import Disk, SystemDisk
 from undercroft.ledger.entries import usage_of
 from undercroft.ledger.frames import NewerFormat
+from undercroft.ledger.limit_repository import used_in
+from undercroft.ledger.limits import counted_in
 from undercroft.ledger.prices import recompute
 from undercroft.ledger.reader import Batch, Place, SpoolReader
 from undercroft.ledger.shipping import DAMAGED, place_of
+from undercroft.ledger.slice_stores.sql import SETTLED
+from undercroft.ledger.slices import Window
 from undercroft.ledger.spool import PREFIX
 from undercroft.record import CallRecord, Usage
-from undercroft.storage.schema import calls
+from undercroft.storage.schema import calls, slices
 
 PAGE: Final = 2000
 MOST_EXAMPLES: Final = 20
@@ -31,6 +35,8 @@ class Findings(msgspec.Struct, kw_only=True):
     """Rows that used something at a price that is unknown; they must cost 0."""
     unproven: int = 0
     """Rows whose price names no rates: their cost is taken as it stands."""
+    balances: int = 0
+    """Windows of budgets and token limits that nobody holds a part of just now, and whose sum was compared."""
     spools: int = 0
     waiting: int = 0
     """Records on disk that are not in the ledger yet."""
@@ -49,6 +55,8 @@ def verify(connection: Connection, root: Path, *, disk: Disk | None = None) -> F
         if name.startswith(PREFIX):
             findings.spools += 1
             _tell(findings, name, _spool_faults(connection, root / name, disk, findings))
+    if not findings.waiting:
+        _tell(findings, "limits", _balance_faults(connection, findings))
     _tell(findings, "damaged segments", (f"{root / DAMAGED / name} is damaged" for name in disk.names(root / DAMAGED)))
     return findings
 
@@ -111,6 +119,21 @@ def _spool_faults(connection: Connection, folder: Path, disk: Disk, findings: Fi
     finally:
         if claim is not None:
             disk.release(claim)
+
+
+def _balance_faults(connection: Connection, findings: Findings) -> Iterator[str]:
+    """What limits count as used against the calls; a process that holds a part of one has not told yet."""
+    held = select(slices.c.organisation, slices.c.name, slices.c.period).where(slices.c.owner != SETTLED).distinct()
+    in_use = {tuple(row) for row in connection.execute(held)}
+    for row in connection.execute(select(slices).where(slices.c.owner == SETTLED)).mappings().all():
+        window = Window(organisation=row["organisation"], name=row["name"], id=row["period"], ends_us=row["ends_us"])
+        is_compared = counted_in(window).measure in ("spend", "tokens")  # requests that were refused are booked too
+        if not is_compared or (window.organisation, window.name, window.id) in in_use:
+            continue
+        findings.balances += 1
+        used = used_in(connection, window)
+        if used != row["amount"]:
+            yield f"the limit {window.name} counts {row['amount']} in {window.id}; its calls make it {used}"
 
 
 def _place_faults(reader: SpoolReader, place: Place | None, disk: Disk) -> Iterator[str]:

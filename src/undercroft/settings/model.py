@@ -477,6 +477,40 @@ class Egress(Section):
     """Certificates to trust besides the system's."""
 
 
+class LimitRule(Section):
+    """What each organisation, team, user or key may use, unless it is said of one of them alone."""
+
+    per: Literal["organisation", "team", "user", "key"] = "key"
+    """Whose use is counted."""
+    subject: Name | None = None
+    """The id of the only one it holds for; default: each has it to itself."""
+    model: Text | None = None
+    """A public model name; default: all models together."""
+    period: Literal["minute", "hour", "day", "week", "month", "total"] = "minute"
+    """What `requests`, `tokens` and `spend` are counted in, in UTC; `total` never renews."""
+    requests: Positive | None = None
+    """Calls in a period."""
+    tokens: Positive | None = None
+    """Input and output tokens in a period."""
+    spend: Usd | None = None
+    """USD in a period. No call begins that could go over it."""
+    concurrent: Positive | None = None
+    """Calls under way at the same time."""
+
+
+class Limits(Section):
+    """What callers may use; keys have limits of their own besides."""
+
+    rules: tuple[LimitRule, ...] = ()
+    """For all of a kind, or one of them."""
+    output_tokens: Positive = 4096
+    """How long an answer is taken to be, for what a call holds, where its request does not say."""
+    unknown_price: Literal["deny", "estimate", "allow"] = "allow"
+    """Calls under a budget to a model without a known price: refuse them, book them at `estimate`, or as free."""
+    estimate: Price = Price(input="10", output="30")
+    """The price of models without a known one, where `unknown_price` is `estimate`."""
+
+
 class Reserved(Section):
     """A section of a later version: it may stand in the file while it is empty."""
 
@@ -503,7 +537,7 @@ class Settings(Section):
     vectors: Vectors = Vectors()
     telemetry: Telemetry = Telemetry()
     egress: Egress = Egress()
-    limits: Reserved = Reserved()
+    limits: Limits = Limits()
     cache: Reserved = Reserved()
     slo: Reserved = Reserved()
     releases: Reserved = Reserved()

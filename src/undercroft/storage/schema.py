@@ -99,12 +99,31 @@ api_keys = Table(
     Column("created_us", BigInteger, nullable=False),
     Column("expires_us", BigInteger),
     Column("revoked_us", BigInteger),
+    Column("models", Json),
+    Column("tags", Json),
+    Column("former_hash", LargeBinary),
+    Column("former_until_us", BigInteger),
     ForeignKeyConstraint(["organisation", "team"], ["teams.organisation", "teams.id"], name="api_keys_team_fkey"),
     ForeignKeyConstraint(["organisation", "user_id"], ["users.organisation", "users.id"], name="api_keys_user_fkey"),
 )
 
-# The ledger: one row a call, the columns of record.CallRecord with `who` and `usage` laid flat. No foreign keys: what
-# was used stays booked when its user is gone, and a row must never be refused.
+# What an organisation, a team, a user or a key may use (ledger/limits.py). An empty model means all together.
+limits = Table(
+    "limits",
+    metadata,
+    Column("organisation", Text, primary_key=True),
+    Column("scope", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("measure", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+)
+
+# The ledger: one row a call, the columns of record.CallRecord with `who` and `usage` laid flat, and the spool that it
+# came through, which names one life of one process. No foreign keys: what was used stays booked when its user is gone,
+# and a row must never be refused.
 calls = Table(
     "calls",
     metadata,
@@ -139,6 +158,7 @@ calls = Table(
     Column("end_user", Text, nullable=False),
     Column("tags", Json, nullable=False),
     Column("format", Integer, nullable=False),
+    Column("spool", Text, nullable=False, server_default=""),
     Index("calls_started", "organisation", "started_us"),
     Index("calls_key_started", "organisation", "key", "started_us"),
 )

@@ -86,9 +86,11 @@ def slice_claims() -> list[Claim]:
         a_slice_ends_once,
         a_slice_that_ended_is_lost_to_its_owner,
         what_a_dead_owner_held_stays_counted_until_it_is_settled,
-        a_frozen_slice_is_lost_to_its_owner,
+        a_frozen_slice_comes_back_to_its_owner_who_asks,
+        a_settled_slice_does_not_come_back,
         who_asks_or_renews_is_not_frozen,
         renewing_tells_what_is_still_held,
+        answers_tell_what_all_have_taken,
         two_that_settle_what_is_frozen_do_it_once,
         a_lowered_limit_gives_nothing_and_takes_nothing,
         windows_that_have_ended_are_forgotten,
@@ -232,22 +234,33 @@ async def what_a_dead_owner_held_stays_counted_until_it_is_settled(subject: Subj
     await subject.outlast()
     assert await subject.left(held.window) == 300, "a slice that ran out was given to others"
     frozen = await subject.frozen(held)
-    assert frozen == msgspec.structs.replace(held, is_frozen=True), f"{held} was frozen as {frozen}"
+    assert frozen == msgspec.structs.replace(held, is_frozen=True, taken=0), f"{held} was frozen as {frozen}"
     assert await subject.frozen(held) == frozen, "a frozen slice is not told again to whoever comes next"
     assert await subject.left(held.window) == 300, "a frozen slice was given to others"
     assert await subject.store.settle(frozen, 450)
     assert await subject.left(held.window) == 550
 
 
-async def a_frozen_slice_is_lost_to_its_owner(subject: Subject) -> None:
+async def a_frozen_slice_comes_back_to_its_owner_who_asks(subject: Subject) -> None:
     held = await subject.leased(700)
     frozen = await subject.frozen(held)
+    assert await subject.store.renew(held.owner) == [], "a frozen slice was renewed without being asked for"
+    assert not await subject.store.settle(held, 0), "its owner ended a slice that was frozen under it"
+    again = await subject.store.lease(held, 100, limit=LIMIT)
+    assert again is not None, "who is alive has lost its slice"
+    assert (again.amount, again.is_frozen) == (800, False)
+    assert not await subject.store.settle(frozen, 0), "a slice was settled as it stood before its owner came back"
+    assert await subject.left(held.window) == 200
+    assert await subject.store.settle(again, 700)
+
+
+async def a_settled_slice_does_not_come_back(subject: Subject) -> None:
+    held = await subject.leased(700)
+    frozen = await subject.frozen(held)
+    assert await subject.store.settle(frozen, 450)
     assert await subject.store.lease(held, 1, limit=LIMIT) is None
     assert await subject.store.give_back(held, 700) is None
-    assert await subject.store.renew(held.owner) == []
-    assert not await subject.store.settle(held, 0), "its owner ended a slice that was frozen under it"
-    assert await subject.left(held.window) == 300
-    assert await subject.store.settle(frozen, 700)
+    assert await subject.left(held.window) == 550
 
 
 async def who_asks_or_renews_is_not_frozen(subject: Subject) -> None:
@@ -266,7 +279,18 @@ async def renewing_tells_what_is_still_held(subject: Subject) -> None:
     assert second is not None
     await subject.leased(30, first.window)
     held = await subject.store.renew(first.owner)
-    assert sorted(held, key=lambda one: one.window.name) == [first, second], f"renewing told {held}"
+    told = [msgspec.structs.replace(each, taken=0) for each in (first, second)]
+    assert sorted(held, key=lambda one: one.window.name) == told, f"renewing told {held}"
+
+
+async def answers_tell_what_all_have_taken(subject: Subject) -> None:
+    window = subject.window()
+    first, second = await subject.leased(300, window), await subject.leased(200, window)
+    assert (first.taken, second.taken) == (300, 500)
+    assert await subject.store.settle(first, 100)
+    given_back = await subject.store.give_back(second, 150)
+    assert given_back is not None
+    assert given_back.taken == 150, f"100 spent and 50 leased made {given_back}"
 
 
 async def two_that_settle_what_is_frozen_do_it_once(subject: Subject) -> None:

@@ -35,6 +35,7 @@ def run(options: Namespace, out: Output) -> int:
         f"{findings.calls} calls, {format_usd(findings.cost_nano)} USD",
         *([f"{findings.unpriced} calls have no known price and count as 0"] if findings.unpriced else []),
         *([f"{findings.unproven} calls name no rates: cost taken as booked"] if findings.unproven else []),
+        *([f"{findings.balances} balances of limits compared with their calls"] if findings.balances else []),
         f"{findings.spools} spools, {findings.waiting} records waiting, {findings.torn_bytes} bytes of torn ends",
         *(f"WRONG: {fault}" for fault in findings.faults),
         "The books are wrong." if findings.faults else "The books are right.",

@@ -116,6 +116,8 @@ class Meter:
             usage, estimated = usage_of(call, answered=error is None)
             cost_nano, price = self._rates.cost(deployment, usage, at_us=call.started_us) if deployment else (0, "")
         trail.usage, trail.cost_nano = usage, cost_nano
+        if trail.settle is not None:
+            trail.settle(tokens=usage.total, cost_nano=cost_nano)
         status, code = outcome(cause)
         self._recorder.append(
             CallRecord(

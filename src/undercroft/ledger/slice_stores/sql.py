@@ -23,15 +23,27 @@ that was given out."""
 
 
 class SqlSliceStore:
-    """A SliceStore in SQLite or PostgreSQL. Leases run on the database's clock."""
+    """A SliceStore in SQLite or PostgreSQL. Leases run on the database's clock.
 
-    def __init__(self, database: Transactions, *, clock: Clock, lease_s: float = LEASE_S) -> None:
+    `before` says what was used of a window before anybody asked for it: a limit may be written down in the middle of
+    its period.
+    """
+
+    def __init__(
+        self,
+        database: Transactions,
+        *,
+        clock: Clock,
+        lease_s: float = LEASE_S,
+        before: Callable[[Connection, Window], int] = lambda _connection, _window: 0,
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._before = before
         self.lease_s = lease_s
 
     async def lease(self, held: Slice, requested: int, *, limit: int) -> Slice | None:
-        change = partial(_lease, held=held, requested=requested, limit=limit)
+        change = partial(_lease, held=held, requested=requested, limit=limit, before=self._before)
         return await self._database.write(partial(change, now_us=self._clock.now_us(), lease_us=self._lease_us))
 
     async def give_back(self, held: Slice, unspent: int) -> Slice | None:
@@ -57,8 +69,18 @@ class SqlSliceStore:
 
 
 def _lease(
-    connection: Connection, *, held: Slice, requested: int, limit: int, now_us: int, lease_us: int
+    connection: Connection,
+    *,
+    held: Slice,
+    requested: int,
+    limit: int,
+    before: Callable[[Connection, Window], int],
+    now_us: int,
+    lease_us: int,
 ) -> Slice | None:
+    if not held.token:
+        _hold(connection, held.window, before)
+
     def more() -> int:
         out = connection.execute(
             select(
@@ -86,11 +108,11 @@ def _change(connection: Connection, held: Slice, *, to: Callable[[], int], now_u
     there = _there(connection, held)
     if there is None and held.token == 0:
         there = held  # its first
-    if there is None or there.is_frozen:
-        return None
+    if there is None:
+        return None  # settled: by whoever found out from its records what it had spent
     amount = to() if there.token == held.token else there.amount
-    if there.token == amount == 0:
-        return there  # nothing was left for its first
+    if there.token == amount == 0:  # nothing was left for its first
+        return msgspec.structs.replace(there, taken=_taken(connection, held.window))
     # A new one even where the amount stays: what its owner asked before, and gave up, may still be on its way.
     token = last_token + 1
     connection.execute(update(slices).where(_of(held.window), slices.c.owner == SETTLED).values(token=token))
@@ -99,9 +121,10 @@ def _change(connection: Connection, held: Slice, *, to: Callable[[], int], now_u
     row = insert(connection, slices).values(
         **_key(held.window), owner=held.owner, frozen=False, lease_until_us=until, **changes
     )
-    renewed = {"lease_until_us": _not_before(until), **changes}
+    renewed = {"lease_until_us": _not_before(until), "frozen": False, **changes}
     connection.execute(row.on_conflict_do_update(index_elements=list(slices.primary_key), set_=renewed))
-    return msgspec.structs.replace(there, amount=amount, token=token)
+    taken = _taken(connection, held.window)
+    return msgspec.structs.replace(there, amount=amount, token=token, is_frozen=False, taken=taken)
 
 
 def _renew(connection: Connection, *, owner: str, now_us: int, lease_us: int) -> list[Slice]:
@@ -142,15 +165,29 @@ def _forget(connection: Connection, *, before_us: int) -> int:
     return connection.execute(delete(slices).where(slices.c.ends_us < before_us)).rowcount
 
 
-def _hold(connection: Connection, window: Window) -> int:
+def _hold(
+    connection: Connection, window: Window, before: Callable[[Connection, Window], int] = lambda _connection, _window: 0
+) -> int:
     """Makes everybody else who changes this window wait until this transaction ends; returns its last token."""
     sum_of = select(slices.c.token).where(_of(window), slices.c.owner == SETTLED).with_for_update()
     token: int | None = connection.execute(sum_of).scalar_one_or_none()
     if token is None:
-        first = {"owner": SETTLED, "amount": 0, "token": 0, "lease_until_us": 0, "frozen": False}
+        first = {
+            "owner": SETTLED,
+            "amount": before(connection, window),
+            "token": 0,
+            "lease_until_us": 0,
+            "frozen": False,
+        }
         connection.execute(insert(connection, slices).values(**_key(window), **first).on_conflict_do_nothing())
         token = connection.execute(sum_of).scalar_one()
     return token
+
+
+def _taken(connection: Connection, window: Window) -> int:
+    """Leased and settled, by all."""
+    out = connection.execute(select(func.coalesce(func.sum(slices.c.amount), 0)).where(_of(window))).scalar_one()
+    return int(out)  # PostgreSQL's sum of bigints is a numeric
 
 
 def _there(connection: Connection, held: Slice) -> Slice | None:

@@ -10,6 +10,7 @@ from undercroft.api.openai.stored_chats import Keeping
 from undercroft.assembly.database import DatabaseLink
 from undercroft.errors import Unavailable
 from undercroft.gateway.call import Call
+from undercroft.ledger.limit_book import LimitBook
 from undercroft.llm.reply import Reply
 from undercroft.settings.model import Settings
 
@@ -23,7 +24,7 @@ def call(bench: Bench, *, store: bool) -> Call:
 def test_what_cannot_be_kept_is_refused_before_the_provider_is_asked(*, store: bool) -> None:
     prompter = Prompter(said("hello"))
     bench = Bench(prompter)
-    link = DatabaseLink(Settings(), keys=KeyRing(), clock=ManualClock())  # never opened
+    link = DatabaseLink(Settings(), keys=KeyRing(), limits=LimitBook(), clock=ManualClock())  # never opened
     keeping = Keeping(bench.gateway.send, link=link, clock=bench.clock)
 
     async def ask() -> Reply:

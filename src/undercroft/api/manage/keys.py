@@ -1,0 +1,247 @@
+"""`/api/v1/keys`: virtual keys and what they may use."""
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter
+from msgspec import UNSET
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from undercroft.access.keys import make_key, new_secret
+from undercroft.access.repository import KeyRow, Wanted, keys_of, revoke_key, rotate_key
+from undercroft.assembly import Undercroft
+from undercroft.assembly import keys as desk
+from undercroft.clock import rfc3339
+from undercroft.errors import InvalidRequest
+from undercroft.ledger.limits import NEVER_US, Limit, Measure
+from undercroft.money import format_usd, parse_usd
+
+ORGANISATION: Final = "default"
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._@:/-]{1,100}$")]
+Positive = Annotated[int, Field(gt=0, lt=2**53)]
+Usd = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$", examples=["10.00"])]
+_OVERLAP_S: Final = 86_400
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class LimitBody(_Body):
+    """What may be used in a period (UTC): at least one of the four."""
+
+    period: Literal["minute", "hour", "day", "week", "month", "total"] = "minute"
+    model: str | None = Field(default=None, min_length=1)
+    """A public model name; default: all models together."""
+    requests: Positive | None = None
+    tokens: Positive | None = None
+    spend: Usd | None = None
+    concurrent: Positive | None = None
+
+    def limits(self) -> Iterator[Limit]:
+        amounts: dict[Measure, int | None] = {
+            "requests": self.requests,
+            "tokens": self.tokens,
+            "spend": None if self.spend is None else parse_usd(self.spend),
+            "concurrent": self.concurrent,
+        }
+        given = {measure: amount for measure, amount in amounts.items() if amount is not None}
+        if not given:
+            raise InvalidRequest("A limit names requests, tokens, spend or concurrent.", param="limits")
+        for measure, amount in given.items():
+            period = "total" if measure == "concurrent" else self.period
+            yield Limit(scope="key", measure=measure, amount=amount, period=period, model=self.model or "")
+
+
+class NewKeyBody(_Body):
+    """The key to make."""
+
+    name: str = Field(default="", max_length=200)
+    team: Name = "default"
+    user: Name = "default"
+    models: list[str] | None = None
+    """Public model names that it may call; default: all."""
+    permissions: list[Literal["ai", "scrape", "docs", "manage"]] = ["ai"]
+    tags: dict[str, str] = Field(default={}, max_length=32)
+    expires_at: AwareDatetime | None = None
+    limits: list[LimitBody] = Field(default=[], max_length=20)
+
+
+class ChangedKeyBody(_Body):
+    """What is to be different; `limits` replaces all limits."""
+
+    name: str | None = Field(default=None, max_length=200)
+    models: list[str] | None = None
+    expires_at: AwareDatetime | None = None
+    limits: list[LimitBody] | None = Field(default=None, max_length=20)
+
+
+class RotationBody(_Body):
+    """How a key is given another secret."""
+
+    overlap_s: Annotated[int, Field(ge=0, le=desk.NO_LONGER_THAN_US // 1_000_000)] = _OVERLAP_S
+    """How long the former secret still opens."""
+
+
+class LimitView(BaseModel):
+    """A limit, and how much of it is used up in its present period, calls under way not counted."""
+
+    measure: Measure
+    period: str
+    model: str | None
+    amount: str
+    used: str
+    renews_at: str | None
+
+
+class KeyView(BaseModel):
+    """A key, without its secret."""
+
+    id: str
+    name: str
+    team: str
+    user: str
+    permissions: list[str]
+    models: list[str] | None
+    tags: dict[str, str]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    former_secret_until: str | None
+    limits: list[LimitView] | None = None
+    """None in lists."""
+
+
+class MadeKey(KeyView):
+    """A key with its text, which is shown this one time."""
+
+    key: str
+
+
+class KeyList(BaseModel):
+    """All keys, revoked ones too, the oldest first."""
+
+    data: list[KeyView]
+
+
+def router(undercroft: Undercroft) -> APIRouter:
+    routes = APIRouter()
+    link, now_us = undercroft.link, undercroft.clock.now_us
+
+    @routes.post("/keys", status_code=201)
+    async def create(body: NewKeyBody) -> MadeKey:
+        """Makes a virtual key. From the first one on, every route but /health* wants a key."""
+        key = make_key(os.urandom)
+        wanted = Wanted(
+            name=body.name,
+            team=body.team,
+            user=body.user,
+            permissions=tuple(body.permissions),
+            models=body.models,
+            tags=body.tags,
+            expires_us=_us(body.expires_at),
+        )
+        limits = _limits(body.limits)
+        work = partial(desk.make, key=key, wanted=wanted, limits=limits, organisation=ORGANISATION, now_us=now_us())
+        state = await link.write(work)
+        await link.keys_changed()
+        return MadeKey(**view(state).model_dump(), key=key.text)
+
+    @routes.get("/keys")
+    async def every() -> KeyList:
+        """All keys of the organisation."""
+        rows = await link.read(partial(keys_of, organisation=ORGANISATION))
+        return KeyList(data=[_row(row) for row in rows])
+
+    @routes.get("/keys/{key}")
+    async def one(key: str) -> KeyView:
+        """A key and how much of its limits is used."""
+        return view(await link.read(partial(desk.show, key=key, organisation=ORGANISATION, now_us=now_us())))
+
+    @routes.patch("/keys/{key}")
+    async def change(key: str, body: ChangedKeyBody) -> KeyView:
+        """Changes what a key may call and use, and how long."""
+        given = body.model_fields_set
+        changes = desk.Changes(
+            name=(body.name or "") if "name" in given else UNSET,
+            models=body.models if "models" in given else UNSET,
+            expires_us=_us(body.expires_at) if "expires_at" in given else UNSET,
+            limits=_limits(body.limits or []) if "limits" in given else UNSET,
+        )
+        work = partial(desk.change, key=key, changes=changes, organisation=ORGANISATION, now_us=now_us())
+        state = await link.write(work)
+        await link.keys_changed()
+        return view(state)
+
+    @routes.post("/keys/{key}/rotate")
+    async def rotate(key: str, body: RotationBody | None = None) -> MadeKey:
+        """Gives a key another secret; its id, its limits and what it has used stay."""
+        overlap_s = _OVERLAP_S if body is None else body.overlap_s
+        fresh = new_secret(key, os.urandom)
+        until_us = now_us() + overlap_s * 1_000_000
+        row = await link.write(partial(rotate_key, fresh=fresh, organisation=ORGANISATION, former_until_us=until_us))
+        await link.keys_changed()
+        return MadeKey(**_row(row).model_dump(), key=fresh.text)
+
+    @routes.post("/keys/{key}/revoke")
+    async def revoke(key: str) -> KeyView:
+        """Closes the door to a key for good, in every process within 2 s."""
+        row = await link.write(partial(revoke_key, key=key, organisation=ORGANISATION, now_us=now_us()))
+        await link.keys_changed()
+        return _row(row)
+
+    return routes
+
+
+def view(state: desk.KeyState) -> KeyView:
+    """As the API shows it."""
+    shown = [
+        LimitView(
+            measure=each.limit.measure,
+            period=each.limit.period,
+            model=each.limit.model or None,
+            amount=_amount(each.limit.measure, each.limit.amount),
+            used=_amount(each.limit.measure, each.used),
+            renews_at=None if each.renews_us >= NEVER_US else rfc3339(each.renews_us),
+        )
+        for each in state.limits
+    ]
+    return _row(state.row).model_copy(update={"limits": shown})
+
+
+def _row(row: KeyRow) -> KeyView:
+    return KeyView(
+        id=row.id,
+        name=row.name,
+        team=row.team,
+        user=row.user,
+        permissions=list(row.permissions),
+        models=None if row.models is None else list(row.models),
+        tags=dict(row.tags),
+        created_at=rfc3339(row.created_us),
+        expires_at=_time(row.expires_us),
+        revoked_at=_time(row.revoked_us),
+        former_secret_until=_time(row.former_until_us),
+    )
+
+
+def _time(moment_us: int | None) -> str | None:
+    return None if moment_us is None else rfc3339(moment_us)
+
+
+def _limits(bodies: list[LimitBody]) -> list[Limit]:
+    limits = [limit for body in bodies for limit in body.limits()]
+    places = {(limit.measure, limit.period, limit.model) for limit in limits}
+    if len(places) < len(limits):
+        raise InvalidRequest("Two limits are for the same measure, period and model.", param="limits")
+    return limits
+
+
+def _us(moment: AwareDatetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1_000_000)
+
+
+def _amount(measure: Measure, amount: int) -> str:
+    return format_usd(amount) if measure == "spend" else str(amount)

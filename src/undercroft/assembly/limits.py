@@ -1,0 +1,103 @@
+"""Limits of the running server: the book of them, and the slices this process holds, in the database."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
+
+from undercroft.assembly.database import DatabaseLink
+from undercroft.clock import Clock
+from undercroft.errors import Unavailable
+from undercroft.ledger.allowances import Allowances, Hold, Need
+from undercroft.ledger.limit_book import LimitBook
+from undercroft.ledger.limits import Limit, Measure
+from undercroft.ledger.slices import Slice
+from undercroft.money import parse_usd
+from undercroft.settings.model import LimitRule, Limits
+from undercroft.telemetry.logs import get_logger
+
+LAST_SETTLING_S = 5.0
+"""How long shutting down waits for the store to take what was spent; what it did not take is found out later from the
+process's records."""
+
+
+class Limiter:
+    """What the gateway asks before a call; made before the database is there, which the first limit waits for.
+
+    `owner` is the name of this process's spool, so that what it spent can be found in the ledger when it has died.
+    """
+
+    def __init__(self, book: LimitBook, *, link: DatabaseLink, owner: str, clock: Clock) -> None:
+        self.book = book
+        self._link = link
+        self._owner = owner
+        self._clock = clock
+        self._allowances: Allowances | None = None
+
+    async def hold(self, needs: Sequence[Need], /) -> Hold:
+        """See `Allowances.hold`."""
+        if self._allowances is None:
+            await self._link.first_look()
+        return await self._opened().hold(needs)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keeps the leases beside the block; settles everything at its end, when the last call has ended."""
+        keeping = asyncio.create_task(self._keep())
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            await self._settle()
+
+    async def _keep(self) -> None:
+        await self._link.first_look()
+        await self._opened().run()  # also where nothing is limited here: the dead may have left slices
+
+    async def _settle(self) -> None:
+        if self._allowances is None:
+            return
+        try:
+            async with asyncio.timeout(LAST_SETTLING_S):
+                await self._allowances.close()
+        except (Unavailable, TimeoutError) as error:
+            get_logger("undercroft.limits").warning("limits_not_settled", reason=str(error))
+
+    def _opened(self) -> Allowances:
+        if self._allowances is None:
+            # Imported here, with SQLAlchemy, once the port has long been answering.
+            from undercroft.ledger.limit_repository import spent_by, used_in
+            from undercroft.ledger.slice_stores.sql import SqlSliceStore
+
+            async def spent(held: Slice) -> int | None:
+                return await self._link.read(partial(spent_by, held=held))
+
+            store = SqlSliceStore(self._link, clock=self._clock, before=used_in)
+            self._allowances = Allowances(store, owner=self._owner, clock=self._clock, spent_by=spent)
+        return self._allowances
+
+
+def rules_of(settings: Limits) -> Iterator[Limit]:
+    """The limits that the configuration sets."""
+    for rule in settings.rules:
+        for measure, amount in _amounts(rule):
+            yield Limit(
+                scope=rule.per,
+                subject=rule.subject or "",
+                measure=measure,
+                amount=amount,
+                period="total" if measure == "concurrent" else rule.period,
+                model=rule.model or "",
+            )
+
+
+def _amounts(rule: LimitRule) -> Iterator[tuple[Measure, int]]:
+    if rule.requests is not None:
+        yield "requests", rule.requests
+    if rule.tokens is not None:
+        yield "tokens", rule.tokens
+    if rule.spend is not None:
+        yield "spend", parse_usd(rule.spend)
+    if rule.concurrent is not None:
+        yield "concurrent", rule.concurrent

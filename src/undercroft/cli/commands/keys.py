@@ -1,0 +1,192 @@
+"""`undercroft keys`."""
+
+import os
+import re
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection
+
+from undercroft.access.keys import make_key, new_secret
+from undercroft.access.repository import KeyRow, Wanted, keys_of, revoke_key, rotate_key
+from undercroft.assembly import keys as desk
+from undercroft.cli.commands.ledger import read_settings
+from undercroft.cli.output import Output
+from undercroft.cli.parser import add_config, add_json
+from undercroft.clock import SystemClock, rfc3339
+from undercroft.errors import Unavailable
+from undercroft.ledger.limits import Limit, Measure, Period
+from undercroft.money import parse_usd
+from undercroft.settings.model import Settings
+from undercroft.storage.engine import open_database
+
+HELP = """Makes, lists, rotates and revokes virtual API keys, with what each may use.
+
+Example: undercroft keys create --name billing --budget 10.00 --requests-per-minute 60"""
+
+T = TypeVar("T")
+ORGANISATION: Final = "default"
+PERIODS: Final = ("day", "week", "month", "total")
+_UNITS_S: Final = {"m": 60, "h": 3600, "d": 86_400}
+_CREATE = """Makes a key and shows it this one time. From the first key on, every route but /health wants one.
+
+Example: undercroft keys create --name billing --model chat --budget 10.00 --per month --expires 90d"""
+
+
+def arguments(parser: ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    create = actions.add_parser("create", help="makes a key", description=_CREATE)
+    _what_it_is(create)
+    every = actions.add_parser("list", help="all keys", description="All keys.  Example: undercroft keys list --json")
+    revoke = actions.add_parser(
+        "revoke", help="closes the door to a key for good", description="Example: undercroft keys revoke k3y1d2ab"
+    )
+    rotate = actions.add_parser(
+        "rotate",
+        help="gives a key another secret; its id and what it has used stay",
+        description="Example: undercroft keys rotate k3y1d2ab --overlap 24h",
+    )
+    rotate.add_argument(
+        "--overlap", type=span, default=86_400, metavar="TIME", help="how long the former secret opens (default: 24h)"
+    )
+    for action in (revoke, rotate):
+        action.add_argument("key", help="its id: the 8 characters after uc_")
+    for action in (create, every, revoke, rotate):
+        add_config(action)
+        add_json(action)
+
+
+def _what_it_is(create: ArgumentParser) -> None:
+    create.add_argument("--name", default="", help="what it is for")
+    create.add_argument("--team", default="default")
+    create.add_argument("--user", default="default")
+    create.add_argument("--model", action="append", metavar="NAME", help="may call only this; repeat for more")
+    create.add_argument(
+        "--permission",
+        action="append",
+        choices=["ai", "scrape", "docs", "manage"],
+        help="repeat for more (default: ai)",
+    )
+    create.add_argument("--expires", type=span, metavar="TIME", help="90d, 12h: how long it opens")
+    create.add_argument("--budget", type=usd, metavar="USD", help="what it may spend")
+    create.add_argument("--per", choices=PERIODS, default="month", help="of the budget (default: month)")
+    create.add_argument("--requests-per-minute", type=positive, metavar="N")
+    create.add_argument("--tokens-per-minute", type=positive, metavar="N")
+    create.add_argument("--concurrent", type=positive, metavar="N", help="calls at the same time")
+
+
+def span(text: str) -> int:
+    """Seconds: `90d`, `12h`, `30m`."""
+    form = re.fullmatch(r"(\d{1,5})([mhd])", text)
+    if form is None:
+        raise ArgumentTypeError(f"{text!r} is no time; write 90d, 12h or 30m")
+    return int(form[1]) * _UNITS_S[form[2]]
+
+
+def positive(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,14}", text):
+        raise ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def usd(text: str) -> int:
+    """Nano-dollars."""
+    try:
+        amount = parse_usd(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+    if not 0 < amount < 10**18:
+        raise ArgumentTypeError(f"{text!r} is no amount between 0 and a billion USD")
+    return amount
+
+
+def run(options: Namespace, out: Output) -> int:
+    settings = read_settings(options, out)
+    match options.action:
+        case "create":
+            return _create(settings, options, out)
+        case "list":
+            rows = _in_database(settings, partial(keys_of, organisation=ORGANISATION))
+            out.table([_cells(row) for row in rows], empty="There are no keys.")
+        case "revoke":
+            now_us = SystemClock().now_us()
+            row = _in_database(settings, partial(revoke_key, key=options.key, organisation=ORGANISATION, now_us=now_us))
+            out.show(_cells(row), text=f"{row.id} is revoked; running servers refuse it within 2 s.")
+        case _:
+            return _rotate(settings, options, out)
+    return 0
+
+
+def _create(settings: Settings, options: Namespace, out: Output) -> int:
+    now_us, key = SystemClock().now_us(), make_key(os.urandom)
+    wanted = Wanted(
+        name=options.name,
+        team=options.team,
+        user=options.user,
+        permissions=tuple(options.permission or ("ai",)),
+        models=options.model,
+        expires_us=None if options.expires is None else now_us + options.expires * 1_000_000,
+    )
+    work = partial(
+        desk.make, key=key, wanted=wanted, limits=list(_limits(options)), organisation=ORGANISATION, now_us=now_us
+    )
+    _in_database(settings, work)
+    out.show({"id": key.id, "key": key.text}, text=f"{key.text}\nThis is the only time it is shown. Its id: {key.id}")
+    return 0
+
+
+def _rotate(settings: Settings, options: Namespace, out: Output) -> int:
+    fresh = new_secret(options.key, os.urandom)
+    until_us = SystemClock().now_us() + min(options.overlap * 1_000_000, desk.NO_LONGER_THAN_US)
+    _in_database(settings, partial(rotate_key, fresh=fresh, organisation=ORGANISATION, former_until_us=until_us))
+    out.show(
+        {"id": fresh.id, "key": fresh.text, "former_secret_until": rfc3339(until_us)},
+        text=f"{fresh.text}\nThis is the only time it is shown. The former secret opens until {rfc3339(until_us)}.",
+    )
+    return 0
+
+
+def _limits(options: Namespace) -> Iterator[Limit]:
+    given: tuple[tuple[Measure, int | None, Period], ...] = (
+        ("spend", options.budget, options.per),
+        ("requests", options.requests_per_minute, "minute"),
+        ("tokens", options.tokens_per_minute, "minute"),
+        ("concurrent", options.concurrent, "total"),
+    )
+    for measure, amount, period in given:
+        if amount is not None:
+            yield Limit(scope="key", measure=measure, amount=amount, period=period)
+
+
+def _in_database(settings: Settings, work: Callable[[Connection], T]) -> T:
+    """Runs `work` in one transaction. An SQLite file that is not there yet is made."""
+    url = settings.database.url
+    database = open_database(
+        url.get_secret_value() if url else None, data_dir=settings.data_dir, pool_size=1, clock=SystemClock()
+    )
+    try:
+        state = database.state_sync()
+        if not state.is_ready:
+            raise Unavailable(f"Keys cannot be stored: {state.reason}.")
+        return database.write_sync(work)
+    finally:
+        database.close()
+
+
+def _cells(row: KeyRow) -> dict[str, object]:
+    state = "revoked" if row.revoked_us is not None else "living"
+    if row.expires_us is not None and row.revoked_us is None and row.expires_us <= SystemClock().now_us():
+        state = "expired"
+    return {
+        "id": row.id,
+        "name": row.name,
+        "team": row.team,
+        "user": row.user,
+        "state": state,
+        "models": "all" if row.models is None else ", ".join(row.models),
+        "permissions": ", ".join(row.permissions),
+        "created": rfc3339(row.created_us),
+        "expires": "" if row.expires_us is None else rfc3339(row.expires_us),
+    }

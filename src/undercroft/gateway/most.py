@@ -1,0 +1,64 @@
+"""The most a call can use: what is held of budgets and token limits until it has ended."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, Protocol
+
+from undercroft.gateway.call import Call, Deployment, Model
+from undercroft.llm.tokens import CHARACTERS_PER_TOKEN, estimate_conversation, estimate_input
+from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, ModerationRequest, Request
+from undercroft.record import Usage
+
+BYTES_PER_TOKEN_AT_LEAST: Final = 1
+"""No tokenizer makes more tokens of a text than it has bytes."""
+
+
+class Rates(Protocol):
+    """What a deployment's tokens cost."""
+
+    def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int) -> tuple[int, str]:
+        """Nano-dollars, and the price's source; (0, "") when the price is not known."""
+        ...
+
+
+def most_output(request: Request, *, usual: int) -> int:
+    """Tokens that may be written; `usual` where the request does not say how long an answer may be."""
+    match request:
+        case ChatRequest():
+            return (request.sampling.max_tokens or usual) * request.sampling.n
+        case CompletionRequest():
+            return (request.sampling.max_tokens or usual) * request.sampling.n * len(request.prompts)
+        case EmbeddingsRequest() | ModerationRequest():
+            return 0
+
+
+def likely_input(request: Request) -> int:
+    """Tokens that are read, about: for limits on tokens, which are not money."""
+    return estimate_conversation(request) if isinstance(request, ChatRequest) else estimate_input(request)
+
+
+def most_input(request: Request) -> int:
+    """Tokens that may be read: as many as the request has bytes, and room for its images."""
+    sent = len(request.source.body) if request.source is not None else 0
+    return max(sent // BYTES_PER_TOKEN_AT_LEAST, likely_input(request) * CHARACTERS_PER_TOKEN)
+
+
+def most_spent(call: Call, models: Iterable[Model], rates: Rates, *, output: int) -> int | None:
+    """Nano-dollars of the dearest way to answer a call; None where one of the ways has no known price."""
+    read = most_input(call.request)
+    most = 0
+    for model in models:
+        # A stream that is cut and gone on with is read, and may be written, a second time.
+        times = 2 if model.policy.on_cut == "continue" else 1
+        for deployment in model.deployments:
+            for usage in _dearest(read, output):
+                cost_nano, price = rates.cost(deployment, usage, at_us=call.started_us)
+                if not price:
+                    return None
+                most = max(most, cost_nano * times)
+    return most
+
+
+def _dearest(read: int, written: int) -> Iterator[Usage]:
+    """Reading into the provider's cache may cost more than reading, and thinking more than writing."""
+    yield Usage(input=read, output=written)
+    yield Usage(input=read, cache_write=read, output=written, reasoning=written)

@@ -1,0 +1,45 @@
+"""The limits that are written down, and which of them a call is counted in."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from undercroft.ledger.limits import Limit
+from undercroft.record import Who
+
+MOST_REMEMBERED: Final = 10_000
+"""Callers and models whose limits are remembered; users are named by callers, so there must be an end."""
+
+
+class LimitBook:
+    """The rules of the configuration and the limits of keys, teams and users; either is replaced whole."""
+
+    def __init__(self) -> None:
+        self._rules: tuple[Limit, ...] = ()
+        self._stored: tuple[Limit, ...] = ()
+        self._of: dict[tuple[Who, str], tuple[Limit, ...]] = {}
+        self.is_empty = True
+        """Nothing is limited."""
+
+    def follow(self, rules: Iterable[Limit]) -> None:
+        """Takes the rules of a configuration that is put in force."""
+        self._rules = tuple(rules)
+        self._changed()
+
+    def replace(self, stored: Iterable[Limit]) -> None:
+        """Takes the limits as they stand in the database."""
+        self._stored = tuple(stored)
+        self._changed()
+
+    def limits_of(self, who: Who, model: str) -> Sequence[Limit]:
+        """Every limit that a call of `who` for the public name `model` is counted in."""
+        known = self._of.get((who, model))
+        if known is None:
+            if len(self._of) >= MOST_REMEMBERED:
+                self._of.clear()
+            written = (*self._stored, *self._rules)
+            known = self._of[who, model] = tuple(limit for limit in written if limit.applies(who, model))
+        return known
+
+    def _changed(self) -> None:
+        self._of = {}
+        self.is_empty = not self._rules and not self._stored

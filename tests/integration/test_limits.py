@@ -1,0 +1,142 @@
+"""Keys and budgets of a running installation: callers at the same time, several processes, and kill -9."""
+
+import random
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from http.client import HTTPException
+from pathlib import Path
+
+import msgspec
+import pytest
+from sqlalchemy import Connection, select
+
+from tests.support.server import SCRIPTED, SERVE, Server, run, serving, started, until
+from undercroft.clock import SystemClock
+from undercroft.ledger.slice_stores.sql import SETTLED
+from undercroft.money import parse_usd
+from undercroft.storage.engine import open_database
+from undercroft.storage.schema import calls, slices
+
+MASTER = "a-master-key-for-tests-only"
+CALLERS = 24
+COST_NANO = 11_000
+"""One word in and five out, at 1 and 2 USD a million."""
+LONGEST_LEASE_S = 15.0
+
+
+def key_in(folder: Path, *options: str, extra: dict[str, str] | None = None, toml: str = SCRIPTED) -> tuple[str, str]:
+    """The id and the text of a key made on the command line."""
+    made = run(folder, "keys", "create", "--json", *options, toml=toml, extra=extra)
+    assert made.exit_code == 0, made.stderr
+    answer = msgspec.json.decode(made.stdout)
+    return answer["id"], answer["key"]
+
+
+def outcomes(servers: list[Server], key: str, count: int) -> Counter[int]:
+    """Statuses of so many calls, some at a time, spread over the servers; 0 where a server went away."""
+
+    def call(number: int) -> int:
+        try:
+            return servers[number % len(servers)].chat("hi", key=key, max_tokens=5).status
+        except (OSError, HTTPException):
+            return 0
+
+    with ThreadPoolExecutor(CALLERS) as pool:
+        return Counter(pool.map(call, range(count)))
+
+
+def is_ready(server: Server) -> bool:
+    return server.ask("/health/ready").status == 200
+
+
+def test_callers_at_the_same_time_never_go_over_a_limit_and_the_books_agree(tmp_path: Path) -> None:
+    _, narrow = key_in(tmp_path, "--requests-per-minute", "1000000", "--budget", "0.0005", "--per", "total")
+    _, other = key_in(tmp_path)
+    with serving(tmp_path, extra={"UNDERCROFT_MASTER_KEY": MASTER}) as server:
+        seen = outcomes([server], narrow, 200)
+        assert set(seen) == {200, 429}
+        assert outcomes([server], other, 3) == {200: 3}
+        refused = server.chat("hi", key=narrow, max_tokens=5)
+        assert (refused.status, refused.json["error"]["code"]) == (429, "budget_exceeded")
+        assert refused.headers["x-should-retry"] == "false"
+        assert "0.0005 USD" in refused.json["error"]["message"]
+    # The most a call may cost is held of it, so that the last few calls' worth stays.
+    assert 0.0004 * 10**9 < seen[200] * COST_NANO <= 0.0005 * 10**9
+    verified = run(tmp_path, "ledger", "verify", toml=None)
+    assert verified.exit_code == 0, verified.stdout
+    assert "balances of limits compared" in verified.stdout
+
+
+def test_what_a_key_may_do_is_changed_rotated_and_revoked_over_http(tmp_path: Path) -> None:
+    with serving(tmp_path, extra={"UNDERCROFT_MASTER_KEY": MASTER}) as server:
+        made = server.ask("/api/v1/keys", json={"name": "web", "limits": [{"requests": 1}]}, key=MASTER)
+        assert made.status == 201, made.json
+        path, first = f"/api/v1/keys/{made.json['id']}", made.json["key"]
+        assert [server.chat(key=first).status for _ in range(2)] == [200, 429]
+        changed = server.ask(path, method="PATCH", json={"limits": [], "models": ["chat"]}, key=MASTER)
+        assert (changed.json["limits"], changed.json["models"]) == ([], ["chat"])
+        assert server.chat(key=first).status == 200
+        assert server.chat(key=first, model="local").status == 403
+        rotated = server.ask(f"{path}/rotate", json={"overlap_s": 60}, key=MASTER)
+        assert [server.chat(key=key).status for key in (first, rotated.json["key"])] == [200, 200]
+        assert server.ask(f"{path}/rotate", json={"overlap_s": 0}, key=MASTER).status == 200
+        assert [server.chat(key=key).status for key in (first, rotated.json["key"])] == [401, 401]
+        assert server.ask(f"{path}/revoke", method="POST", key=MASTER).status == 200
+        shown = server.ask("/api/v1/keys", key=MASTER).json["data"]
+        assert [(each["name"], each["revoked_at"] is not None) for each in shown] == [("web", True)]
+        assert rotated.json["key"] not in server.ask("/api/v1/keys", key=MASTER).body.decode()
+        assert server.ask(path, method="PATCH", json={"name": "x"}, key=MASTER).status == 409
+        assert server.ask("/api/v1/keys/nobody12", key=MASTER).status == 404
+        wrongs: list[dict[str, object]] = [
+            {"limits": [{}]}, {"limits": [{"requests": 0}]}, {"budget": 1}, {"user": "a|b"},
+        ]  # fmt: skip
+        for wrong in wrongs:
+            assert server.ask("/api/v1/keys", json=wrong, key=MASTER).status == 400, wrong
+        assert server.ask("/api/v1/keys", json={}, key=first).status in (401, 403)
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_processes_that_are_killed_never_let_a_budget_be_overspent_and_leave_nothing_held(
+    dialect: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue("postgres_url") if dialect == "postgresql" else None
+    extra = {"UNDERCROFT_MASTER_KEY": MASTER, **({"DATABASE_URL": url} if url else {})}
+    if url:
+        assert run(tmp_path, "migrate", extra=extra, toml=SCRIPTED).exit_code == 0
+    _, key = key_in(tmp_path, "--budget", "0.002", "--per", "total", extra=extra)
+    budget_nano, rng = parse_usd("0.002"), random.Random(7)
+    with ExitStack() as stack:
+        lasting = stack.enter_context(started(tmp_path, SERVE, extra=extra))
+        until(partial(is_ready, lasting))
+        for _ in range(2):
+            with ExitStack() as short:
+                doomed = short.enter_context(started(tmp_path, SERVE, extra=extra))
+                until(partial(is_ready, doomed))
+                outcomes([lasting, doomed], key, 40)
+                with ThreadPoolExecutor(1) as pool:
+                    running = pool.submit(outcomes, [lasting, doomed], key, 40)
+                    time.sleep(rng.uniform(0.01, 0.2))
+                    doomed.kill()
+                    running.result()
+        outcomes([lasting], key, 200)
+        spent = until_settled(tmp_path, url)
+        assert budget_nano * 0.5 < spent <= budget_nano
+    verified = run(tmp_path, "ledger", "verify", toml=None, extra=extra)
+    assert verified.exit_code == 0, verified.stdout
+
+
+def until_settled(folder: Path, url: str | None) -> int:
+    """Waits until no dead process has anything leased; what the ledger says was spent."""
+    database = open_database(url, data_dir=folder / ".undercroft", pool_size=1, clock=SystemClock(), migrates=False)
+
+    def owners(connection: Connection) -> set[str]:
+        return set(connection.execute(select(slices.c.owner).where(slices.c.owner != SETTLED)).scalars())
+
+    try:
+        until(lambda: len(database.read_sync(owners)) <= 1, within_s=10 * LONGEST_LEASE_S, every_s=0.2)
+        return sum(database.read_sync(lambda connection: connection.execute(select(calls.c.cost_nano)).scalars().all()))
+    finally:
+        database.close()

@@ -1,0 +1,191 @@
+"""Limits at the gateway: who may go on, what a call holds, and what it is told."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.clock import ManualClock
+from tests.support.gateway import Bench, FlatRates
+from tests.support.memory_slices import MemorySlices
+from undercroft.errors import BudgetSpent, NotAllowed, RateLimited
+from undercroft.gateway.call import Call, Deployment
+from undercroft.gateway.gateway import Gateway
+from undercroft.gateway.most import most_input, most_output
+from undercroft.gateway.stages.allow import Allow, UnknownPrice, headers_of
+from undercroft.ledger.allowances import Allowances
+from undercroft.ledger.limit_book import LimitBook
+from undercroft.ledger.limits import Limit
+from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, Message, Sampling, Source
+from undercroft.providers.scripted import Scripted
+from undercroft.record import Usage, Who
+
+KEY = Who(key="k1")
+
+
+class NoPrice:
+    """Nobody knows what anything costs."""
+
+    def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int) -> tuple[int, str]:
+        return 0, ""
+
+
+class Limited(Bench):
+    """A gateway whose callers are limited."""
+
+    def __init__(
+        self,
+        *limits: Limit,
+        may_call: Sequence[str] = ("chat",),
+        rates: FlatRates | NoPrice | None = None,
+        unknown_price: UnknownPrice = "allow",
+    ) -> None:
+        super().__init__(Scripted("one two three", clock=ManualClock()))
+        self.store = MemorySlices()
+        book = LimitBook()
+        book.follow(limits)
+        self.allowances = Allowances(self.store, owner="me", clock=self.clock, spent_by=_nobody_died)
+        catalogue = self.gateway.catalogue
+        self.gateway = Gateway(
+            catalogue=catalogue,
+            recorder=self.recorder,
+            rates=FlatRates(),
+            gauge=self.gauge,
+            clock=self.clock,
+            rng=self.rng,
+            allow=Allow(
+                book,
+                self.allowances,
+                catalogue=catalogue,
+                rates=rates or FlatRates(),
+                may_call=lambda _, model: model in may_call,
+                usual_output=50,
+                unknown_price=unknown_price,
+            ),
+        )
+
+    async def send(self, call: Call | None = None, *, who: Who = KEY) -> Call:
+        call = replace(call or self.call(stream=False), who=who)
+        reply = await self.gateway.send(call)
+        async for _ in reply.chunks:
+            pass
+        return call
+
+    async def spent(self, measure: str) -> int:
+        await self.allowances.close()
+        return sum(amount for name, amount in self.store.settled.items() if name.startswith(measure))
+
+
+async def _nobody_died(_: object) -> int | None:
+    return None
+
+
+def limit(**changes: object) -> Limit:
+    return replace(Limit(scope="key", measure="requests", amount=2, period="minute"), **changes)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_uses_up_what_its_usage_says_and_not_what_was_held(stream: bool) -> None:
+    async def scenario() -> None:
+        bench = Limited(limit(measure="tokens", amount=10_000), limit(measure="spend", amount=10_000))
+        call = await bench.send(bench.call(stream=stream))
+        (record,) = bench.recorder.ended
+        assert await bench.spent("tokens") == record.usage.total > 0
+        assert bench.store.settled[limit(measure="spend").window(KEY, call.started_us).name] == record.cost_nano
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_that_its_caller_leaves_is_settled() -> None:
+    async def scenario() -> None:
+        bench = Limited(limit(measure="concurrent", amount=1, period="total"), limit(measure="spend", amount=9_999))
+        call = replace(bench.call(stream=True), who=KEY)
+        reply = await bench.gateway.send(call)
+        await anext(reply.chunks)
+        with pytest.raises(RateLimited):
+            await bench.send()
+        await reply.chunks.aclose()
+        assert await bench.spent("spend") == bench.recorder.ended[-1].cost_nano
+
+    asyncio.run(scenario())
+
+
+def test_who_is_refused_is_booked_and_nothing_is_asked_of_a_provider() -> None:
+    async def scenario() -> None:
+        bench = Limited(limit())
+        await bench.send()
+        await bench.send()
+        with pytest.raises(RateLimited):
+            await bench.send()
+        assert [(record.status, record.attempts) for record in bench.recorder.ended] == [(200, 1), (200, 1), (429, 0)]
+        await bench.send(who=Who(key="k2"))
+
+    asyncio.run(scenario())
+
+
+def test_no_call_begins_that_could_go_over_its_budget() -> None:
+    async def scenario() -> None:
+        bench = Limited(limit(measure="spend", amount=120))
+        call = bench.call(stream=False)
+        wide = replace(call, request=replace(call.request, sampling=Sampling(max_tokens=200)))
+        with pytest.raises(BudgetSpent):
+            await bench.send(wide)
+        await bench.send(replace(call, request=replace(call.request, sampling=Sampling(max_tokens=20))))
+
+    asyncio.run(scenario())
+
+
+def test_a_model_without_a_price_is_refused_to_who_has_a_budget_where_that_is_wanted() -> None:
+    async def scenario() -> None:
+        budget = limit(measure="spend", amount=10)
+        with pytest.raises(NotAllowed, match="price of 'chat' is not known"):
+            await Limited(budget, rates=NoPrice(), unknown_price="deny").send()
+        await Limited(budget, rates=NoPrice(), unknown_price="allow").send()
+        await Limited(limit(), rates=NoPrice(), unknown_price="deny").send()
+
+    asyncio.run(scenario())
+
+
+def test_a_key_calls_the_models_it_may_call() -> None:
+    async def scenario() -> None:
+        bench = Limited(may_call=())
+        with pytest.raises(NotAllowed, match="may not call the model 'chat'"):
+            await bench.send()
+        await bench.send(who=Who())
+
+    asyncio.run(scenario())
+
+
+def test_the_answer_says_what_is_left_of_the_tightest_limit() -> None:
+    async def scenario() -> None:
+        bench = Limited(limit(amount=9), limit(amount=4, period="hour"))
+        call = await bench.send()
+        assert dict(call.trail.own_limits) == {
+            b"x-ratelimit-limit-requests": b"4",
+            b"x-ratelimit-remaining-requests": b"3",
+            b"x-ratelimit-reset-requests": b"3600s",
+        }
+
+    asyncio.run(scenario())
+
+
+def test_a_limit_that_never_renews_has_no_reset() -> None:
+    told = dict(headers_of([(limit(period="total"), 1)], now_us=ManualClock().now_us()))
+    assert b"x-ratelimit-reset-requests" not in told
+
+
+def test_the_most_that_may_be_written_counts_every_choice_and_prompt() -> None:
+    chat = ChatRequest(model="m", messages=(), sampling=Sampling(max_tokens=10, n=3))
+    assert most_output(chat, usual=50) == 30
+    assert most_output(CompletionRequest(model="m", prompts=("a", "b")), usual=50) == 100
+    assert most_output(EmbeddingsRequest(model="m", inputs=("a",)), usual=50) == 0
+
+
+def test_the_most_that_may_be_read_is_no_less_than_the_requests_bytes_and_an_image_has_room() -> None:
+    body = '{"messages":[{"role":"user","content":"日本語"}]}'.encode()
+    request = ChatRequest(
+        model="m", messages=(Message(role="user", content="日本語"),), source=Source("openai.chat", body)
+    )
+    assert most_input(request) >= len("日本語".encode())
+    assert most_input(request) >= len(body)
