@@ -1,7 +1,11 @@
 """What a plan is made for."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from msgspec import Struct
 
+from undercroft.errors import InvalidRequest
 from undercroft.planning import curve as days
 from undercroft.planning.bounds import bounded
 from undercroft.planning.estimate import MOST_DAYS, MOST_MS, MOST_REQUESTS, SECONDS_A_DAY
@@ -96,6 +100,17 @@ class Workload(Struct, frozen=True, kw_only=True):
             return "measured"
         default = {"daily_requests": None, "avg_ms": None}.get(field, getattr(_DEFAULTS, field))
         return "assumed" if getattr(self, field) == default else "given"
+
+
+def workload_of(given: Mapping[str, Any], measured: Mapping[str, Any]) -> Workload:
+    """What is given goes before what was measured. Raises InvalidRequest for a field that both lack, and OutOfRange."""
+    fields = {**measured, **given}
+    if "peak_factor" in given and "curve" not in given:
+        fields.pop("curve", None)
+    for name in ("daily_requests", "avg_ms"):
+        if name not in fields:
+            raise InvalidRequest(f"{name} is missing.", param=name, hint="Give it, or plan from telemetry.")
+    return Workload(**fields, measured=frozenset(measured.keys() & fields.keys() - given.keys())).check()
 
 
 _DEFAULTS = Workload(daily_requests=1, avg_ms=1)
