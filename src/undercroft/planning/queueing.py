@@ -97,6 +97,13 @@ class Queue(Struct, frozen=True, kw_only=True):
             return 0.0
         return self.mean_wait_s / waits * math.log(waits / (1 - share))
 
+    def response_exceeds(self, moment_s: float, services: Sequence[float]) -> float:
+        """The share of answers that take longer than this. `services` stand for the service times, equally likely."""
+        if not self.is_stable:
+            return 1.0
+        waits = self.waits
+        return _tail(moment_s, services, waits, self.mean_wait_s / waits if waits > 0 else 0.0)
+
     def response_quantile_s(self, share: float, services: Sequence[float]) -> float:
         """Wait and service together. `services` stand for the service times, each equally likely."""
         if not self.is_stable:

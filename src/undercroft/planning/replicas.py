@@ -11,7 +11,8 @@ from undercroft.planning.queueing import Queue, lognormal
 from undercroft.planning.workload import Workload
 
 POINTS = 256
-MOST_REPLICAS = 10_000_000
+MOST_REPLICAS = 10_000
+"""Times what the CPU target needs: beyond, only the work itself is left."""
 
 
 class Percentiles(Struct, frozen=True, kw_only=True):
@@ -92,25 +93,25 @@ def fewest(workload: Workload, rate: float) -> int:
     by_limit = rate * workload.service_s / CPU_TARGET / workload.concurrency_per_replica
     least = max(1, math.ceil(max(by_cpu, by_limit) - 1e-9))
     target = workload.p95_target_ms
-    if target is None or _p95(workload, rate, least) <= target:
+    if target is None:
         return least
-    alone = lognormal(workload.service_s, workload.service_scv, points=POINTS)
-    if Queue(rate=0, service_s=1, servers=1).response_quantile_s(0.95, alone) * 1000 > target:
+    services = lognormal(workload.service_s, workload.service_scv, points=POINTS)
+
+    def meets(replicas: int) -> bool:
+        return _cores(workload, rate / replicas, 1).response_exceeds(target / 1000, services) <= 1 - 0.95
+
+    alone = Queue(rate=0, service_s=1, servers=1)
+    if meets(least) or alone.response_exceeds(target / 1000, services) > 1 - 0.95:
         return least
     low, high = least, least * 2
-    while _p95(workload, rate, high) > target:
+    while not meets(high):
         low, high = high, high * 2
-        if high > MOST_REPLICAS:
+        if high > MOST_REPLICAS * least:
             return least
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _p95(workload, rate, middle) <= target else (middle, high)
+        low, high = (low, middle) if meets(middle) else (middle, high)
     return high
-
-
-def _p95(workload: Workload, rate: float, replicas: int) -> float:
-    services = lognormal(workload.service_s, workload.service_scv, points=POINTS)
-    return _cores(workload, rate / replicas, 1).response_quantile_s(0.95, services) * 1000
 
 
 def response(workload: Workload, rate: float, replicas: int) -> tuple[Percentiles, Percentiles]:

@@ -4,7 +4,6 @@ from argparse import Namespace
 
 from undercroft.cli.commands.plan.workload import asked
 from undercroft.cli.output import Output
-from undercroft.clock import SystemClock
 from undercroft.errors import InvalidRequest
 from undercroft.planning.bounds import one_of
 from undercroft.planning.compare import compare, cost_chart
@@ -12,7 +11,7 @@ from undercroft.planning.instances import CLOUDS
 
 
 def run(options: Namespace, out: Output) -> int:
-    given = asked(options, out, now_us=SystemClock().now_us())
+    given = asked(options, out)
     workload, prices, tokens, hosted = given.workload, given.prices, given.tokens, given.hosted
     found = compare(workload, prices=prices, tokens=tokens, hosted=hosted, regions=_regions(options.region))
     if options.chart is not None:

@@ -4,14 +4,13 @@ from argparse import Namespace
 
 from undercroft.cli.commands.plan.workload import asked
 from undercroft.cli.output import Output
-from undercroft.clock import SystemClock
 from undercroft.planning.figures import Figure, MonthlyCost
 from undercroft.planning.plan import Plan, make_plan
 from undercroft.planning.replicas import Percentiles
 
 
 def run(options: Namespace, out: Output) -> int:
-    given = asked(options, out, now_us=SystemClock().now_us())
+    given = asked(options, out)
     plan = make_plan(given.workload, prices=given.prices, tokens=given.tokens, hosted=given.hosted)
     out.show(plan, text=described(plan))
     for warning in plan.warnings:

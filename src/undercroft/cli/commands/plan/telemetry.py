@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from undercroft.cli.commands.ledger import opened_database, read_settings
 from undercroft.cli.commands.usage import ORGANISATION, flush, moment
 from undercroft.cli.output import Output
+from undercroft.clock import SystemClock
 from undercroft.errors import InvalidRequest
 from undercroft.planning.history import read_arrivals, read_history
 
@@ -31,9 +32,9 @@ def since(options: Namespace) -> int:
         raise InvalidRequest(f"--since: {error}", param="since") from None
 
 
-def measured_fields(options: Namespace, out: Output, *, now_us: int) -> dict[str, Any]:
+def measured_fields(options: Namespace, out: Output) -> dict[str, Any]:
     """Fields of a Workload."""
-    query = partial(read_history, organisation=ORGANISATION, since_us=since(options), until_us=now_us)
+    query = partial(read_history, organisation=ORGANISATION, since_us=since(options), until_us=SystemClock().now_us())
     found = read_ledger(options, out, query)
     out.note(f"measured: {found.calls} calls in {found.days:.1f} days")
     return found.fields()

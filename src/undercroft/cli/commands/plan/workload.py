@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from undercroft.cli.output import Output
 from undercroft.errors import InvalidRequest
-from undercroft.ledger.prices import PriceBook
 from undercroft.planning.gpu import SelfHosted, read_self_hosted
 from undercroft.planning.own_prices import OwnPrices, read_prices
 from undercroft.planning.token_prices import TokenCost, token_cost
@@ -44,13 +43,13 @@ class Asked:
     hosted: SelfHosted | None
 
 
-def asked(options: Namespace, out: Output, *, now_us: int) -> Asked:
+def asked(options: Namespace, out: Output) -> Asked:
     """Raises InvalidRequest, ConfigurationError and NotFound for what cannot be used."""
     measured: dict[str, Any] = {}
     if options.from_telemetry:
         from undercroft.cli.commands.plan.telemetry import measured_fields
 
-        measured = measured_fields(options, out, now_us=now_us)
+        measured = measured_fields(options, out)
     given = {field: value for option, field in FIELDS.items() if (value := getattr(options, option)) is not None}
     if options.curve is not None:
         given["curve"] = _weights(options.curve)
@@ -58,13 +57,16 @@ def asked(options: Namespace, out: Output, *, now_us: int) -> Asked:
     prices = read_prices(options.prices)
     tokens = None
     if workload.model:
+        from undercroft.clock import SystemClock  # it brings asyncio along, for which most estimates have no use
+        from undercroft.ledger.prices import PriceBook
+
         tokens = token_cost(
             workload.model,
             tokens_in=workload.tokens_in,
             tokens_out=workload.tokens_out,
             prices=prices,
             book=PriceBook(),
-            now_us=now_us,
+            now_us=SystemClock().now_us(),
         )
     hosted = read_self_hosted(options.self_host) if options.self_host is not None else None
     return Asked(workload, prices, tokens, hosted)
