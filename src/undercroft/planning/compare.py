@@ -139,9 +139,16 @@ def _serverless(workload: Workload, prices: OwnPrices, provider: str) -> Offer:
         requests = workload.daily_requests * DAYS_A_MONTH
         seconds = requests * workload.service_s * GB_PER_CALL
         usd = seconds * price.usd_per_gb_second + requests / 1e6 * price.usd_per_million_requests
+        usd += egress_gb_month(workload) * (prices.egress_usd_per_gb or 0.0)
         how = f"{seconds:.0f} GB-seconds ({GB_PER_CALL:g} GB a call, assumed), your prices.toml"
     return Offer(
-        form="serverless", provider=provider, what="functions", usd_month=usd, unknown=("egress",), as_of="", how=how
+        form="serverless",
+        provider=provider,
+        what="functions",
+        usd_month=usd,
+        unknown=("egress",) if prices.egress_usd_per_gb is None else (),
+        as_of="",
+        how=how,
     )
 
 

@@ -199,7 +199,8 @@ def recommend_instance(
         prefers_spot=spot,
     )
     found = cheapest(needs, provider, region)
-    if workload_type not in USUAL or provider != "aws":
+    says_more = any(each is not None for each in (vcpu, memory_gib, gpu_memory_gib, arch))
+    if workload_type not in USUAL or provider != "aws" or says_more:
         return found
     usual = [f"{USUAL[workload_type]}, the usual answer: {each}" for each in cautions(USUAL[workload_type])]
     return msgspec.structs.replace(found, warnings=(*found.warnings, *usual))

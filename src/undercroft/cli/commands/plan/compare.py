@@ -38,8 +38,8 @@ def run(options: Namespace, out: Output) -> int:
         for point in found.break_evens:
             when = point.how if point.daily_requests is None else f"from {point.daily_requests:.0f} requests a day on"
             out.line(f"{point.cheaper} cost less than {point.than}: {when}")
-    for warning in found.warnings:
-        out.note(f"warning: {warning}")
+        for warning in found.warnings:
+            out.note(f"warning: {warning}")
     return 0
 
 

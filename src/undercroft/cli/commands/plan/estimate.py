@@ -12,9 +12,12 @@ from undercroft.planning.replicas import Percentiles
 def run(options: Namespace, out: Output) -> int:
     given = asked(options, out)
     plan = make_plan(given.workload, prices=given.prices, tokens=given.tokens, hosted=given.hosted)
-    out.show(plan, text=described(plan))
-    for warning in plan.warnings:
-        out.note(f"warning: {warning}")
+    if out.json:
+        out.show(plan)
+    else:
+        out.line(described(plan))
+        for warning in plan.warnings:
+            out.note(f"warning: {warning}")
     return 1 if plan.capacity.meets_target is False else 0
 
 

@@ -39,8 +39,8 @@ def run(options: Namespace, out: Output) -> int:
                 for each in found.savings
             ]
         )
-    for warning in found.warnings:
-        out.note(f"warning: {warning}")
+        for warning in found.warnings:
+            out.note(f"warning: {warning}")
     return 0
 
 

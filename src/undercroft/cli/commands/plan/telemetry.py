@@ -36,7 +36,8 @@ def measured_fields(options: Namespace, out: Output) -> dict[str, Any]:
     """Fields of a Workload."""
     query = partial(read_history, organisation=ORGANISATION, since_us=since(options), until_us=SystemClock().now_us())
     found = read_ledger(options, out, query)
-    out.note(f"measured: {found.calls} calls in {found.days:.1f} days")
+    if not out.json:
+        out.note(f"measured: {found.calls} calls in {found.days:.1f} days")
     return found.fields()
 
 
