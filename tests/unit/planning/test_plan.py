@@ -125,9 +125,10 @@ def test_tokens_cost_their_price_times_the_month() -> None:
     plan = plan_of(tokens=TokenCost(usd=0.001, source="book"), tokens_in=1.0)
     tokens = next(each for each in plan.monthly if each.name == "tokens")
 
-    assert tokens.likely == pytest.approx(1e6 * 365 / 12 * 0.001)
     assert tokens.low is not None
+    assert tokens.likely is not None
     assert tokens.high is not None
+    assert tokens.likely == pytest.approx(1e6 * 365 / 12 * 0.001)
     assert tokens.low < tokens.likely < tokens.high
 
 
@@ -189,9 +190,9 @@ def test_any_workload_has_a_plan_with_ordered_ranges(
         ("scale_up_s", -1),
     ],
 )
-def test_an_input_from_which_no_plan_can_be_made_is_refused_by_name(field: str, value: float) -> None:
+def test_an_input_from_which_no_plan_can_be_made_is_refused_by_name(field: str, value: Any) -> None:
     with pytest.raises(OutOfRange, match=rf"^{field} is .*: it must be from") as refused:
-        plan_of(**{field: value})
+        plan_of(**dict[str, Any]({field: value}))
     assert refused.value.param == field
 
 
