@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.support.server import run
+from tests.support.server import run, serving
 from undercroft.cli.main import main
 from undercroft.planning.estimate import estimate_resources
 
@@ -71,6 +71,7 @@ def test_an_estimate_imports_neither_the_server_nor_pydantic_nor_the_database() 
         (["verify", "--load", "2"], 2, "load is 2: it must be from 0.01 to 0.95"),
         (["verify", "--target", "ftp://x"], 2, "--target 'ftp://x' is no server"),
         (["verify", "--target", "http://127.0.0.1:9", "--key", "NO_SUCH_VARIABLE"], 2, "which is not set"),
+        (["verify", "--recorded"], 1, "nothing was used yet"),
         (["optimize", "--since", "soon"], 2, "'soon' is no time"),
         (["optimize", "--replicas", "0"], 2, "replicas is 0"),
     ],
@@ -161,3 +162,21 @@ def test_a_verification_of_the_gateway_predicts_measures_and_says_by_how_much_it
     assert {each["what"] for each in told["lines"] if each["is_judged"]} == {"throughput", "p95"}
     assert done.exit_code == (0 if told["is_within"] else 1)
     assert any("alone" in each for each in told["calibrated"])
+
+
+def test_a_server_that_runs_already_is_predicted_from_its_own_limit(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        arguments = ["--duration", "2", "--runs", "1", "--load", "0.05", "--band", "9", "--json"]
+        done = run(tmp_path, "plan", "verify", "--target", server.url, *arguments, within_s=300)
+    told = json.loads(done.stdout)
+
+    assert {(each["load"], each["what"]) for each in told["lines"]} == {("5%", "p50"), ("5%", "p95"), ("5%", "p99")}
+    assert any("its throughput is no prediction" in each.replace("\n", " ") for each in told["calibrated"])
+
+
+def test_a_server_that_refuses_is_no_measurement(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        done = run(tmp_path, "plan", "verify", "--target", server.url, "--model", "nobody", "--duration", "1")
+
+    assert done.exit_code == 1
+    assert "had no answer with status 200" in done.stderr

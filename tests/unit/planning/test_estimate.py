@@ -4,6 +4,7 @@ import csv
 import gzip
 import importlib.util
 import math
+from types import ModuleType
 
 import msgspec
 import pytest
@@ -74,12 +75,38 @@ def test_more_of_anything_never_costs_less(cores: float, memory: float, storage:
     assert calculate_cost(cores, memory, storage + more) >= cost
 
 
-def test_the_unit_prices_are_those_of_the_table() -> None:
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    """What puts another table into the package."""
     spec = importlib.util.spec_from_file_location("refresh_instances", ROOT / "scripts/refresh_instances.py")
     assert spec is not None
     assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"provider": "mars"}, "line 2: provider 'mars' is none of aws, azure, gcp"),
+        ({"usd_hour": "0"}, "line 2: usd_hour is '0', not a positive number"),
+        ({"vcpu": ""}, "line 2: vcpu is '', not a positive number"),
+    ],
+)
+def test_a_table_that_is_wrong_is_not_put_into_the_package(
+    script: ModuleType, change: dict[str, str], complaint: str
+) -> None:
+    values = ("aws", "us-east-1", "m7i.large", "2", "8", "amd64", "", "0", "0", "0.1", "")
+    row = dict(zip(script.COLUMNS, values, strict=True))
+
+    assert script.faults([row]) == []
+    assert script.faults([row | change]) == [complaint]
+    assert script.faults([row, row]) == ["line 3: aws/us-east-1/m7i.large is there twice"]
+    assert "the columns must be" in script.faults([{"price": "1"}])[0]
+
+
+def test_the_unit_prices_are_those_of_the_table(script: ModuleType) -> None:
     with gzip.open(DATA / "instance_prices.csv.gz", "rt", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
 

@@ -29,6 +29,8 @@ _LISTENING: Final = re.compile(r"undercroft is listening on http://127\.0\.0\.1:
 GATEWAY: Final = """
 [server]
 workers = {workers}
+[egress]
+max_connections = 4096
 [[models]]
 name = "chat"
 [[models.deployments]]
