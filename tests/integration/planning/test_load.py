@@ -121,3 +121,18 @@ def test_a_closed_loop_keeps_its_callers_busy() -> None:
         assert outcome.failures == 0
 
     asyncio.run(go())
+
+
+def test_what_is_not_answered_in_the_end_is_a_failure() -> None:
+    async def answers_the_first(number: int, writer: asyncio.StreamWriter) -> None:
+        if number == 1:
+            writer.write(OK)
+
+    async def go() -> None:
+        async with answering(answers_the_first) as address:
+            generator = Generator(address, [REQUEST], drain_s=0.5)
+            outcome = await generator.open_loop(every(0.01, 4))
+            generator.close()
+        assert (outcome.answers, outcome.failures) == (1, 3)
+
+    asyncio.run(go())

@@ -45,6 +45,7 @@ class Outcome:
 
 
 Ended = Callable[[bool], None]
+"""Hears whether a whole answer with status 200 came."""
 
 
 class Connection(asyncio.Protocol):
@@ -111,73 +112,16 @@ class Address:
 class Generator:
     """Keeps connections open between runs, so that no run pays for another's handshakes."""
 
-    def __init__(self, address: Address, messages: Sequence[bytes]) -> None:
+    def __init__(self, address: Address, messages: Sequence[bytes], *, drain_s: float = DRAIN_S) -> None:
         """`messages` are the requests, one for each kind."""
+        self._drain_s = drain_s
         self._address = address
         self._messages = messages
         self._idle: deque[Connection] = deque()
 
     async def open_loop(self, arrivals: Sequence[Arrival]) -> Outcome:
         """Sends each request when it is due and waits for the last answer."""
-        loop, outcome = asyncio.get_running_loop(), Outcome()
-        start = loop.time() + 0.05
-        pending = len(arrivals)
-        over = loop.create_future()
-
-        def ended(due: float, kind: int, connection: Connection | None, is_whole: bool) -> None:
-            nonlocal pending
-            if is_whole and connection is not None:
-                outcome.latencies_s.append(loop.time() - due)
-                outcome.kinds.append(kind)
-                self._idle.append(connection)
-            else:
-                outcome.failures += 1
-            pending -= 1
-            if pending == 0 and not over.done():
-                over.set_result(None)
-
-        async def connect(due: float, kind: int) -> None:
-            try:
-                connection = await self._connect()
-            except OSError:
-                ended(due, kind, None, False)  # noqa: FBT003 - no answer
-            else:
-                connection.ask(self._messages[kind], lambda whole: ended(due, kind, connection, whole))
-
-        connecting: set[asyncio.Task[None]] = set()
-
-        def leave(place: int) -> None:
-            while place < len(arrivals):
-                arrival = arrivals[place]
-                due = start + arrival.due_s
-                if due > loop.time():
-                    loop.call_at(due, leave, place)
-                    return
-                outcome.late += loop.time() - due > LATE_S
-                ready = self._ready()
-                if ready is None:
-                    task = loop.create_task(connect(due, arrival.kind))
-                    connecting.add(task)
-                    task.add_done_callback(connecting.discard)
-                else:
-                    self._ask(ready, due, arrival.kind, ended)
-                place += 1
-
-        if arrivals:
-            leave(0)
-            async with asyncio.timeout(arrivals[-1].due_s + DRAIN_S + 1):
-                await over
-        outcome.elapsed_s = loop.time() - start
-        return outcome
-
-    def _ask(
-        self,
-        connection: Connection,
-        due: float,
-        kind: int,
-        ended: Callable[[float, int, Connection | None, bool], None],
-    ) -> None:
-        connection.ask(self._messages[kind], lambda whole: ended(due, kind, connection, whole))
+        return await _OpenLoop(self, arrivals).run(self._drain_s)
 
     async def closed_loop(self, kinds: Sequence[int], *, at_once: int, seconds: float) -> Outcome:
         """`at_once` callers, each asking again as soon as it has its answer: what the server can do at most."""
@@ -186,7 +130,7 @@ class Generator:
         order = iter(range(10**12))
 
         async def caller() -> None:
-            connection = self._ready() or await self._connect()
+            connection = self.idle() or await self.connect()
             while loop.time() < start + seconds:
                 kind = kinds[next(order) % len(kinds)]
                 answered: asyncio.Future[bool] = loop.create_future()
@@ -197,7 +141,7 @@ class Generator:
                     outcome.kinds.append(kind)
                 else:
                     outcome.failures += 1
-                    connection = await self._connect()
+                    connection = await self.connect()
             self._idle.append(connection)
 
         await asyncio.gather(*(caller() for _ in range(at_once)))
@@ -209,17 +153,100 @@ class Generator:
             connection.close()
         self._idle.clear()
 
-    def _ready(self) -> Connection | None:
+    def idle(self) -> Connection | None:
+        """A connection that is open and has nothing to do."""
         while self._idle:
             connection = self._idle.pop()
             if connection.is_open:
                 return connection
         return None
 
-    async def _connect(self) -> Connection:
+    def rest(self, connection: Connection) -> None:
+        """Keeps it for the next request."""
+        self._idle.append(connection)
+
+    def message(self, kind: int) -> bytes:
+        return self._messages[kind]
+
+    async def connect(self) -> Connection:
+        """Another connection. Raises OSError."""
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(Connection, self._address.host, self._address.port)
         return connection
+
+
+class _OpenLoop:
+    """One run: what is due, what is under way, and what came of it."""
+
+    def __init__(self, generator: Generator, arrivals: Sequence[Arrival]) -> None:
+        self._generator, self._arrivals = generator, arrivals
+        self._loop = asyncio.get_running_loop()
+        self._outcome = Outcome()
+        self._pending = len(arrivals)
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._start = self._loop.time() + 0.05
+
+    async def run(self, drain_s: float) -> Outcome:
+        if self._arrivals:
+            self._leave(0)
+            try:
+                async with asyncio.timeout(self._arrivals[-1].due_s + drain_s):
+                    await self._over
+            except TimeoutError:  # which has cancelled `_over`: later answers change nothing
+                self._outcome.failures += self._pending
+        self._outcome.elapsed_s = self._loop.time() - self._start
+        return self._outcome
+
+    def _leave(self, place: int) -> None:
+        """Sends everything that is due, and comes back for the next."""
+        loop = self._loop
+        while place < len(self._arrivals):
+            arrival = self._arrivals[place]
+            due = self._start + arrival.due_s
+            if due > loop.time():
+                loop.call_at(due, self._leave, place)
+                return
+            self._outcome.late += loop.time() - due > LATE_S
+            connection = self._generator.idle()
+            if connection is not None:
+                self._ask(connection, due, arrival.kind)
+            else:
+                task = loop.create_task(self._connect(due, arrival.kind))
+                self._connecting.add(task)
+                task.add_done_callback(self._connecting.discard)
+            place += 1
+
+    def _ask(self, connection: Connection, due: float, kind: int) -> None:
+        connection.ask(self._generator.message(kind), lambda is_whole: self._ended(due, kind, connection, is_whole))
+
+    async def _connect(self, due: float, kind: int) -> None:
+        try:
+            connection = await self._generator.connect()
+        except OSError:
+            self._count_failure()
+        else:
+            self._ask(connection, due, kind)
+
+    def _ended(self, due: float, kind: int, connection: Connection, is_whole: bool) -> None:
+        if self._over.done():
+            connection.close()
+        elif is_whole:
+            self._outcome.latencies_s.append(self._loop.time() - due)
+            self._outcome.kinds.append(kind)
+            self._generator.rest(connection)
+            self._count()
+        else:
+            self._count_failure()
+
+    def _count_failure(self) -> None:
+        self._outcome.failures += 1
+        self._count()
+
+    def _count(self) -> None:
+        self._pending -= 1
+        if self._pending == 0 and not self._over.done():
+            self._over.set_result(None)
 
 
 def poisson(rate: float, seconds: float, kinds: Sequence[int], rng: random.Random) -> list[Arrival]:
