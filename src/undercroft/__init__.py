@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from undercroft.gateway.balance import LoadBalancer as LoadBalancer
     from undercroft.jobs.functions import job as job
     from undercroft.jobs.handlers import JobContext as JobContext
+    from undercroft.planning.estimate import calculate_cost as calculate_cost
+    from undercroft.planning.estimate import estimate_resources as estimate_resources
+    from undercroft.planning.instances import recommend_instance as recommend_instance
+    from undercroft.planning.instances import select_instance_type as select_instance_type
     from undercroft.telemetry.logs import configure_logging as configure_logging
     from undercroft.telemetry.logs import get_logger as get_logger
     from undercroft.telemetry.monitor import monitor_endpoint as monitor_endpoint
@@ -24,15 +28,19 @@ _HOMES = {
     "LoadBalancer": "undercroft.gateway.balance",
     "SensitiveFilter": "undercroft.telemetry.redaction",
     "agenerate": "undercroft.assembly.embedded",
+    "calculate_cost": "undercroft.planning.estimate",
     "configure_logging": "undercroft.telemetry.logs",
     "create_app": "undercroft.api.app",
     "decrypt_api_key": "undercroft.access.secrets",
     "encrypt_api_key": "undercroft.access.secrets",
+    "estimate_resources": "undercroft.planning.estimate",
     "generate": "undercroft.assembly.embedded",
     "get_logger": "undercroft.telemetry.logs",
     "job": "undercroft.jobs.functions",
     "monitor_endpoint": "undercroft.telemetry.monitor",
     "on": "undercroft.events.subscribers",
+    "recommend_instance": "undercroft.planning.instances",
+    "select_instance_type": "undercroft.planning.instances",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - names of _HOMES are text

@@ -11,7 +11,7 @@ from undercroft.wire.openapi import document as wire_document
 
 def document(undercroft: Undercroft) -> dict[str, Any]:
     """The AI routes as `wire` describes them, joined by the management API as FastAPI describes it."""
-    from undercroft.api.manage import management_app
+    from undercroft.api.manage import management_app, plans
 
     merged = wire_document(version=__version__)
     managed = management_app(undercroft).openapi()
@@ -19,6 +19,7 @@ def document(undercroft: Undercroft) -> dict[str, Any]:
         merged["paths"]["/api/v1" + path] = item
     schemas = merged.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(managed.get("components", {}).get("schemas", {}))
+    schemas.update(plans.schemas())
     return merged
 
 

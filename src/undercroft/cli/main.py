@@ -41,6 +41,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "jobs": ("undercroft.cli.commands.jobs", "Lists, shows, cancels and retries jobs, and waits for them."),
     "usage": ("undercroft.cli.commands.usage", "What was used and what it cost."),
     "ledger": ("undercroft.cli.commands.ledger", "Verifies the books."),
+    "plan": ("undercroft.cli.commands.plan", "What a workload needs and costs, and proof that the plan was right."),
     "webhooks": ("undercroft.cli.commands.webhooks", "Who is told of events by HTTP."),
 }
 

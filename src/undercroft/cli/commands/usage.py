@@ -47,7 +47,7 @@ def run(options: Namespace, out: Output) -> int:
     settings = read_settings(options, out)
 
     with opened_database(settings) as database:
-        flushed = asyncio.run(_flush(settings, database))
+        flushed = asyncio.run(flush(settings, database))
         query = partial(sum_usage, organisation=ORGANISATION, since_us=options.since)
         lines = database.read_sync(partial(query, by=options.by))
         totals = database.read_sync(query)
@@ -63,7 +63,7 @@ def run(options: Namespace, out: Output) -> int:
     return 0
 
 
-async def _flush(settings: Settings, database: Database) -> Flushed:
+async def flush(settings: Settings, database: Database) -> Flushed:
     """Brings in what processes, running or dead, have on disk: the sums are as of now."""
 
     price = OpenedPrices(PriceBook(), settings.models)

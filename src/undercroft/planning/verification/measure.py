@@ -1,0 +1,139 @@
+"""Measures a server: times of single requests, CPU in bursts, and what it does under load."""
+
+import math
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeVar
+
+from undercroft.clock import Clock
+from undercroft.errors import UndercroftError
+from undercroft.planning.verification import machine
+from undercroft.planning.verification.cases import Case
+from undercroft.planning.verification.load import Arrival, Generator, Outcome, poisson
+from undercroft.planning.verification.prediction import Calibration
+
+T = TypeVar("T")
+
+WARM_UP: Final = 20
+FEWEST: Final = 12
+"""Samples of each kind; fewer say nothing about a percentile."""
+QUIET_RATE: Final = 40.0
+"""Requests a second that do not meet each other, for answers that mostly wait."""
+BURSTS: Final = 5
+MOST_AT_ONCE: Final = 1500
+MOST_FAILURES: Final = 0.01
+
+
+class Unusable(UndercroftError):
+    """The server under load did not answer as it should: nothing can be said about it."""
+
+    code = "verification_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What the server's processes used during something, over what they use when idle."""
+
+    cpu_s: float | None
+    seconds: float
+
+
+class Meter:
+    """Asks a server for answers and looks at what it uses meanwhile. `pid` None: it runs elsewhere."""
+
+    def __init__(self, case: Case, generator: Generator, *, pid: int | None, clock: Clock, rng: random.Random) -> None:
+        self._case, self._generator, self._pid = case, generator, pid
+        self._clock, self._rng = clock, rng
+        self._idle_share = 0.0
+
+    async def calibrate(self, seconds: float) -> Calibration:
+        """Takes about `seconds`. Raises Unusable."""
+        await self._warm_up()
+        idle = await self._watched(lambda: self._clock.sleep(min(2.0, seconds / 10)))
+        self._idle_share = (idle[1].cpu_s or 0.0) / idle[1].seconds
+        if self._case.is_waiting:
+            quiet = poisson(QUIET_RATE, max(seconds / 2, FEWEST * 3 / QUIET_RATE), self._case.kinds, self._rng)
+            outcome, used = await self._watched(lambda: self._generator.open_loop(quiet))
+        else:
+            outcome, used = await self._watched(lambda: self._one_at_a_time(seconds))
+        self._check(outcome)
+        samples = tuple(
+            tuple(latency for latency, each in zip(outcome.latencies_s, outcome.kinds, strict=True) if each == kind)
+            for kind in self._case.kinds
+        )
+        single = None if used.cpu_s is None else used.cpu_s / outcome.answers
+        burst = await self._in_bursts(single, outcome) if self._case.is_waiting else single
+        memory = None if self._pid is None else machine.resident_mb(self._pid)
+        return Calibration(latencies_s=samples, cpu_single_s=single, cpu_burst_s=burst, memory_mb=memory)
+
+    async def load(self, arrivals: Sequence[Arrival]) -> tuple[Outcome, Used]:
+        """An open loop. Raises Unusable."""
+        outcome, used = await self._watched(lambda: self._generator.open_loop(arrivals))
+        self._check(outcome)
+        return outcome, used
+
+    async def saturate(self, *, at_once: int, seconds: float) -> tuple[Outcome, Used]:
+        """A closed loop with so many callers that the server is never idle. Raises Unusable."""
+        kinds = [self._case.kinds[int(self._rng.random() * len(self._case.kinds))] for _ in range(10_000)]
+        outcome, used = await self._watched(
+            lambda: self._generator.closed_loop(kinds, at_once=at_once, seconds=seconds)
+        )
+        self._check(outcome)
+        return outcome, used
+
+    def memory_mb(self) -> float | None:
+        return None if self._pid is None else machine.resident_mb(self._pid)
+
+    async def _warm_up(self) -> None:
+        for _ in range(WARM_UP // len(self._case.kinds) + 1):
+            self._check(await self._generator.open_loop([Arrival(0.0, kind) for kind in self._case.kinds]))
+
+    async def _one_at_a_time(self, seconds: float) -> Outcome:
+        total = Outcome()
+        started = self._clock.monotonic()
+        while self._clock.monotonic() - started < seconds or total.answers < FEWEST * len(self._case.kinds):
+            for kind in self._case.kinds:
+                one = await self._generator.open_loop([Arrival(0.0, kind)])
+                self._check(one)
+                total.latencies_s += one.latencies_s
+                total.kinds += one.kinds
+        return total
+
+    async def _in_bursts(self, single: float | None, quiet: Outcome) -> float | None:
+        """CPU of a request while as many are under way as at saturation: found in two steps, since it says how many."""
+        if single is None:
+            return None
+        mean_s = sum(quiet.latencies_s) / quiet.answers
+        cpu_s = single
+        for _ in range(2):
+            at_once = min(MOST_AT_ONCE, max(8, math.ceil(self._case.servers * mean_s / cpu_s)))
+            arrivals = [
+                Arrival(round_ * 3 * mean_s + place * mean_s / at_once, kind)
+                for round_ in range(BURSTS)
+                for place in range(at_once)
+                for kind in (self._case.kinds[place % len(self._case.kinds)],)
+            ]
+            outcome, used = await self._watched(partial(self._generator.open_loop, arrivals))
+            self._check(outcome)
+            cpu_s = max((used.cpu_s or 0.0) / outcome.answers, 1e-6)
+        return cpu_s
+
+    async def _watched(self, act: Callable[[], Awaitable[T]]) -> tuple[T, Used]:
+        before, started = self._cpu_s(), self._clock.monotonic()
+        result = await act()
+        seconds, after = self._clock.monotonic() - started, self._cpu_s()
+        used = None if before is None or after is None else max(0.0, after - before - self._idle_share * seconds)
+        return result, Used(used, seconds)
+
+    def _cpu_s(self) -> float | None:
+        return None if self._pid is None else machine.cpu_s(self._pid)
+
+    def _check(self, outcome: Outcome) -> None:
+        if outcome.failures > MOST_FAILURES * (outcome.answers + outcome.failures):
+            raise Unusable(
+                f"{outcome.failures} of {outcome.answers + outcome.failures} requests to the {self._case.name} server "
+                "had no answer with status 200.",
+                hint="Ask it by hand: curl it with the same model and key.",
+            )

@@ -1,0 +1,221 @@
+"""`undercroft plan verify`: calibrate, predict, load, compare."""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from undercroft.clock import Clock
+from undercroft.planning.bounds import bounded
+from undercroft.planning.verification import prediction
+from undercroft.planning.verification.cases import Case
+from undercroft.planning.verification.load import Arrival, Generator, Outcome, poisson, replayed
+from undercroft.planning.verification.measure import MOST_AT_ONCE, Meter, Used
+from undercroft.planning.verification.prediction import Calibration, Percentiles, percentiles
+from undercroft.planning.verification.report import Line, line
+
+LOADS: Final = (0.3, 0.5, 0.6)
+SATURATE_S: Final = 15.0
+MOST_LATE: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How long and how often."""
+
+    duration_s: float = 60.0
+    runs: int = 3
+    loads: tuple[float, ...] = LOADS
+    band: float = 0.15
+    recorded_s: tuple[float, ...] = ()
+    """Moments of recorded arrivals; none: Poisson."""
+
+    def check(self) -> "Course":
+        """Itself. Raises OutOfRange."""
+        bounded("duration", self.duration_s, least=1, most=86_400, unit="s")
+        bounded("runs", self.runs, least=1, most=1000)
+        bounded("band", self.band, least=0.001, most=10)
+        for load in self.loads:
+            bounded("load", load, least=0.01, most=0.95)
+        return self
+
+
+Told = Callable[[str], None]
+
+
+class Verification:
+    """One server, from the first quiet request to the last comparison."""
+
+    def __init__(
+        self, case: Case, meter: Meter, course: Course, *, rng: random.Random, told: Told = lambda _: None
+    ) -> None:
+        """`told` hears what is being done."""
+        self._case, self._meter, self._course = case, meter, course
+        self._rng, self._told = rng, told
+        self.calibrated: list[str] = []
+        self.notes: list[str] = []
+
+    async def run(self) -> list[Line]:
+        """Raises Unusable where the server does not answer."""
+        course = self._course
+        self._told(f"{self._case.name}: calibrating")
+        calibration = await self._meter.calibrate(max(3.0, course.duration_s / 3))
+        predicted_max = await self._predicted_max(calibration)
+        lines = []
+        for share in course.loads:
+            lines += await self._at(share, share * predicted_max, calibration)
+        if self._case.name != "target":
+            lines.insert(0, await self._saturation(predicted_max, calibration))
+        return lines
+
+    async def _predicted_max(self, calibration: Calibration) -> float:
+        case = self._case
+        mean_ms = calibration.mean_s(case.kinds) * 1000
+        count = sum(map(len, calibration.latencies_s))
+        self.calibrated.append(f"{case.name}: {count} requests alone, {mean_ms:.2f} ms on average (measured)")
+        if not case.is_waiting:
+            return prediction.max_rate_of_one_queue(calibration, case.kinds, case.servers)
+        if calibration.cpu_burst_s is not None and calibration.cpu_single_s is not None:
+            single, burst = calibration.cpu_single_s * 1e6, calibration.cpu_burst_s * 1e6
+            self.calibrated.append(
+                f"{case.name}: {single:.0f} us of CPU for a request alone, {burst:.0f} us in bursts (measured)"
+            )
+            return prediction.max_rate_of_cores(calibration, case.servers)
+        self._told(f"{case.name}: finding its limit")
+        outcome, _ = await self._meter.saturate(at_once=64, seconds=min(SATURATE_S, self._course.duration_s))
+        limit = outcome.answers / outcome.elapsed_s
+        self.calibrated.append(
+            f"{case.name}: {limit:.1f} requests/s with 64 callers (measured: its CPU cannot be seen from here, so its "
+            "throughput is no prediction)"
+        )
+        return limit
+
+    async def _saturation(self, predicted: float, calibration: Calibration) -> Line:
+        course, case = self._course, self._case
+        at_once = 4 * case.servers
+        if case.is_waiting:
+            at_once = min(MOST_AT_ONCE, math.ceil(1.5 * predicted * calibration.mean_s(case.kinds)) + 8)
+        runs = []
+        for number in range(course.runs):
+            self._told(f"{case.name}: saturation, run {number + 1} of {course.runs}")
+            outcome, used = await self._meter.saturate(at_once=at_once, seconds=min(SATURATE_S, course.duration_s))
+            runs.append(outcome.answers / outcome.elapsed_s)
+            busy = None if used.cpu_s is None else used.cpu_s / used.seconds / case.servers
+            if busy is not None and busy < 0.85:
+                self.notes.append(
+                    f"{case.name}: at saturation its cores were {busy:.0%} busy: the load generator, or somebody else "
+                    "on this machine, was the limit"
+                )
+        return line(
+            case.name,
+            "saturation",
+            "throughput",
+            "requests/s",
+            predicted=[predicted],
+            runs=runs,
+            measured=sorted(runs)[len(runs) // 2],
+            band=course.band,
+            is_judged=True,
+        )
+
+    async def _at(self, share: float, rate: float, calibration: Calibration) -> list[Line]:
+        course, case = self._course, self._case
+        schedules = [self._arrivals(rate) for _ in range(course.runs)]
+        brackets = [self._predicted(schedules, calibration, share, is_shared=True)]
+        if case.servers > 1:
+            brackets.append(self._predicted(schedules, calibration, share, is_shared=False))
+        seen: list[tuple[Outcome, Used]] = []
+        for number, arrivals in enumerate(schedules):
+            self._told(f"{case.name}: {share:.0%} load, run {number + 1} of {course.runs}")
+            seen.append(await self._meter.load(arrivals))
+            self._note_late(seen[-1][0], len(arrivals), share)
+        each = [percentiles(outcome.latencies_s) for outcome, _ in seen]
+        whole = percentiles([latency for outcome, _ in seen for latency in outcome.latencies_s])
+        lines = [
+            line(
+                case.name,
+                f"{share:.0%}",
+                name,
+                "ms",
+                predicted=[getattr(bracket, field) for bracket in brackets],
+                runs=[getattr(one, field) for one in each],
+                measured=getattr(whole, field),
+                band=course.band,
+                is_judged=field == "p95_ms",
+            )
+            for name, field in (("p50", "p50_ms"), ("p95", "p95_ms"), ("p99", "p99_ms"))
+        ]
+        return lines + self._resources(share, schedules, seen, calibration)
+
+    def _arrivals(self, rate: float) -> list[Arrival]:
+        course = self._course
+        if course.recorded_s:
+            return replayed(course.recorded_s, rate, course.duration_s, self._case.kinds, self._rng)
+        return poisson(rate, course.duration_s, self._case.kinds, self._rng)
+
+    def _predicted(
+        self, schedules: Sequence[Sequence[Arrival]], calibration: Calibration, share: float, *, is_shared: bool
+    ) -> Percentiles:
+        case, found = self._case, []
+        for arrivals in schedules:
+            if case.is_waiting:
+                found += prediction.play_waiting(
+                    arrivals, calibration, share=share, servers=case.servers, is_shared=is_shared, rng=self._rng
+                )
+            else:
+                found += prediction.play(
+                    arrivals, calibration, servers=case.servers, is_shared=is_shared, rng=self._rng
+                )
+        return percentiles(found)
+
+    def _resources(
+        self,
+        share: float,
+        schedules: Sequence[Sequence[Arrival]],
+        seen: Sequence[tuple[Outcome, Used]],
+        calibration: Calibration,
+    ) -> list[Line]:
+        case, band = self._case, self._course.band
+        lines = []
+        cpu_s = calibration.cpu_s(share)
+        used = [each.cpu_s / each.seconds for _, each in seen if each.cpu_s is not None]
+        if cpu_s is not None and used:
+            predicted = [sum(map(len, schedules)) * cpu_s / sum(each.seconds for _, each in seen)]
+            mean = sum(used) / len(used)
+            lines.append(
+                line(
+                    case.name, f"{share:.0%}", "CPU", "cores",
+                    predicted=predicted, runs=used, measured=mean, band=band, is_judged=False,
+                )
+            )  # fmt: skip
+        memory = self._meter.memory_mb()
+        if memory is not None and calibration.memory_mb is not None:
+            lines.append(
+                line(
+                    case.name, f"{share:.0%}", "memory", "MB",
+                    predicted=[calibration.memory_mb], runs=[memory], measured=memory, band=band, is_judged=False,
+                )
+            )  # fmt: skip
+        return lines
+
+    def _note_late(self, outcome: Outcome, count: int, share: float) -> None:
+        if outcome.late > MOST_LATE * count:
+            self.notes.append(
+                f"{self._case.name}: at {share:.0%} load {outcome.late} of {count} requests left more than 5 ms late: "
+                "the load generator had too little of its core"
+            )
+
+
+def verification(
+    case: Case,
+    generator: Generator,
+    course: Course,
+    *,
+    pid: int | None,
+    clock: Clock,
+    rng: random.Random,
+    told: Told = lambda _: None,
+) -> Verification:
+    """What is to run in one event loop with the generator."""
+    return Verification(case, Meter(case, generator, pid=pid, clock=clock, rng=rng), course, rng=rng, told=told)
