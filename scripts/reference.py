@@ -26,9 +26,10 @@ from undercroft.access.doors import Permission
 from undercroft.cli.main import COMMANDS
 from undercroft.cli.parser import Parser
 from undercroft.errors import ConfigurationError, UndercroftError
-from undercroft.settings.model import PROVIDERS, Deployment, Model, ModerationTerms, Reserved, Section, Settings
+from undercroft.settings.model import PROVIDERS, Deployment, Model, ModerationTerms, Reserved, Settings
 from undercroft.settings.presets import PRESETS, Quirks
 from undercroft.settings.rules import NOT_USED_YET
+from undercroft.settings.section import Section
 from undercroft.settings.shape import settings_shape
 from undercroft.settings.variables import PLAIN, PLAIN_SECRETS, PROVIDER_KEYS, variable_name
 
