@@ -22,8 +22,8 @@ class Bundle:
     files: Mapping[str, str]
     env: tuple[GeneratedSecret, ...] = ()
     """What `.env` holds; empty: there is none."""
-    is_built: bool = True
-    """Whether something is installed from it: then the wheel and the certificates lie in `vendor/`."""
+    vendored_at: str | None = "vendor"
+    """Where the wheel and the certificates go that are installed from it; None: nothing is."""
 
 
 def made_by(target: str, *, comment: str = "#") -> str:

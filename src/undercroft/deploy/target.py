@@ -32,6 +32,8 @@ class Target(Protocol):
 
 BUILT_IN: Final[Mapping[str, tuple[str, str]]] = {
     "docker": ("undercroft.deploy.targets.docker", "Docker"),
+    "compose": ("undercroft.deploy.targets.compose", "Compose"),
+    "kubernetes": ("undercroft.deploy.targets.kubernetes.target", "Kubernetes"),
 }
 """Name -> module and class; imported when asked for."""
 

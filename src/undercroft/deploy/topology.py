@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from undercroft.deploy.wheel import file_name
 from undercroft.errors import ConfigurationError, InvalidRequest
 from undercroft.settings.deployment import Deploy, DeployApi, DeployWorker
 from undercroft.settings.deployment_rules import SECRETS, mebibytes, milli_cpu
+from undercroft.settings.model import Settings
 from undercroft.settings.rules import key_variable
 from undercroft.settings.secrets import secrets_of
 from undercroft.settings.sources import Loaded
@@ -40,6 +42,8 @@ class Images:
     """Complete names, the mirror in front and the tag behind."""
 
     application: str
+    gpu: str
+    """The application beside vLLM."""
     python: str
     cuda: str
     postgres: str
@@ -115,6 +119,8 @@ class Topology:
     secrets: tuple[Secret, ...]
     regions: tuple[str, ...]
     spool_mib: int
+    egress_ports: tuple[int, ...] = ()
+    """Ports of the models' addresses, besides 443."""
     settings_file: str | None = None
     """Text of `undercroft.toml`, for the containers; no secret stands in it."""
 
@@ -160,6 +166,7 @@ def topology(
         secrets=_secrets(deploy),
         regions=_regions(deploy, options.region),
         spool_mib=mebibytes(deploy.volumes.spool),
+        egress_ports=tuple(sorted(_ports(loaded.settings))),
         settings_file=settings_file,
     )
 
@@ -241,8 +248,10 @@ def _images(deploy: Deploy, version: str) -> Images:
     def mirrored(name: str) -> str:
         return f"{images.registry}/{name}" if images.registry else name
 
+    tag = images.tag or version.replace("+", "-")
     return Images(
-        application=f"{images.application}:{images.tag or version.replace('+', '-')}",
+        application=f"{images.application}:{tag}",
+        gpu=f"{images.application}-gpu:{tag}",
         python=mirrored(images.python),
         cuda=mirrored(images.cuda),
         postgres=mirrored(images.postgres),
@@ -268,6 +277,11 @@ def _secrets(deploy: Deploy) -> tuple[Secret, ...]:
     absent |= set() if deploy.qdrant else {"QDRANT_URL"}
     known = [Secret(name, key, name in REQUIRED) for name, key in SECRETS.items() if name not in absent]
     return (*known, *(Secret(name, key, required=True) for name, key in deploy.secrets.items()))
+
+
+def _ports(settings: Settings) -> set[int]:
+    addresses = [urlsplit(each.base_url) for model in settings.models for each in model.deployments if each.base_url]
+    return {address.port or (443 if address.scheme == "https" else 80) for address in addresses}
 
 
 def _regions(deploy: Deploy, region: str | None) -> tuple[str, ...]:

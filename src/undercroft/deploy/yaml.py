@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 WIDTH: Final = 110
-_PLAIN: Final = re.compile(r"[A-Za-z/][A-Za-z0-9_./@%+=:-]*( [A-Za-z0-9_./@%+=:-]+)*")
+_PLAIN: Final = re.compile(
+    r"-{0,2}[A-Za-z/][A-Za-z0-9_./@%+=:-]*( [A-Za-z0-9_./@%+=:-]+)*"
+    r"|[0-9]+(s|m|mb|M|Mi|Gi)|[0-9]{1,3}(\.[0-9]{1,3}){3}|\."  # durations, sizes, addresses, here
+)
 _WORDS: Final = frozenset({"y", "n", "yes", "no", "true", "false", "on", "off", "null"})
 _LITERAL: Final = re.compile(r"([^\s][^\x00-\x08\x0b-\x1f\x7f]*\n|\n)*")
 

@@ -30,7 +30,7 @@ class DeployImages(Section):
     """Mirror that stands in front of every public image."""
     python: Image = "python:3.11-slim"
     """What the application's image is built on."""
-    cuda: Image = "nvidia/cuda:12.8.1-runtime-ubuntu24.04"
+    cuda: Image = "nvidia/cuda:13.0.1-runtime-ubuntu24.04"
     """What the GPU image is built on; it brings a Python of 3.11 or newer."""
     postgres: Image = "postgres:15"
     """PostgreSQL of compose."""

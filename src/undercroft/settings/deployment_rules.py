@@ -43,9 +43,9 @@ AZURE_REGIONS: Final = (
     "australiacentral", "australiaeast", "australiasoutheast", "brazilsouth", "canadacentral", "canadaeast",
     "centralindia", "centralus", "eastasia", "eastus", "eastus2", "francecentral", "germanywestcentral",
     "israelcentral", "italynorth", "japaneast", "japanwest", "koreacentral", "koreasouth", "mexicocentral",
-    "newzealandnorth", "northcentralus", "northeurope", "norwayeast", "polandcentral", "qatarcentral", "southafricanorth",
-    "southcentralus", "southeastasia", "southindia", "spaincentral", "swedencentral", "switzerlandnorth", "uaenorth",
-    "uksouth", "ukwest", "westcentralus", "westeurope", "westus", "westus2", "westus3",
+    "newzealandnorth", "northcentralus", "northeurope", "norwayeast", "polandcentral", "qatarcentral",
+    "southafricanorth", "southcentralus", "southeastasia", "southindia", "spaincentral", "swedencentral",
+    "switzerlandnorth", "uaenorth", "uksouth", "ukwest", "westcentralus", "westeurope", "westus", "westus2", "westus3",
 )  # fmt: skip
 
 

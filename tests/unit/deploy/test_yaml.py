@@ -46,7 +46,7 @@ def test_it_reads_as_somebody_would_write_it() -> None:
         == """\
 x-environment: &environment
   PORT: "8000"
-  HOST: "0.0.0.0"
+  HOST: 0.0.0.0
 services:
   api:
     command: [undercroft, serve]

@@ -100,12 +100,14 @@ def _topology(options: Namespace, out: Output) -> Topology:
 def _contents(bundle: Bundle, described: Topology) -> Mapping[str, bytes]:
     """The files with what is copied beside them."""
     files = {path: text.encode() for path, text in bundle.files.items()}
-    if bundle.is_built and described.package.wheel is not None:
+    if bundle.vendored_at is None:
+        return files
+    if described.package.wheel is not None:
         made = wheel.build()
-        files[f"vendor/{made.name}"] = made.content
-    if bundle.is_built and described.build.ca_file is not None:
+        files[f"{bundle.vendored_at}/{made.name}"] = made.content
+    if described.build.ca_file is not None:
         try:
-            files["vendor/ca.pem"] = read_text(described.build.ca_file).encode()
+            files[f"{bundle.vendored_at}/ca.pem"] = read_text(described.build.ca_file).encode()
         except FileProblem as problem:
             raise ConfigurationError(f"deploy.build.ca_file: {problem}") from None
     return files

@@ -28,13 +28,16 @@ class Docker:
         return Bundle({**image_files(topology, target=self.name), "README.md": _readme(topology)})
 
 
-def image_files(topology: Topology, *, target: str, with_model: bool = False) -> dict[str, str]:
+def with_model(topology: Topology, *, otherwise: bool) -> bool:
+    """Whether the bundled models are built in; `otherwise` is what holds where nothing is said."""
+    return otherwise if topology.build.with_model is None else topology.build.with_model
+
+
+def image_files(topology: Topology, *, target: str, is_with_model: bool = False) -> dict[str, str]:
     """Everything that building the image takes, but the wheel."""
     made = made_by(target)
-    chosen = topology.build.with_model
-    is_with_model = with_model if chosen is None else chosen
     rendered = {
-        "Dockerfile": made + _dockerfile(topology, with_model=is_with_model),
+        "Dockerfile": made + _dockerfile(topology, is_with_model=with_model(topology, otherwise=is_with_model)),
         ".dockerignore": made + _IGNORED,
         "manage.py": made + _MANAGE,
         "healthcheck.py": made + _HEALTHCHECK,
@@ -50,7 +53,7 @@ def _lock(name: str) -> str:
     return files("undercroft.deploy").joinpath("data", name).read_text("utf-8")
 
 
-def _dockerfile(topology: Topology, *, with_model: bool) -> str:
+def _dockerfile(topology: Topology, *, is_with_model: bool) -> str:
     return (
         f"ARG PYTHON_IMAGE={topology.images.python}\n\n"
         "FROM ${PYTHON_IMAGE} AS build\n"
@@ -59,7 +62,7 @@ def _dockerfile(topology: Topology, *, with_model: bool) -> str:
         "WORKDIR /build\n"
         f"{_certificates(topology)}"
         f"{_installation(topology)}"
-        f"ARG WITH_MODEL={json.dumps(with_model)}\n"
+        f"ARG WITH_MODEL={json.dumps(is_with_model)}\n"
         f"{_model(topology)}"
         "\n"
         "FROM ${PYTHON_IMAGE}\n"
