@@ -40,7 +40,10 @@ chown -R postgres: "$data" /var/run/postgresql
 chmod 700 "$data"
 as() { setpriv --reuid=postgres --regid=postgres --init-groups "$@"; }
 if [ ! -s "$data/PG_VERSION" ]; then
-    as initdb --username="$POSTGRES_USER" --pwfile=<(echo "$POSTGRES_PASSWORD") --auth=scram-sha-256 -D "$data"
+    (umask 077 && echo "$POSTGRES_PASSWORD" > /tmp/password && chown postgres: /tmp/password)
+    as initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --auth=scram-sha-256 \\
+        --encoding=UTF8 --locale=C.UTF-8 -D "$data"
+    rm /tmp/password
     echo "host all all all scram-sha-256" >> "$data/pg_hba.conf"
     as pg_ctl -D "$data" -w -o "-c listen_addresses=" start
     PGPASSWORD="$POSTGRES_PASSWORD" createdb -h /var/run/postgresql -U "$POSTGRES_USER" "$POSTGRES_DB"

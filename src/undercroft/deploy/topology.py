@@ -119,6 +119,8 @@ class Topology:
     secrets: tuple[Secret, ...]
     regions: tuple[str, ...]
     spool_mib: int
+    has_models: bool = False
+    """Whether the settings say which models there are."""
     egress_ports: tuple[int, ...] = ()
     """Ports of the models' addresses, besides 443."""
     settings_file: str | None = None
@@ -166,6 +168,7 @@ def topology(
         secrets=_secrets(deploy),
         regions=_regions(deploy, options.region),
         spool_mib=mebibytes(deploy.volumes.spool),
+        has_models=bool(loaded.settings.models),
         egress_ports=tuple(sorted(_ports(loaded.settings))),
         settings_file=settings_file,
     )

@@ -29,6 +29,10 @@ _RENDER = """Writes the files for one target. A file that was edited since is ne
 Example: undercroft deploy render compose --out stack
          undercroft deploy render kubernetes --out k8s --region eu-west-1"""
 
+_CHECK = """Looks for what refers to nothing and what is not safe, and runs the validators that are installed.
+
+Exit code 1 if something is wrong.  Example: undercroft deploy check stack"""
+
 
 def arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -52,10 +56,26 @@ def arguments(parser: ArgumentParser) -> None:
     render.add_argument("--region", metavar="NAME", help="only this one of the regions under [deploy]")
     add_config(render)
     add_json(render)
+    check = actions.add_parser("check", help="checks a folder of deployment files", description=_CHECK)
+    check.add_argument("folder", type=Path, metavar="DIR", help="folder to look into")
+    add_json(check)
 
 
 def run(options: Namespace, out: Output) -> int:
-    return _render(options, out)
+    return _check(options, out) if options.action == "check" else _render(options, out)
+
+
+def _check(options: Namespace, out: Output) -> int:
+    from undercroft.deploy.check import check
+
+    report = check(options.folder)
+    lines = [f"{found.severity:<8} {found.file}: {found.where}: {found.text}" for found in report.findings]
+    lines.append(
+        "ok       own checks" if report.ok and not lines else f"         own checks: {len(report.findings)} findings"
+    )
+    lines += [f"{each.status:<8} {each.tool}" + (f": {each.detail}" if each.detail else "") for each in report.tools]
+    out.show(report, text="\n".join(lines))
+    return 0 if report.ok else 1
 
 
 def _render(options: Namespace, out: Output) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from undercroft.deploy.bundle import Bundle, GeneratedSecret, made_by
-from undercroft.deploy.targets.docker import DATA, PORT, image_files, with_model
+from undercroft.deploy.targets.docker import DATA, PORT, gpu_files, image_files, with_model
 from undercroft.deploy.topology import Process, Topology
 from undercroft.deploy.yaml import Alias, Anchored, Noted, document
 
@@ -35,6 +35,8 @@ class Compose:
             "README.md": _readme(topology),
             **image_files(topology, target=self.name, is_with_model=True),
         }
+        if topology.gpu.count:
+            files |= gpu_files(topology, target=self.name)
         if topology.settings_file is not None:
             files["config/undercroft.toml"] = made + topology.settings_file
         password = (_PASSWORD,) if topology.database == "postgres" else ()
@@ -47,6 +49,8 @@ def stack(topology: Topology) -> dict[str, Any]:
     volumes: dict[str, Any] = {
         "undercroft_data": Noted("Call records on their way to the database; all data where there is none.", {})
     }
+    if topology.gpu.count:
+        volumes["models_data"] = Noted("What vLLM has downloaded.", {})
     if topology.database != "sqlite":
         services["worker"] = _worker(topology)
     if topology.database == "postgres":
@@ -107,6 +111,7 @@ def _api(topology: Topology) -> dict[str, Any]:
         build["args"] = {"WITH_MODEL": "true" if with_model(topology, otherwise=True) else "false"}
     # A variable without a value is taken from the shell that builds, where it is set there.
     build.setdefault("args", {}).update({"PIP_INDEX_URL": None, "PIP_EXTRA_INDEX_URL": None})
+    own: dict[str, Any] = {"shm_size": "2gb"} if is_gpu else {}
     memory = topology.gpu.memory_limit_mib if is_gpu else topology.api.memory_limit_mib
     return {
         "build": build,
@@ -120,6 +125,7 @@ def _api(topology: Topology) -> dict[str, Any]:
             },
             image=topology.images.gpu if is_gpu else topology.images.application,
         ),
+        **own,
         **_limits(cpu_milli=topology.api.cpu_limit_milli, memory_mib=memory, gpus=topology.gpu.count),
     }
 
@@ -144,7 +150,7 @@ def _worker(topology: Topology) -> dict[str, Any]:
 
 def _application(topology: Topology, own: dict[str, Any], *, image: str) -> dict[str, Any]:
     """What api and worker have in common, around what is one's own."""
-    mounted = [f"undercroft_data:{DATA}"]
+    mounted = [f"undercroft_data:{DATA}", *(["models_data:/models"] if image == topology.images.gpu else [])]
     if topology.settings_file is not None:
         mounted.append(f"./config/undercroft.toml:{SETTINGS}:ro")
     needed = [

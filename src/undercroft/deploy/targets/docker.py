@@ -14,7 +14,6 @@ HOME: Final = "/opt/undercroft"
 DATA: Final = "/var/lib/undercroft"
 USER: Final = 10001
 PORT: Final = 8000
-VLLM_PORT: Final = 8001
 
 
 class Docker:
@@ -25,7 +24,8 @@ class Docker:
         yield from ()
 
     def render(self, topology: Topology, /) -> Bundle:
-        return Bundle({**image_files(topology, target=self.name), "README.md": _readme(topology)})
+        files = {**image_files(topology, target=self.name), **gpu_files(topology, target=self.name)}
+        return Bundle({**files, "README.md": _readme(topology)})
 
 
 def with_model(topology: Topology, *, otherwise: bool) -> bool:
@@ -41,11 +41,20 @@ def image_files(topology: Topology, *, target: str, is_with_model: bool = False)
         ".dockerignore": made + _IGNORED,
         "manage.py": made + _MANAGE,
         "healthcheck.py": made + _HEALTHCHECK,
+        "slim.py": made + _SLIM,
     }
     if topology.package.wheel is not None:
         rendered["requirements.txt"] = made + _lock("image.txt")
         rendered["requirements-model.txt"] = made + _lock("image-model.txt")
     return rendered
+
+
+def gpu_files(topology: Topology, *, target: str) -> dict[str, str]:
+    """What the GPU image takes besides."""
+    from undercroft.deploy.targets import docker_gpu
+
+    made = made_by(target)
+    return {"Dockerfile.gpu": made + docker_gpu.dockerfile(topology), "gpu.py": made + docker_gpu.START}
 
 
 def _lock(name: str) -> str:
@@ -57,20 +66,22 @@ def _dockerfile(topology: Topology, *, is_with_model: bool) -> str:
     return (
         f"ARG PYTHON_IMAGE={topology.images.python}\n\n"
         "FROM ${PYTHON_IMAGE} AS build\n"
-        f"{_index(topology)}"
+        f"{index(topology)}"
         "ENV PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore\n"
         "WORKDIR /build\n"
-        f"{_certificates(topology)}"
+        f"{certificates(topology)}"
         f"{_installation(topology)}"
         f"ARG WITH_MODEL={json.dumps(is_with_model)}\n"
         f"{_model(topology)}"
+        f"{slimming()}"
         "\n"
         "FROM ${PYTHON_IMAGE}\n"
-        f"{_runtime(topology)}"
+        f"{_runtime(topology, is_with_model=is_with_model)}"
     )
 
 
-def _index(topology: Topology) -> str:
+def index(topology: Topology) -> str:
+    """The lines that say where packages come from."""
     url = topology.build.index_url
     return (
         "# Where packages come from is the builder's affair: only this stage knows it, and it is thrown away.\n"
@@ -79,7 +90,8 @@ def _index(topology: Topology) -> str:
     )
 
 
-def _certificates(topology: Topology) -> str:
+def certificates(topology: Topology) -> str:
+    """The lines that make the build trust more than the system does."""
     if topology.build.ca_file is None:
         return ""
     return (
@@ -108,6 +120,11 @@ def _installation(topology: Topology) -> str:
     )
 
 
+def slimming() -> str:
+    """The lines that leave out what only developers of packages need."""
+    return f"COPY slim.py .\nRUN python3 slim.py {HOME}\n"
+
+
 def _model(topology: Topology) -> str:
     requirement = topology.package.requirement("local")
     is_locked = topology.package.wheel is not None
@@ -120,13 +137,21 @@ def _model(topology: Topology) -> str:
         f"{locked}"
         f"        {_PIP} '{requirement}'; \\\n"
         f"        {HOME}/bin/undercroft models pull --into {HOME}/share/undercroft/models; \\\n"
+        f"        python -m pip --python {HOME} uninstall --yes huggingface-hub hf-xet fsspec; \\\n"
         "    fi\n"
     )
 
 
-def _runtime(topology: Topology) -> str:
+def _runtime(topology: Topology, *, is_with_model: bool) -> str:
     trusted = "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt\n"
     return (
+        f"ARG WITH_MODEL={json.dumps(is_with_model)}\n"
+        "# The OpenMP runtime that the chat model computes with; slim images lack it.\n"
+        "# hadolint ignore=DL3008\n"
+        'RUN if [ "$WITH_MODEL" = "true" ]; then \\\n'
+        "        apt-get update && apt-get install --yes --no-install-recommends libgomp1 \\\n"
+        "        && rm -rf /var/lib/apt/lists /var/cache/apt; \\\n"
+        "    fi\n"
         f"RUN useradd --uid {USER} --user-group --no-create-home --home-dir {DATA} undercroft \\\n"
         f"    && install --directory --owner={USER} --group={USER} --mode=0700 {DATA}\n"
         f"{trusted if topology.build.ca_file is not None else ''}"
@@ -154,6 +179,7 @@ _IGNORED: Final = """\
 !requirements-model.txt
 !manage.py
 !healthcheck.py
+!slim.py
 !gpu.py
 .env
 .git
@@ -190,6 +216,45 @@ if b" 200 " not in answer:
 '''
 
 
+_SLIM: Final = '''\
+"""Takes out of an environment what only the developers of its packages need: symbol tables and tests.
+
+A third of its size. What `strip` of binutils does is done here: the build needs nothing but the package index.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+
+def stripped(library):
+    """A 64-bit ELF file without what is not loaded: its sections' names and all that lies behind the last segment."""
+    if library[:6] != b"\\x7fELF\\x02\\x01":
+        return library
+
+    def number(at, size):
+        return int.from_bytes(library[at : at + size], "little")
+
+    first, size, count = number(32, 8), number(54, 2), number(56, 2)
+    headers = range(first, first + size * count, size)
+    end = max([number(at + 8, 8) + number(at + 32, 8) for at in headers] + [first + size * count])
+    return library[:40] + bytes(8) + library[48:60] + bytes(4) + library[64:end]
+
+
+def main(environment):
+    for library in sorted(environment.rglob("*.so*")):
+        if library.is_file() and not library.is_symlink():
+            library.write_bytes(stripped(library.read_bytes()))
+    for tests in sorted(environment.rglob("tests"), reverse=True):
+        if tests.is_dir() and "site-packages" in tests.parts:
+            shutil.rmtree(tests)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
+'''
+
+
 def _readme(topology: Topology) -> str:
     image = topology.images.application
     return f"""\
@@ -207,6 +272,12 @@ Run it. Its data is a volume, its master key an environment variable; without a 
         --env UNDERCROFT_MASTER_KEY="$(python3 -c 'import secrets; print(secrets.token_urlsafe(32))')" {image}
 
     curl http://localhost:8000/health
+
+With graphics cards, vLLM and its model behind the same API (`[deploy.gpu]`):
+
+    docker build --file Dockerfile.gpu --tag {topology.images.gpu} .
+    docker run --rm --gpus all --shm-size 2g --publish 127.0.0.1:8000:8000 --volume models:/models \\
+        --env UNDERCROFT_MASTER_KEY {topology.images.gpu}
 
 The index and the certificates of the machine that builds go in as build arguments (`PIP_INDEX_URL`,
 `PIP_EXTRA_INDEX_URL`) or stand under `[deploy.build]`; another registry stands under `[deploy.images]`.

@@ -118,3 +118,42 @@ def test_rendering_needs_none_of_the_secrets() -> None:
     )
 
     assert render() == 0
+
+
+def test_check_says_what_it_has_found_and_who_looked(capsys: pytest.CaptureFixture[str]) -> None:
+    render(target="compose")
+    capsys.readouterr()
+
+    assert main(["deploy", "check", "out"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("ok       own checks\n")
+    assert "docker compose config" in shown
+
+
+def test_check_ends_with_1_where_something_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    render(target="kubernetes")
+    deployment = Path("out/base/deployment.yaml")
+    deployment.write_text(deployment.read_text().replace("- name: DATABASE_URL", "- name: OTHER"))
+    capsys.readouterr()
+
+    assert main(["deploy", "check", "out", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert not report["ok"]
+    assert any("has no DATABASE_URL" in each["text"] for each in report["findings"])
+
+
+def test_compose_makes_its_secrets_once(capsys: pytest.CaptureFixture[str]) -> None:
+    render(target="compose")
+    before = Path("out/.env").read_text()
+
+    assert render(target="compose") == 0
+    assert Path("out/.env").read_text() == before
+    assert "stays as it is" in capsys.readouterr().err
+
+
+def test_an_env_file_that_lacks_a_secret_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out").mkdir()
+    Path("out/.env").write_text("UNDERCROFT_MASTER_KEY=mine\n")
+
+    assert render(target="compose") == 2
+    assert "lacks ENCRYPTION_KEY, POSTGRES_PASSWORD; add a line" in capsys.readouterr().err

@@ -109,3 +109,24 @@ def test_manage_py_is_the_command_under_another_name(tmp_path: Path) -> None:
     )
 
     assert "Brings the database to the current schema" in ended.stdout
+
+
+def test_what_is_left_of_a_library_still_loads(tmp_path: Path) -> None:
+    import _sqlite3
+
+    source = Path(_sqlite3.__file__)
+    package = tmp_path / "lib" / "site-packages"
+    (package / "tests").mkdir(parents=True)
+    (package / "note.so.txt").write_text("no library")
+    copy = package / source.name
+    copy.write_bytes(source.read_bytes())
+    script = tmp_path / "slim.py"
+    script.write_text(rendered("docker", described(tmp_path))["slim.py"])
+    subprocess.run([sys.executable, str(script), str(tmp_path / "lib")], check=True)
+
+    assert copy.stat().st_size < source.stat().st_size
+    assert not (package / "tests").exists()
+    assert (package / "note.so.txt").read_text() == "no library"
+    loads = f"import sys; sys.path.insert(0, {str(package)!r}); import _sqlite3; print(_sqlite3.__file__)"
+    found = subprocess.check_output([sys.executable, "-c", loads], text=True)
+    assert found.strip() == str(copy)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from undercroft.deploy.bundle import Bundle, made_by
-from undercroft.deploy.targets.docker import image_files
+from undercroft.deploy.targets.docker import gpu_files, image_files
 from undercroft.deploy.targets.kubernetes import objects, pods
 from undercroft.deploy.targets.kubernetes.pods import CONFIG_MAP, SECRET
 from undercroft.deploy.topology import Topology
@@ -45,7 +45,9 @@ class Kubernetes:
         for region in topology.regions:
             files[f"overlays/{region}/kustomization.yaml"] = made + document(_overlay(topology, region))
             files[f"overlays/{region}/region.yaml"] = made + document(_in_region(region))
-        image = {f"image/{path}": text for path, text in image_files(topology, target=self.name).items()}
+        built = image_files(topology, target=self.name)
+        built |= gpu_files(topology, target=self.name) if topology.gpu.count else {}
+        image = {f"image/{path}": text for path, text in built.items()}
         return Bundle({**files, **image, "README.md": _readme(topology)}, vendored_at="image/vendor")
 
 
@@ -98,6 +100,12 @@ def _readme(topology: Topology) -> str:
         "CELERY_BROKER_URL": "'redis://HOST:6379/1'",
         "QDRANT_URL": "'http://HOST:6333'",
     }
+    gpu = (
+        f"    docker build --file image/Dockerfile.gpu --tag {topology.images.gpu} image\n"
+        f"    docker push {topology.images.gpu}\n"
+        if topology.gpu.count
+        else ""
+    )
     lines = [
         f"        --from-literal={secret.key}={literal.get(secret.variable, 'sk-…')}" for secret in topology.secrets
     ]
@@ -112,7 +120,7 @@ Build the image and push it to where the cluster gets its images:
 
     docker build --tag {image} image
     docker push {image}
-
+{gpu}
 Give the cluster its secrets, once ({optional} may be left out):
 
     kubectl create secret generic {SECRET} \\
