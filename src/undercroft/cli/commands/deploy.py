@@ -69,10 +69,11 @@ def _check(options: Namespace, out: Output) -> int:
     from undercroft.deploy.check import check
 
     report = check(options.folder)
-    lines = [f"{found.severity:<8} {found.file}: {found.where}: {found.text}" for found in report.findings]
-    lines.append(
-        "ok       own checks" if report.ok and not lines else f"         own checks: {len(report.findings)} findings"
-    )
+    lines = [
+        f"{found.severity:<8} {': '.join(filter(None, (found.file, found.where, found.text)))}"
+        for found in report.findings
+    ]
+    lines.append("ok       own checks" if not lines else f"         own checks: {len(report.findings)} findings")
     lines += [f"{each.status:<8} {each.tool}" + (f": {each.detail}" if each.detail else "") for each in report.tools]
     out.show(report, text="\n".join(lines))
     return 0 if report.ok else 1
