@@ -33,10 +33,7 @@ ModerationCategory = Literal[
 """OpenAI's, which the built-in rules judge by."""
 
 Usd = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$", examples=["0.25"])]
-Text = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=0)]
 ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", examples=["my_app.events"])]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/-]{1,100}$", examples=["eu-west"])]
 Capability = Literal[
     "chat",
     "completions",

@@ -120,9 +120,18 @@ def _installation(topology: Topology) -> str:
     )
 
 
+_UNUSED: Final = ("pygments", "huggingface-hub", "hf-xet", "fsspec")
+"""Dependencies of dependencies that nothing here calls: rich colours no source, tokenizers downloads nothing."""
+
+
 def slimming() -> str:
-    """The lines that leave out what only developers of packages need."""
-    return f"COPY slim.py .\nRUN python3 slim.py {HOME}\n"
+    """The lines that leave out what only developers of packages need, and packages that nothing calls."""
+    return (
+        "COPY slim.py .\n"
+        "# pygments is for source code in colours, the others are for downloading models: nothing here does either.\n"
+        f"RUN python3 -m pip --python {HOME} uninstall --yes {' '.join(_UNUSED)} \\\n"
+        f"    && python3 slim.py {HOME}\n"
+    )
 
 
 def _model(topology: Topology) -> str:
@@ -137,7 +146,6 @@ def _model(topology: Topology) -> str:
         f"{locked}"
         f"        {_PIP} '{requirement}'; \\\n"
         f"        {HOME}/bin/undercroft models pull --into {HOME}/share/undercroft/models; \\\n"
-        f"        python -m pip --python {HOME} uninstall --yes huggingface-hub hf-xet fsspec; \\\n"
         "    fi\n"
     )
 
@@ -217,9 +225,9 @@ if b" 200 " not in answer:
 
 
 _SLIM: Final = '''\
-"""Takes out of an environment what only the developers of its packages need: symbol tables and tests.
+"""Takes out of an environment what only the developers of its packages need: symbol tables, tests, headers, stubs.
 
-A third of its size. What `strip` of binutils does is done here: the build needs nothing but the package index.
+What `strip` of binutils does is done here: the build needs nothing but the package index.
 """
 
 import shutil
@@ -245,6 +253,9 @@ def main(environment):
     for library in sorted(environment.rglob("*.so*")):
         if library.is_file() and not library.is_symlink():
             library.write_bytes(stripped(library.read_bytes()))
+    for source in sorted(environment.rglob("*")):
+        if source.suffix in (".a", ".h", ".pxd", ".pyi", ".pyx") and source.is_file():
+            source.unlink()
     for tests in sorted(environment.rglob("tests"), reverse=True):
         if tests.is_dir() and "site-packages" in tests.parts:
             shutil.rmtree(tests)

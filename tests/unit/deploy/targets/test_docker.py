@@ -118,6 +118,7 @@ def test_what_is_left_of_a_library_still_loads(tmp_path: Path) -> None:
     package = tmp_path / "lib" / "site-packages"
     (package / "tests").mkdir(parents=True)
     (package / "note.so.txt").write_text("no library")
+    (package / "stub.pyi").write_text("")
     copy = package / source.name
     copy.write_bytes(source.read_bytes())
     script = tmp_path / "slim.py"
@@ -126,6 +127,7 @@ def test_what_is_left_of_a_library_still_loads(tmp_path: Path) -> None:
 
     assert copy.stat().st_size < source.stat().st_size
     assert not (package / "tests").exists()
+    assert not (package / "stub.pyi").exists()
     assert (package / "note.so.txt").read_text() == "no library"
     loads = f"import sys; sys.path.insert(0, {str(package)!r}); import _sqlite3; print(_sqlite3.__file__)"
     found = subprocess.check_output([sys.executable, "-c", loads], text=True)

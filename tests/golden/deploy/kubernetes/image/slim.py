@@ -1,7 +1,7 @@
 # Made by `undercroft deploy render kubernetes`: change [deploy] in undercroft.toml and render again.
-"""Takes out of an environment what only the developers of its packages need: symbol tables and tests.
+"""Takes out of an environment what only the developers of its packages need: symbol tables, tests, headers, stubs.
 
-A third of its size. What `strip` of binutils does is done here: the build needs nothing but the package index.
+What `strip` of binutils does is done here: the build needs nothing but the package index.
 """
 
 import shutil
@@ -27,6 +27,9 @@ def main(environment):
     for library in sorted(environment.rglob("*.so*")):
         if library.is_file() and not library.is_symlink():
             library.write_bytes(stripped(library.read_bytes()))
+    for source in sorted(environment.rglob("*")):
+        if source.suffix in (".a", ".h", ".pxd", ".pyi", ".pyx") and source.is_file():
+            source.unlink()
     for tests in sorted(environment.rglob("tests"), reverse=True):
         if tests.is_dir() and "site-packages" in tests.parts:
             shutil.rmtree(tests)
