@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 SETUP := $(PYTHON) -BIS scripts/setup.py
+IMAGE_LOCKS := src/undercroft/deploy/data
 COMPILE := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-annotate
 
 .DEFAULT_GOAL := help
@@ -21,7 +22,7 @@ test-system: ## clone this checkout, run it, break it: minutes, and it starts se
 	@$(SETUP) test -n 0 -m system --capture=no tests/system $(ARGS)
 
 golden: ## write the files in tests/golden and docs/reference anew; look at the diff
-	@UNDERCROFT_GOLDEN=write $(SETUP) test tests/golden tests/docs/test_reference.py $(ARGS)
+	@UNDERCROFT_GOLDEN=write $(SETUP) test tests/golden tests/unit/deploy/targets tests/docs/test_reference.py $(ARGS)
 
 bench: ## measure this gateway beside others (ARGS="--contenders nginx,undercroft,litellm"); minutes
 	@$(SETUP) bench $(ARGS)
@@ -31,9 +32,13 @@ docs: ## build the documentation as a site, into site/
 
 lock: ## resolve requirements/*.txt again (ARGS=--upgrade: to the newest versions)
 	@$(SETUP) $(COMPILE) $(ARGS) requirements/uv.in -o requirements/uv.txt
-	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres --extra redis --extra vectors -o requirements/run.txt
-	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres --extra redis --extra vectors requirements/dev.in \
+	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres --extra redis --extra vectors --extra deploy -o requirements/run.txt
+	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres --extra redis --extra vectors --extra deploy requirements/dev.in \
 		-c requirements/run.txt -o requirements/dev.txt
+	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra postgres --extra redis --extra celery --extra qdrant \
+		-c requirements/run.txt -o $(IMAGE_LOCKS)/image.txt
+	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local -c requirements/run.txt -c $(IMAGE_LOCKS)/image.txt \
+		-o $(IMAGE_LOCKS)/image-model.txt
 	@$(SETUP) $(COMPILE) $(ARGS) requirements/docs.in -c requirements/dev.txt -o requirements/docs.txt
 
 help: ## this list

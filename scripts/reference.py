@@ -34,11 +34,11 @@ from undercroft.settings.model import (
     Model,
     ModerationTerms,
     Reserved,
-    Section,
     Settings,
 )
 from undercroft.settings.presets import PRESETS, Quirks
 from undercroft.settings.rules import NOT_USED_YET
+from undercroft.settings.section import Section
 from undercroft.settings.shape import settings_shape
 from undercroft.settings.variables import PLAIN, PLAIN_SECRETS, PROVIDER_KEYS, variable_name
 

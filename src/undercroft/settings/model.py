@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
+from undercroft.settings.deployment import Deploy
 from undercroft.settings.presets import PRESETS
+from undercroft.settings.section import Count, Name, Port, Positive, Seconds, Section, Text
 
 PROVIDERS: Final = (*PRESETS, "anthropic", "azure", "gemini", "local", "local_embedding", "scripted", "rules")
 """What `provider` of a deployment may say; `assembly` passes a longer list where more are installed."""
@@ -30,21 +32,8 @@ ModerationCategory = Literal[
 ]
 """OpenAI's, which the built-in rules judge by."""
 
-
-class Section(BaseModel):
-    """Frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
-
-
-Port = Annotated[int, Field(ge=0, le=65535)]
-Positive = Annotated[int, Field(gt=0)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Usd = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$", examples=["0.25"])]
-Text = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=0)]
 ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", examples=["my_app.events"])]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/-]{1,100}$", examples=["eu-west"])]
 Capability = Literal[
     "chat",
     "completions",
@@ -541,6 +530,6 @@ class Settings(Section):
     cache: Reserved = Reserved()
     slo: Reserved = Reserved()
     releases: Reserved = Reserved()
-    deploy: Reserved = Reserved()
+    deploy: Deploy = Deploy()
     provider_keys: dict[str, SecretStr] = {}
     """Keys by provider name, from each provider's usual variable (OPENAI_API_KEY …)."""

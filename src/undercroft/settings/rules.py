@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from undercroft.settings import deployment_rules
 from undercroft.settings.database_url import normalise
 from undercroft.settings.encryption import ENCRYPTION_KEY_LINE, encryption_keys
 from undercroft.settings.explain import did_you_mean, masked_url
@@ -51,6 +52,7 @@ def problems(settings: Settings, *, providers: Collection[str], directory: Path)
     yield from _services(settings, directory)
     yield from _jobs(settings)
     yield from _models(settings, providers)
+    yield from deployment_rules.problems(settings.deploy)
     for provider in settings.provider_keys:
         if provider not in providers:
             yield ("provider_keys", provider), _unknown_provider(provider, providers)
@@ -70,7 +72,7 @@ def cautions(settings: Settings) -> Iterator[Problem]:
     if "azure" in settings.provider_keys and not settings.models:
         yield ("provider_keys", "azure"), "opens no model by itself: [[models]] must say at which base_url"
     for place, deployment in _deployments(settings):
-        variable = _key_variable(deployment)
+        variable = key_variable(deployment)
         if variable and deployment.api_key is None and deployment.provider not in settings.provider_keys:
             yield place, f"has no key; set {variable}, or api_key here"
 
@@ -244,7 +246,7 @@ def _of_some_only(place: Place, deployment: Deployment) -> Iterator[Problem]:
         yield (*place, "script"), f"means nothing for provider {provider!r}, only for 'scripted'"
 
 
-def _key_variable(deployment: Deployment) -> str | None:
+def key_variable(deployment: Deployment) -> str | None:
     """Where the key of a deployment usually stands; None where it may well do without one."""
     if deployment.base_url is not None and deployment.provider != "azure":
         return None

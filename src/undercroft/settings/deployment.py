@@ -1,0 +1,144 @@
+"""`[deploy]`: what `undercroft deploy render` writes files for. The server itself has no use for it."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from undercroft.settings.section import Count, Positive, Section, Text
+
+Cpu = Annotated[
+    str, Field(pattern=r"^([1-9][0-9]{0,2}(\.[0-9]{1,3})?|0\.[0-9]{0,2}[1-9]|[1-9][0-9]{0,5}m)$", examples=["500m"])
+]
+Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(Mi|Gi)$", examples=["512Mi"])]
+Label = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,48}[a-z0-9])?$", examples=["ai-api"])]
+Image = Annotated[str, Field(pattern=r"^[a-z0-9][A-Za-z0-9._:/@-]{0,254}$", examples=["python:3.11-slim"])]
+Registry = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.:/_-]*[a-z0-9]$", examples=["mirror.example/hub"])]
+Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", examples=["1.0.0"])]
+Address = Annotated[str, Field(pattern=r"^https?://[^\s@]+$", examples=["https://packages.example/simple"])]
+PortNumber = Annotated[int, Field(ge=1, le=65535)]
+
+
+class DeployImages(Section):
+    """Container images: our own, and the public ones it stands on or beside."""
+
+    application: Image = "myregistry/ai-api"
+    """Our own image, without a tag."""
+    tag: Tag | None = None
+    """Its tag; default: the version of undercroft."""
+    registry: Registry | None = None
+    """Mirror that stands in front of every public image."""
+    python: Image = "python:3.11-slim"
+    """What the application's image is built on."""
+    cuda: Image = "nvidia/cuda:13.0.1-runtime-ubuntu24.04"
+    """What the GPU image is built on; it brings a Python of 3.11 or newer."""
+    postgres: Image = "postgres:15"
+    """PostgreSQL of compose."""
+    redis: Image = "redis:7-alpine"
+    """Redis of compose."""
+    qdrant: Image = "qdrant/qdrant:v1.18.2"
+    """Qdrant of compose."""
+
+
+class DeployBuild(Section):
+    """How the image is built."""
+
+    with_model: bool | None = None
+    """Whether the bundled models are part of it (about 250 MB); default: for compose, not for Kubernetes."""
+    index_url: Address | None = None
+    """Package index; default: the one of the machine that builds."""
+    ca_file: Path | None = None
+    """Certificates (PEM) to trust besides the system's, while building and when it runs."""
+
+
+class DeployPorts(Section):
+    """Ports on the host, for compose."""
+
+    api: PortNumber = 8000
+    """The API, on loopback."""
+    redis: PortNumber = 6379
+    """Redis, on loopback, where it is published."""
+    qdrant: PortNumber = 6333
+    """Qdrant, on loopback, where it is published."""
+    publish: bool = False
+    """Publish Redis and Qdrant on loopback as well; nobody asks them for a password there."""
+
+
+class DeployApi(Section):
+    """The containers that answer."""
+
+    replicas: Positive = 3
+    """How many (compose: one)."""
+    max_replicas: Positive = 10
+    """How many they may become under load."""
+    cpu: Cpu = "500m"
+    """CPU that each is given."""
+    memory: Memory = "512Mi"
+    """Memory that each is given."""
+    cpu_limit: Cpu = "1000m"
+    """CPU that none gets more of."""
+    memory_limit: Memory = "1Gi"
+    """Memory beyond which it is killed."""
+
+
+class DeployWorker(Section):
+    """The containers that do jobs."""
+
+    replicas: Positive = 2
+    """How many (compose: one)."""
+    max_replicas: Positive = 20
+    """How many they may become while jobs wait."""
+    concurrency: Positive = 8
+    """Jobs that each does at once."""
+    cpu: Cpu = "500m"
+    """CPU that each is given."""
+    memory: Memory = "512Mi"
+    """Memory that each is given."""
+    cpu_limit: Cpu = "1000m"
+    """CPU that none gets more of."""
+    memory_limit: Memory = "1Gi"
+    """Memory beyond which it is killed."""
+
+
+class DeployGpu(Section):
+    """Graphics cards, for a model of your own behind vLLM."""
+
+    count: Count = 0
+    """Cards that each API container is given; from 1 the GPU image takes the place of the other."""
+    model: Text = "Qwen/Qwen3-8B"
+    """What vLLM serves, as the model hub names it."""
+    memory_limit: Memory = "24Gi"
+    """Memory (not the card's) beyond which such a container is killed."""
+
+
+class DeployVolumes(Section):
+    """What lasts beyond a container, in Kubernetes."""
+
+    spool: Memory = "1Gi"
+    """Room on the node for call records on their way to the database."""
+
+
+class Deploy(Section):
+    """What `undercroft deploy render` writes files for."""
+
+    name: Label = "ai-api"
+    """What the application is called."""
+    database: Literal["postgres", "external", "sqlite"] = "postgres"
+    """`postgres`: compose brings one; `external`: DATABASE_URL says where; `sqlite`: a file, for one container."""
+    redis: bool = True
+    """Whether there is a Redis for what processes share, and for Celery."""
+    qdrant: bool = True
+    """Whether there is a Qdrant for vectors."""
+    secrets: dict[str, Label] = {}
+    """Further variables that containers get from the secret `api-secrets`, each with its key there."""
+    regions: Annotated[tuple[Label, ...], Field(min_length=1)] = ("us-east-1",)
+    """Cloud regions; each gets an overlay of its own."""
+    own_regions: tuple[Label, ...] = ()
+    """Regions that no cloud has: what your own nodes say in their label `topology.kubernetes.io/region`."""
+    images: DeployImages = DeployImages()
+    build: DeployBuild = DeployBuild()
+    ports: DeployPorts = DeployPorts()
+    api: DeployApi = DeployApi()
+    worker: DeployWorker = DeployWorker()
+    gpu: DeployGpu = DeployGpu()
+    volumes: DeployVolumes = DeployVolumes()
