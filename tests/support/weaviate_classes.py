@@ -1,4 +1,4 @@
-"""What the stand-in for Weaviate keeps, and how it decides: after Weaviate's documentation, refusing what a server refuses."""
+"""What the stand-in for Weaviate keeps and how it decides, after Weaviate's documentation."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from typing import Any
 from weaviate.proto.v1.v6300.v1 import base_pb2
 
 MAXIMUM_RESULTS = 10_000
-O = base_pb2.Filters.Operator
+Operator = base_pb2.Filters.Operator
 
 
 class Refused(Exception):
@@ -73,15 +73,19 @@ class Class:
         return [held[one] for one in sorted(held) if filters is None or self._fits(filters, held[one])]
 
     def _fits(self, asked: Any, one: Kept) -> bool:
-        if asked.operator in (O.OPERATOR_AND, O.OPERATOR_OR, O.OPERATOR_NOT):
-            if not asked.filters or (asked.operator == O.OPERATOR_NOT and len(asked.filters) != 1):
+        if asked.operator in (Operator.OPERATOR_AND, Operator.OPERATOR_OR, Operator.OPERATOR_NOT):
+            if not asked.filters or (asked.operator == Operator.OPERATOR_NOT and len(asked.filters) != 1):
                 raise Refused("invalid operands of a nested filter")
             fit = [self._fits(part, one) for part in asked.filters]
-            return not fit[0] if asked.operator == O.OPERATOR_NOT else (all, any)[asked.operator == O.OPERATOR_OR](fit)
+            return (
+                not fit[0]
+                if asked.operator == Operator.OPERATOR_NOT
+                else (all, any)[asked.operator == Operator.OPERATOR_OR](fit)
+            )
         name = asked.target.property
-        if name == "_id" and asked.operator == O.OPERATOR_EQUAL:
+        if name == "_id" and asked.operator == Operator.OPERATOR_EQUAL:
             return bool(one.uuid == asked.value_text)
-        if name == "_id" and asked.operator == O.OPERATOR_CONTAINS_ANY:
+        if name == "_id" and asked.operator == Operator.OPERATOR_CONTAINS_ANY:
             return one.uuid in asked.value_text_array.values
         described = self.properties.get(name)
         if described is None:
@@ -126,7 +130,7 @@ class Class:
 
 def _compare(asked: Any, kind: str, held: Any) -> bool:
     if kind in ("text", "text[]"):
-        if asked.operator != O.OPERATOR_CONTAINS_ANY or not asked.HasField("value_text_array"):
+        if asked.operator != Operator.OPERATOR_CONTAINS_ANY or not asked.HasField("value_text_array"):
             raise Refused(f"operator {asked.operator} with that value on {kind} is not what this stand-in knows")
         wanted = {one.strip() for one in asked.value_text_array.values}
         return any(one.strip() in wanted for one in (held if isinstance(held, list) else [held]) if one is not None)
@@ -136,10 +140,10 @@ def _compare(asked: Any, kind: str, held: Any) -> bool:
         return False
     bound = asked.value_number
     return {
-        O.OPERATOR_GREATER_THAN: held > bound,
-        O.OPERATOR_GREATER_THAN_EQUAL: held >= bound,
-        O.OPERATOR_LESS_THAN: held < bound,
-        O.OPERATOR_LESS_THAN_EQUAL: held <= bound,
+        Operator.OPERATOR_GREATER_THAN: held > bound,
+        Operator.OPERATOR_GREATER_THAN_EQUAL: held >= bound,
+        Operator.OPERATOR_LESS_THAN: held < bound,
+        Operator.OPERATOR_LESS_THAN_EQUAL: held <= bound,
     }[asked.operator]
 
 

@@ -1,4 +1,4 @@
-"""A stand-in for a Weaviate server: its REST schema and its gRPC service, as the official client calls them, on loopback.
+"""A stand-in for a Weaviate server: its REST schema and its gRPC service, as the official client calls them.
 
 It is no Weaviate: everything is compared with everything, in dictionaries. What it shows is that the requests our
 store makes are well-formed for Weaviate's interface and that the answers are read rightly.
@@ -67,7 +67,7 @@ class Weaviate:
         return self.classes[name]
 
 
-class _Service(weaviate_pb2_grpc.WeaviateServicer):  # type: ignore[misc]  # generated without types
+class _Service(weaviate_pb2_grpc.WeaviateServicer):
     def __init__(self, server: Weaviate) -> None:
         self._server = server
 
@@ -181,7 +181,7 @@ class _Rest(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     weaviate: Weaviate
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         with self.weaviate.lock:
             match self.path.removeprefix("/v1").strip("/").split("/"):
                 case ["meta"]:
@@ -195,7 +195,7 @@ class _Rest(BaseHTTPRequestHandler):
                 case _:
                     self._answer(404)
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body = self._body()
         with self.weaviate.lock:
             match self.path.removeprefix("/v1").strip("/").split("/"):
@@ -218,7 +218,7 @@ class _Rest(BaseHTTPRequestHandler):
                 case _:
                     self._answer(404)
 
-    def do_DELETE(self) -> None:  # noqa: N802
+    def do_DELETE(self) -> None:
         body = self._body()
         with self.weaviate.lock:
             match self.path.removeprefix("/v1").strip("/").split("/"):
@@ -254,7 +254,7 @@ def running_weaviate() -> Iterator[Weaviate]:
     """A server on two free ports of the loopback interface."""
     server = Weaviate()
     service = grpc.server(ThreadPoolExecutor(8))
-    weaviate_pb2_grpc.add_WeaviateServicer_to_server(_Service(server), service)
+    weaviate_pb2_grpc.add_WeaviateServicer_to_server(_Service(server), service)  # type: ignore[no-untyped-call]
     serving = health_weaviate_pb2.WeaviateHealthCheckResponse(status="SERVING").SerializeToString()
     health = {"Check": grpc.unary_unary_rpc_method_handler(lambda _request, _context: serving)}
     service.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", health),))

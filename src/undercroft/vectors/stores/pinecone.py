@@ -5,7 +5,6 @@ import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import batched
 from typing import Any, Final
 
 import msgspec
@@ -55,9 +54,7 @@ class PineconeStore:
         writes_whole=False,
     )
 
-    def __init__(
-        self, api_key: str, *, cloud: str = "aws", region: str = "us-east-1", host: str | None = None
-    ) -> None:
+    def __init__(self, api_key: str, *, cloud: str = "aws", region: str = "us-east-1", host: str | None = None) -> None:
         self._client = AsyncPinecone(api_key=api_key, host=host)
         self._deployment = {"deployment_type": "managed", "cloud": cloud, "region": region}
         self._opened: dict[str, _Opened] = {}
@@ -135,8 +132,8 @@ class PineconeStore:
         opened = await self._open(collection)
         there = await self.get(collection, ids, namespace=namespace)
         # All that were named, not only those that can be seen yet.
-        for some in batched(map(records.key_of, ids), REQUEST_RECORDS):
-            await self._remove(collection, opened, namespace, ids=list(some))
+        for some in _parts([records.key_of(one) for one in ids], REQUEST_RECORDS):
+            await self._remove(collection, opened, namespace, ids=some)
         return len(there)
 
     async def delete_where(self, collection: str, where: Filter | None, *, namespace: str = "") -> int:
@@ -264,13 +261,11 @@ class PineconeStore:
             if not after:
                 return
 
-    async def _fetched(
-        self, collection: str, opened: _Opened, keys: Sequence[str], namespace: str
-    ) -> dict[str, Point]:
+    async def _fetched(self, collection: str, opened: _Opened, keys: Sequence[str], namespace: str) -> dict[str, Point]:
         found: dict[str, Point] = {}
-        for some in batched(dict.fromkeys(keys), PAGE):
+        for some in _parts(list(dict.fromkeys(keys)), PAGE):
             with self._asking(collection):
-                answer = await opened.index.fetch(ids=list(some), namespace=records.space_of(namespace))
+                answer = await opened.index.fetch(ids=some, namespace=records.space_of(namespace))
             found |= {key: _point(answer.vectors[key]) for key in some if key in answer.vectors}
         return found
 
@@ -347,6 +342,11 @@ def _index_name(collection: str) -> str | None:
     """The index's name; None for a collection that Pinecone cannot have."""
     name = PREFIX + collection
     return name if NAME.fullmatch(name) and len(name) <= NAME_CHARACTERS else None
+
+
+def _parts(keys: list[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
 
 
 def _requests(made: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -1,7 +1,7 @@
 """How points, namespaces, ids and filters are written down in Pinecone.
 
-Metadata is kept whole as JSON; beside it stands what filters ask: `_terms` (a list of texts that is never empty, so that
-"none of these" has one meaning) and a number for each field that holds one.
+Metadata is kept whole as JSON; beside it stands what filters ask: `_terms` (a list of texts that is never empty, so
+that "none of these" has one meaning) and a number for each field that holds one.
 """
 
 import base64

@@ -125,11 +125,8 @@ def _numeric(field: str) -> str:
 
 def _equal(field: str, value: Operand) -> str:
     """Begins and ends with a mark that no service trims; no two of different kind are alike."""
-    if is_number(value):
-        # 1 and 1.0 are the same, and so are 0.0 and -0.0.
-        written = repr(float(value) + 0.0)
-    else:
-        written = json.dumps(value, ensure_ascii=False)
+    # 1 and 1.0 are the same, and so are 0.0 and -0.0.
+    written = repr(float(value) + 0.0) if is_number(value) else json.dumps(value, ensure_ascii=False)
     if len(written) > TERM_CHARACTERS:
         written = f"sha256:{hashlib.sha256(written.encode()).hexdigest()}"
     return f'"{field}"={written}'

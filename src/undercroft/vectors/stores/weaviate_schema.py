@@ -1,7 +1,7 @@
 """What our collections, namespaces, fields and filters are called in Weaviate.
 
-A collection is a multi-tenant class, a namespace a tenant. Metadata is kept whole as JSON; what filters ask is beside it:
-`terms` (a list of texts, compared whole) and one number property for each field that holds numbers.
+A collection is a multi-tenant class, a namespace a tenant. Metadata is kept whole as JSON; what filters ask is beside
+it: `terms` (a list of texts, compared whole) and one number property for each field that holds numbers.
 """
 
 import base64
