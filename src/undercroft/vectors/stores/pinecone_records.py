@@ -7,6 +7,7 @@ that "none of these" has one meaning) and a number for each field that holds one
 import base64
 import hashlib
 import json
+import math
 import re
 from array import array
 from collections.abc import Mapping, Sequence
@@ -88,7 +89,7 @@ def point_of(key: str, values: Sequence[float], kept: Mapping[str, Any]) -> Poin
 
 def score_of(metric: Metric, told: float) -> float:
     """`Hit.score`; for `euclidean`, Pinecone tells the square of the distance."""
-    return -(float(max(0.0, told)) ** 0.5) if metric == "euclidean" else told
+    return -math.sqrt(max(0.0, told)) if metric == "euclidean" else told
 
 
 def filter_of(plan: Plan) -> dict[str, Any]:

@@ -7,6 +7,7 @@ it: `terms` (a list of texts, compared whole) and one number property for each f
 import base64
 import hashlib
 import json
+import math
 import re
 import uuid
 from typing import Any, Final
@@ -147,7 +148,7 @@ def score_of(metric: Metric, distance: float) -> float:
         case "dot":
             return -distance
         case "euclidean":
-            return -(max(0.0, distance) ** 0.5)
+            return -math.sqrt(max(0.0, distance))
 
 
 def filter_of(plan: Plan, numbers: frozenset[str]) -> "_Filters | bool":
