@@ -166,7 +166,7 @@ class PineconeStore:
         if query.threshold is not None:
             scored = [pair for pair in scored if pair[0] >= query.threshold]
         if is_whole:
-            points = {one.id: records.point_of(one.id, (), one.metadata) for _, one in scored}
+            points = {one.id: records.point_of(one.id, (), one.metadata or {}) for _, one in scored}
         else:
             points = await self._fetched(collection, opened, [one.id for _, one in scored], query.namespace)
         return [

@@ -342,11 +342,8 @@ class WeaviateStore:
                     await self._client.connect()
             yield self._client
         except WeaviateBaseError as error:
-            if (
-                collection is not None
-                and self._known.pop(collection, None) is not None
-                and await self._look(collection) is None
-            ):
+            was_known = collection is not None and self._known.pop(collection, None) is not None
+            if collection is not None and was_known and await self._look(collection) is None:
                 raise CollectionNotFound(collection) from error
             raise Unavailable(
                 f"Weaviate at {self._url} did not do as asked: {' '.join(error.message.split())[:300]}",
