@@ -31,9 +31,9 @@ docs: ## build the documentation as a site, into site/
 
 lock: ## resolve requirements/*.txt again (ARGS=--upgrade: to the newest versions)
 	@$(SETUP) $(COMPILE) $(ARGS) requirements/uv.in -o requirements/uv.txt
-	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres --extra redis --extra vectors -o requirements/run.txt
+	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres --extra redis --extra vectors -c requirements/constraints.txt -o requirements/run.txt
 	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres --extra redis --extra vectors requirements/dev.in \
-		-c requirements/run.txt -o requirements/dev.txt
+		-c requirements/run.txt -c requirements/constraints.txt -o requirements/dev.txt
 	@$(SETUP) $(COMPILE) $(ARGS) requirements/docs.in -c requirements/dev.txt -o requirements/docs.txt
 
 help: ## this list

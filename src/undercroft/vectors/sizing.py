@@ -105,5 +105,7 @@ def _cores(store: Store, load: Load) -> tuple[float | None, str]:
     slower = load.dimension / MEASURED_DIMENSION * max(1.0, math.log(max(load.vectors, 2)) / math.log(rows))
     # Half for the network, filters and everything else a server does; a write costs about as much as five searches.
     cores = (load.queries_per_s + 5 * load.updates_per_s) * slower / measured * 2
-    basis = f"CPU: {measured:g} searches/s of a thread at {rows:,} x {MEASURED_DIMENSION}, scaled, and half of it counted"
+    basis = (
+        f"CPU: {measured:g} searches/s of a thread at {rows:,} x {MEASURED_DIMENSION}, scaled, and half of it counted"
+    )
     return cores, basis
