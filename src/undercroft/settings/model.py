@@ -430,8 +430,16 @@ class Vectors(Section):
     """Weaviate server (WEAVIATE_URL)."""
     weaviate_api_key: SecretStr | None = None
     """Weaviate's key (WEAVIATE_API_KEY)."""
+    weaviate_grpc_port: Port = 50051
+    """Weaviate's port for gRPC, on the same host; Weaviate Cloud has its own."""
     pinecone_api_key: SecretStr | None = None
     """Pinecone's key (PINECONE_API_KEY)."""
+    pinecone_url: str | None = None
+    """Pinecone's control plane; default: Pinecone's own."""
+    pinecone_cloud: str = "aws"
+    """Cloud of new Pinecone indexes: aws, gcp or azure."""
+    pinecone_region: str = "us-east-1"
+    """Region of new Pinecone indexes."""
 
     @property
     def chosen(self) -> VectorStoreName:

@@ -23,9 +23,32 @@ SPREAD: Final = 0.35
 """Of a cluster, against the distance of the clusters: near neighbours, as texts have."""
 QUERIES: Final = 200
 WORDS: Final = (
-    "amber basin canal delta ember fjord grove haven island jetty kiln ledge marsh nave oriel pillar quarry ridge "
-    "spire tower umber vault wharf yard zenith"
-).split()
+    "amber",
+    "basin",
+    "canal",
+    "delta",
+    "ember",
+    "fjord",
+    "grove",
+    "haven",
+    "island",
+    "jetty",
+    "kiln",
+    "ledge",
+    "marsh",
+    "nave",
+    "oriel",
+    "pillar",
+    "quarry",
+    "ridge",
+    "spire",
+    "tower",
+    "umber",
+    "vault",
+    "wharf",
+    "yard",
+    "zenith",
+)
 
 Numbers = Any
 """numpy's arrays; their types are not known to the checker without numpy."""
@@ -165,7 +188,7 @@ class Exact:
         scores: Numbers = self._scores(np.asarray(query.vector, dtype=np.float32))
         scores[self._shares >= share] = -np.inf
         most = min(query.limit, int((self._shares < share).sum()))
-        best = np.argpartition(-scores, most - 1)[:most] if most else []
+        best: Numbers = np.argpartition(-scores, most - 1)[:most] if most else []
         return {self._ids[place] for place in best}
 
     def _scores(self, query: Numbers) -> Numbers:

@@ -14,12 +14,12 @@ COLOURS: Final = ("#1b6ca8", "#c8553d", "#3a7d44", "#8e5ea2", "#b8860b", "#44444
 
 
 def recall_plot(reports: Sequence[Report], *, share: float = 1.0) -> str:
-    """SVG: a line for each store with one client, recall from left to right, searches a second (logarithmic) upwards."""
+    """SVG: a line for each store with one client, recall to the right, searches a second (logarithmic) upwards."""
     lines = [(report.store, _points(report, share)) for report in reports]
     every = [one for _, points in lines for one in points]
     if not every:
         raise ValueError(f"nothing was measured with a share of {share}")
-    least = min(min(one.recall or 0 for one in every), 0.99)
+    least = min([0.99, *(one.recall or 0 for one in every)])
     lowest, highest = _decades([one.qps for one in every])
 
     def across(recall: float) -> float:
@@ -28,7 +28,7 @@ def recall_plot(reports: Sequence[Report], *, share: float = 1.0) -> str:
     def upward(qps: float) -> float:
         return HEIGHT - BOTTOM - (math.log10(qps) - lowest) / (highest - lowest) * (HEIGHT - TOP - BOTTOM)
 
-    drawn = [_frame(least, lowest, highest, share)]
+    drawn = [_frame(share)]
     drawn += [
         _tick(across(least + (1 - least) * step / 4), HEIGHT - BOTTOM + 18, f"{least + (1 - least) * step / 4:.3f}")
         for step in range(5)
@@ -72,7 +72,7 @@ def _decades(rates: Sequence[float]) -> tuple[int, int]:
     return lowest, max(lowest + 1, math.ceil(math.log10(max(rates))))
 
 
-def _frame(least: float, lowest: int, highest: int, share: float) -> str:
+def _frame(share: float) -> str:
     filtered = "no filter" if share >= 1 else f"filter that {share:.1%} of the points fit"
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     return (
