@@ -1,94 +1,19 @@
-"""What `undercroft vectors` works with: any of the stores by name, the bundled embedder, machines and their prices."""
+"""What `undercroft vectors` works with besides a store: the bundled embedder, machines and their prices."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from undercroft.clock import Clock
-from undercroft.errors import ConfigurationError, InvalidRequest, MissingExtra, UndercroftError
+from undercroft.errors import ConfigurationError, UndercroftError
 from undercroft.llm.types import EmbeddingsRequest
 from undercroft.settings.model import Settings
 
 if TYPE_CHECKING:
     from undercroft.vectors.compare import FindMachine, Machine
-    from undercroft.vectors.store import VectorStore
     from undercroft.vectors.types import Vector
 
-STORES: Final = ("embedded", "pgvector", "weaviate", "pinecone")
-PACKAGES: Final = {
-    "numpy": "vectors",
-    "usearch": "vectors",
-    "psycopg": "pgvector",
-    "weaviate": "weaviate",
-    "pinecone": "pinecone",
-}
-"""What each optional package's extra is called."""
 EMBEDDED_AT_ONCE: Final = 64
-
-
-def open_store(settings: Settings, *, clock: Clock, name: str) -> "VectorStore":
-    """The store of this name, as the settings describe it. Raises InvalidRequest, ConfigurationError, MissingExtra."""
-    if name not in STORES:
-        raise InvalidRequest(f"There is no vector store {name!r}; there are {', '.join(STORES)}.")
-    try:
-        match name:
-            case "embedded":
-                return _embedded(settings, clock)
-            case "pgvector":
-                return _pgvector(settings, clock)
-            case "weaviate":
-                return _weaviate(settings)
-            case _:
-                return _pinecone(settings)
-    except ImportError as error:
-        extra = PACKAGES.get((error.name or "").partition(".")[0])
-        if extra is None:
-            raise
-        raise MissingExtra(f"The vector store {name!r}", extra=extra) from error
-
-
-def _embedded(settings: Settings, clock: Clock) -> "VectorStore":
-    from undercroft.vectors.stores.embedded.store import EmbeddedStore
-
-    return EmbeddedStore(settings.data_dir, clock=clock)
-
-
-def _pgvector(settings: Settings, clock: Clock) -> "VectorStore":
-    from undercroft.storage.engine import open_database
-    from undercroft.vectors.stores.pgvector.store import PgVectorStore
-
-    url = settings.database.url
-    if url is None or not settings.database.is_postgresql:
-        raise ConfigurationError("pgvector needs PostgreSQL.", hint="Set DATABASE_URL.")
-    database = open_database(
-        url.get_secret_value(), data_dir=settings.data_dir, pool_size=settings.database.pool_size, clock=clock
-    )
-    return PgVectorStore(database, owns_database=True)
-
-
-def _weaviate(settings: Settings) -> "VectorStore":
-    from undercroft.vectors.stores.weaviate import WeaviateStore
-
-    vectors = settings.vectors
-    if not vectors.weaviate_url:
-        raise ConfigurationError("Nothing says where Weaviate is.", hint="Set WEAVIATE_URL.")
-    key = vectors.weaviate_api_key.get_secret_value() if vectors.weaviate_api_key else None
-    return WeaviateStore(vectors.weaviate_url, api_key=key, grpc_port=vectors.weaviate_grpc_port)
-
-
-def _pinecone(settings: Settings) -> "VectorStore":
-    from undercroft.vectors.stores.pinecone import PineconeStore
-
-    vectors = settings.vectors
-    if not vectors.pinecone_api_key:
-        raise ConfigurationError("There is no key for Pinecone.", hint="Set PINECONE_API_KEY.")
-    return PineconeStore(
-        vectors.pinecone_api_key.get_secret_value(),
-        cloud=vectors.pinecone_cloud,
-        region=vectors.pinecone_region,
-        host=vectors.pinecone_url,
-    )
 
 
 class Embedder:

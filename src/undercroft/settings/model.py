@@ -407,15 +407,15 @@ class Jobs(Section):
         return tuple(dict.fromkeys(("default", *(queue.name for queue in self.queues))))
 
 
-VectorStoreName = Literal["embedded", "qdrant", "qdrant_edge", "pgvector"]
+VectorStoreName = Literal["embedded", "qdrant", "qdrant_edge", "pgvector", "weaviate", "pinecone"]
 
 
 class Vectors(Section):
     """Vector collections."""
 
     store: VectorStoreName | None = None
-    """Where collections live: embedded, qdrant, qdrant_edge (Qdrant's engine in this process) or pgvector; default:
-    qdrant where its address is set, else embedded."""
+    """Where collections live: embedded, qdrant, qdrant_edge (Qdrant's engine in this process), pgvector, weaviate or
+    pinecone; default: qdrant where its address is set, else embedded."""
     durability: Literal["process", "power"] = "process"
     """Store `embedded`: `process`: an acknowledged point survives kill -9. `power`: it is on disk first."""
     threads: Positive = 2

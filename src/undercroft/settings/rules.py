@@ -33,9 +33,6 @@ KINDS: Final = frozenset({"chat", "completions", "embeddings", "moderations"})
 
 NOT_USED_YET: Final[tuple[Place, ...]] = (
     ("jobs", "broker_url"),
-    ("vectors", "weaviate_url"),
-    ("vectors", "weaviate_api_key"),
-    ("vectors", "pinecone_api_key"),
     ("telemetry", "sentry_dsn"),
     ("telemetry", "otlp_endpoint"),
 )
@@ -125,6 +122,12 @@ def _services(settings: Settings, directory: Path) -> Iterator[Problem]:
         yield ("vectors", "store"), "is pgvector, which needs PostgreSQL; set DATABASE_URL, or pgvector_url here"
     if vectors.store == "qdrant" and not vectors.qdrant_url:
         yield ("vectors", "store"), "is qdrant, and nothing says where that is; set QDRANT_URL"
+    if vectors.store == "weaviate" and not vectors.weaviate_url:
+        yield ("vectors", "store"), "is weaviate, and nothing says where that is; set WEAVIATE_URL"
+    if vectors.store == "pinecone" and not vectors.pinecone_api_key:
+        yield ("vectors", "store"), "is pinecone, which needs a key; set PINECONE_API_KEY"
+    if vectors.weaviate_url and not vectors.weaviate_url.startswith(("http://", "https://")):
+        yield ("vectors", "weaviate_url"), "is no address: it begins with http:// or https://"
     if vectors.qdrant_url and not vectors.qdrant_url.startswith(("http://", "https://")):
         yield ("vectors", "qdrant_url"), "is no address: it begins with http:// or https://"
 

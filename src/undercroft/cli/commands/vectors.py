@@ -9,7 +9,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from undercroft.assembly.vector_tools import STORES, Embedder, open_store
+from undercroft.assembly.vector_tools import Embedder
+from undercroft.assembly.vectors import STORES, open_store
 from undercroft.cli.commands import vectors_choosing, vectors_measuring, vectors_moving
 from undercroft.cli.commands.ledger import read_settings
 from undercroft.cli.output import Output
@@ -63,7 +64,7 @@ def arguments(parser: ArgumentParser) -> None:
     search.add_argument("--limit", type=int, default=10, metavar="N", help="default: 10")
     search.add_argument("--filter", help="JSON in the form of OpenAI's attribute filters")
     for action in (create, load, search):
-        action.add_argument("--store", default="embedded", metavar="NAME", help=f"{', '.join(STORES)}")
+        action.add_argument("--store", metavar="NAME", help=f"{', '.join(STORES)}; default: as the settings say")
     for action in (load, search):
         action.add_argument("--namespace", default="", help="default: the collection's default one")
     others = [*vectors_choosing.add(actions), *vectors_measuring.add(actions), *vectors_moving.add(actions)]
@@ -99,8 +100,13 @@ def _create(options: Namespace, out: Output) -> int:
         index=tuned.index,
         effort=tuned.effort or None,
     )
-    _with_store(options, out, lambda store: store.create(spec))
-    out.show(spec, text=f"{spec.name}: {spec.dimension} dimensions, {spec.metric}, in {options.store}")
+
+    async def make(store: VectorStore) -> str:
+        await store.create(spec)
+        return store.name
+
+    name = _with_store(options, out, make)
+    out.show(spec, text=f"{spec.name}: {spec.dimension} dimensions, {spec.metric}, in {name}")
     return 0
 
 
@@ -185,7 +191,7 @@ def _with_store(options: Namespace, out: Output, work: Callable[[VectorStore], A
     settings = read_settings(options, out)
 
     async def opened() -> T:
-        store = open_store(settings, clock=SystemClock(), name=options.store)
+        store = open_store(settings, clock=SystemClock(), name=options.store, keeps_up=False)
         try:
             return await work(store)
         finally:

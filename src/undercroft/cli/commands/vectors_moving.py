@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from undercroft.assembly.vector_tools import STORES, open_store
+from undercroft.assembly.vectors import STORES, open_store
 from undercroft.cli.commands.ledger import read_settings
 from undercroft.cli.output import Output
 from undercroft.clock import SystemClock
