@@ -13,8 +13,8 @@ from undercroft.vectors.data_sets import DataSet, mixture
 from undercroft.vectors.tune import INDEXES, Outcome, Tuned, read_tuned, tune, write_tuned
 from undercroft.vectors.types import CollectionSpec, Hit, Query
 
-DATA = mixture(300, 8, queries=40)
-COURSE = Course(seconds=0.5)
+DATA = mixture(100, 8, queries=20)
+COURSE = Course(seconds=0.1)
 
 
 class Graded(MemoryStore):
