@@ -115,6 +115,10 @@ def _services(settings: Settings, directory: Path) -> Iterator[Problem]:
         yield ("redis", "url"), "takes an address such as redis://127.0.0.1:6379/0"
     if settings.jobs.broker_url is not None and not settings.database.is_postgresql:
         yield ("jobs", "broker_url"), "needs PostgreSQL; set DATABASE_URL=postgresql://user:password@host:5432/name"
+    yield from _vectors(settings)
+
+
+def _vectors(settings: Settings) -> Iterator[Problem]:
     vectors = settings.vectors
     if vectors.pgvector_url is not None and not vectors.pgvector_url.get_secret_value().startswith("postgres"):
         yield ("vectors", "pgvector_url"), "is no PostgreSQL address: postgresql://user:password@host:5432/name"

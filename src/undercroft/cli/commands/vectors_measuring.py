@@ -47,7 +47,9 @@ def add(actions: "_SubParsersAction[Any]") -> list[ArgumentParser]:
     for parser in (bench, tune):
         parser.add_argument("--data", default="10000x128", metavar="DATA", help="FILE.jsonl or made ones: 10000x128")
         parser.add_argument("--limit", type=int, default=10, metavar="K", help="hits of a search; default: 10")
-        parser.add_argument("--metric", choices=["cosine", "dot", "euclidean"], default="cosine")
+        parser.add_argument(
+            "--metric", choices=["cosine", "dot", "euclidean"], default="cosine", help="default: cosine"
+        )
         parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of each load; default: 2")
     return [bench, tune]
 

@@ -26,7 +26,7 @@ Example: undercroft vectors copy notes --from embedded --to pgvector"""
 
 def add(actions: "_SubParsersAction[Any]") -> list[ArgumentParser]:
     parser = actions.add_parser("copy", help="copies a collection to another store", description=_COPY)
-    parser.add_argument("collection")
+    parser.add_argument("collection", help="its name")
     parser.add_argument("--from", dest="source", required=True, metavar="STORE", help=f"{', '.join(STORES)}")
     parser.add_argument("--to", dest="target", required=True, metavar="STORE", help="one of them, too")
     parser.add_argument("--as", dest="into", metavar="NAME", help="the copy's name (default: the same)")
