@@ -116,21 +116,21 @@ def _qdrant_edge(data_dir: Path) -> "VectorStore":
 
 
 def _weaviate(settings: Settings) -> "VectorStore":
-    from undercroft.vectors.stores.weaviate import WeaviateStore
-
     vectors = settings.vectors
     if not vectors.weaviate_url:
         raise ConfigurationError("Nothing says where Weaviate is.", hint="Set WEAVIATE_URL.")
+    from undercroft.vectors.stores.weaviate import WeaviateStore
+
     key = vectors.weaviate_api_key.get_secret_value() if vectors.weaviate_api_key else None
     return WeaviateStore(vectors.weaviate_url, api_key=key, grpc_port=vectors.weaviate_grpc_port)
 
 
 def _pinecone(settings: Settings) -> "VectorStore":
-    from undercroft.vectors.stores.pinecone import PineconeStore
-
     vectors = settings.vectors
     if not vectors.pinecone_api_key:
         raise ConfigurationError("There is no key for Pinecone.", hint="Set PINECONE_API_KEY.")
+    from undercroft.vectors.stores.pinecone import PineconeStore
+
     return PineconeStore(
         vectors.pinecone_api_key.get_secret_value(),
         cloud=vectors.pinecone_cloud,
