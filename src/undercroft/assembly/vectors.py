@@ -2,16 +2,24 @@
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 from undercroft.clock import Clock
 from undercroft.errors import ConfigurationError, MissingExtra, Unavailable
-from undercroft.settings.model import Settings
+from undercroft.settings.model import Settings, VectorStoreName
 
 if TYPE_CHECKING:
     from undercroft.vectors.store import VectorStore
 
-PACKAGES: Final = {"numpy": "vectors", "usearch": "vectors", "qdrant_client": "qdrant", "qdrant_edge": "qdrant"}
+STORES: Final = get_args(VectorStoreName)
+PACKAGES: Final = {
+    "numpy": "vectors",
+    "usearch": "vectors",
+    "qdrant_client": "qdrant",
+    "qdrant_edge": "qdrant",
+    "weaviate": "weaviate",
+    "pinecone": "pinecone",
+}
 """What each optional package's extra is called."""
 
 
@@ -57,14 +65,16 @@ def open_store(settings: Settings, *, clock: Clock, name: str | None = None, kee
                 return _qdrant(settings)
             case "qdrant_edge":
                 return _qdrant_edge(settings.data_dir)
+            case "weaviate":
+                return _weaviate(settings)
+            case "pinecone":
+                return _pinecone(settings)
     except ImportError as error:
         extra = PACKAGES.get((error.name or "").partition(".")[0])
         if extra is None:
             raise
         raise MissingExtra(f"The vector store {name!r}", extra=extra) from error
-    raise ConfigurationError(
-        f"There is no vector store {name!r}.", hint="There are embedded, qdrant, qdrant_edge and pgvector."
-    )
+    raise ConfigurationError(f"There is no vector store {name!r}.", hint=f"There are {', '.join(STORES)}.")
 
 
 def _embedded(settings: Settings, clock: Clock, *, keeps_up: bool) -> "VectorStore":
@@ -103,3 +113,27 @@ def _qdrant_edge(data_dir: Path) -> "VectorStore":
     from undercroft.vectors.stores.qdrant.store import QdrantStore
 
     return QdrantStore.in_process(data_dir / "qdrant")
+
+
+def _weaviate(settings: Settings) -> "VectorStore":
+    vectors = settings.vectors
+    if not vectors.weaviate_url:
+        raise ConfigurationError("Nothing says where Weaviate is.", hint="Set WEAVIATE_URL.")
+    from undercroft.vectors.stores.weaviate import WeaviateStore
+
+    key = vectors.weaviate_api_key.get_secret_value() if vectors.weaviate_api_key else None
+    return WeaviateStore(vectors.weaviate_url, api_key=key, grpc_port=vectors.weaviate_grpc_port)
+
+
+def _pinecone(settings: Settings) -> "VectorStore":
+    vectors = settings.vectors
+    if not vectors.pinecone_api_key:
+        raise ConfigurationError("There is no key for Pinecone.", hint="Set PINECONE_API_KEY.")
+    from undercroft.vectors.stores.pinecone import PineconeStore
+
+    return PineconeStore(
+        vectors.pinecone_api_key.get_secret_value(),
+        cloud=vectors.pinecone_cloud,
+        region=vectors.pinecone_region,
+        host=vectors.pinecone_url,
+    )

@@ -39,6 +39,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "Lists the models that can be asked for; checks and fetches the weights of the bundled ones.",
     ),
     "jobs": ("undercroft.cli.commands.jobs", "Lists, shows, cancels and retries jobs, and waits for them."),
+    "vectors": (
+        "undercroft.cli.commands.vectors",
+        "Vector collections: make, fill, search, measure, compare and move them.",
+    ),
     "usage": ("undercroft.cli.commands.usage", "What was used and what it cost."),
     "ledger": ("undercroft.cli.commands.ledger", "Verifies the books."),
     "plan": ("undercroft.cli.commands.plan", "What a workload needs and costs, and proof that the plan was right."),

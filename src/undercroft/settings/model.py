@@ -396,15 +396,15 @@ class Jobs(Section):
         return tuple(dict.fromkeys(("default", *(queue.name for queue in self.queues))))
 
 
-VectorStoreName = Literal["embedded", "qdrant", "qdrant_edge", "pgvector"]
+VectorStoreName = Literal["embedded", "qdrant", "qdrant_edge", "pgvector", "weaviate", "pinecone"]
 
 
 class Vectors(Section):
     """Vector collections."""
 
     store: VectorStoreName | None = None
-    """Where collections live: embedded, qdrant, qdrant_edge (Qdrant's engine in this process) or pgvector; default:
-    qdrant where its address is set, else embedded."""
+    """Where collections live: embedded, qdrant, qdrant_edge (Qdrant's engine in this process), pgvector, weaviate or
+    pinecone; default: qdrant where its address is set, else embedded."""
     durability: Literal["process", "power"] = "process"
     """Store `embedded`: `process`: an acknowledged point survives kill -9. `power`: it is on disk first."""
     threads: Positive = 2
@@ -419,8 +419,16 @@ class Vectors(Section):
     """Weaviate server (WEAVIATE_URL)."""
     weaviate_api_key: SecretStr | None = None
     """Weaviate's key (WEAVIATE_API_KEY)."""
+    weaviate_grpc_port: Port = 50051
+    """Weaviate's port for gRPC, on the same host; Weaviate Cloud has its own."""
     pinecone_api_key: SecretStr | None = None
     """Pinecone's key (PINECONE_API_KEY)."""
+    pinecone_url: str | None = None
+    """Pinecone's control plane; default: Pinecone's own."""
+    pinecone_cloud: str = "aws"
+    """Cloud of new Pinecone indexes: aws, gcp or azure."""
+    pinecone_region: str = "us-east-1"
+    """Region of new Pinecone indexes."""
 
     @property
     def chosen(self) -> VectorStoreName:

@@ -34,9 +34,6 @@ KINDS: Final = frozenset({"chat", "completions", "embeddings", "moderations"})
 
 NOT_USED_YET: Final[tuple[Place, ...]] = (
     ("jobs", "broker_url"),
-    ("vectors", "weaviate_url"),
-    ("vectors", "weaviate_api_key"),
-    ("vectors", "pinecone_api_key"),
     ("telemetry", "sentry_dsn"),
     ("telemetry", "otlp_endpoint"),
 )
@@ -120,6 +117,10 @@ def _services(settings: Settings, directory: Path) -> Iterator[Problem]:
         yield ("redis", "url"), "takes an address such as redis://127.0.0.1:6379/0"
     if settings.jobs.broker_url is not None and not settings.database.is_postgresql:
         yield ("jobs", "broker_url"), "needs PostgreSQL; set DATABASE_URL=postgresql://user:password@host:5432/name"
+    yield from _vectors(settings)
+
+
+def _vectors(settings: Settings) -> Iterator[Problem]:
     vectors = settings.vectors
     if vectors.pgvector_url is not None and not vectors.pgvector_url.get_secret_value().startswith("postgres"):
         yield ("vectors", "pgvector_url"), "is no PostgreSQL address: postgresql://user:password@host:5432/name"
@@ -127,6 +128,12 @@ def _services(settings: Settings, directory: Path) -> Iterator[Problem]:
         yield ("vectors", "store"), "is pgvector, which needs PostgreSQL; set DATABASE_URL, or pgvector_url here"
     if vectors.store == "qdrant" and not vectors.qdrant_url:
         yield ("vectors", "store"), "is qdrant, and nothing says where that is; set QDRANT_URL"
+    if vectors.store == "weaviate" and not vectors.weaviate_url:
+        yield ("vectors", "store"), "is weaviate, and nothing says where that is; set WEAVIATE_URL"
+    if vectors.store == "pinecone" and not vectors.pinecone_api_key:
+        yield ("vectors", "store"), "is pinecone, which needs a key; set PINECONE_API_KEY"
+    if vectors.weaviate_url and not vectors.weaviate_url.startswith(("http://", "https://")):
+        yield ("vectors", "weaviate_url"), "is no address: it begins with http:// or https://"
     if vectors.qdrant_url and not vectors.qdrant_url.startswith(("http://", "https://")):
         yield ("vectors", "qdrant_url"), "is no address: it begins with http:// or https://"
 

@@ -1,0 +1,71 @@
+"""What `undercroft vectors` works with besides a store: the bundled embedder, machines and their prices."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from undercroft.errors import ConfigurationError, UndercroftError
+from undercroft.llm.types import EmbeddingsRequest
+from undercroft.settings.model import Settings
+
+if TYPE_CHECKING:
+    from undercroft.vectors.compare import FindMachine, Machine
+    from undercroft.vectors.types import Vector
+
+EMBEDDED_AT_ONCE: Final = 64
+
+
+class Embedder:
+    """The bundled embedding model, loaded when it is first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def embed(self, texts: Sequence[str]) -> "list[Vector[float]]":
+        """A vector for each text. Raises ConfigurationError when the model is not installed."""
+        from undercroft.providers.local import weights
+        from undercroft.providers.local.embedder import LocalEmbedder
+        from undercroft.vectors.types import vector_of
+
+        found = weights.locate(self._settings.local.models_dir, self._settings.data_dir)
+        if found is None:
+            raise ConfigurationError(
+                "Texts need the bundled embedding model, and it is not installed.", hint="Type: undercroft models pull"
+            )
+        model = LocalEmbedder(found.embedder, found.tokenizer)
+        try:
+            made: list[Vector[float]] = []
+            for start in range(0, len(texts), EMBEDDED_AT_ONCE):
+                some = tuple(texts[start : start + EMBEDDED_AT_ONCE])
+                reply = await model.embed(EmbeddingsRequest(model="local-embedding", inputs=some))
+                assert reply.whole is not None
+                made += [vector_of(vector) for vector in reply.whole.vectors]
+            return made
+        finally:
+            await model.close()
+
+
+def machines(provider: str, region: str | None) -> "FindMachine":
+    """Finds the cheapest machine of a cloud. Raises InvalidRequest for an unknown cloud or region."""
+    from undercroft.vectors.compare import Machine
+
+    try:
+        instances = import_module("undercroft.planning.instances")
+    except ModuleNotFoundError:
+        # Without the planner nothing is known of machines: they stay unknown.
+        return lambda _vcpu, _memory_gib: None
+    instances.instances(provider, region)
+
+    def find(vcpu: float, memory_gib: float) -> "Machine | None":
+        needs = instances.Needs(vcpu=vcpu, memory_gib=memory_gib, takes_burstable=False)
+        try:
+            best = instances.cheapest(needs, provider, region)
+        except UndercroftError:
+            return None
+        one = best.instance
+        return Machine(
+            one.name, one.vcpu, one.memory_gib, Decimal(str(round(best.usd_month, 2))), best.source, best.as_of
+        )
+
+    return find
