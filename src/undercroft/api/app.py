@@ -50,8 +50,12 @@ class Application:
         reloading: Reloading | None = None,
         generation: int = 1,
         applied: Callable[[Settings], None] = lambda _: None,
+        is_frozen: bool = False,
     ) -> None:
-        """`reloading` says where another configuration comes from, `applied` learns of each that is put in force."""
+        """`reloading` says where another configuration comes from, `applied` learns of each that is put in force.
+
+        `is_frozen`: nothing runs between requests (`api/serverless.py`).
+        """
         self.settings = settings
         self.closing = False
         """Set when the server winds down: readiness is off, and answers ask clients to connect anew."""
@@ -61,6 +65,7 @@ class Application:
         self._reloading = reloading
         self._generation = generation
         self._applied = applied
+        self._is_frozen = is_frozen
         self._stack = AsyncExitStack()
         self._starting: asyncio.Task[Undercroft] | None = None
         self._undercroft: Undercroft | None = None
@@ -92,6 +97,7 @@ class Application:
                 shared=self._shared,
                 generation=self._generation,
                 reload=None if reloading is None else partial(reloading.everywhere, self),
+                is_frozen=self._is_frozen,
             )
         )
         self._take(installation.current)
