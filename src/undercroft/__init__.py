@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from undercroft.assembly.embedded import agenerate as agenerate
     from undercroft.assembly.embedded import generate as generate
     from undercroft.events.subscribers import on as on
+    from undercroft.assembly.local_models import fetch_models as fetch_models
     from undercroft.gateway.balance import LoadBalancer as LoadBalancer
     from undercroft.telemetry.logs import configure_logging as configure_logging
     from undercroft.telemetry.logs import get_logger as get_logger
@@ -25,6 +26,7 @@ _HOMES = {
     "create_app": "undercroft.api.app",
     "decrypt_api_key": "undercroft.access.secrets",
     "encrypt_api_key": "undercroft.access.secrets",
+    "fetch_models": "undercroft.assembly.local_models",
     "generate": "undercroft.assembly.embedded",
     "get_logger": "undercroft.telemetry.logs",
     "monitor_endpoint": "undercroft.telemetry.monitor",
