@@ -32,6 +32,8 @@ class DeployImages(Section):
     """What the application's image is built on."""
     cuda: Image = "nvidia/cuda:13.0.1-runtime-ubuntu24.04"
     """What the GPU image is built on; it brings a Python of 3.11 or newer."""
+    aws_lambda: Image = "public.ecr.aws/lambda/python:3.12"
+    """What the image of a Lambda function is built on; the mirror does not stand in front of it."""
     postgres: Image = "postgres:15"
     """PostgreSQL of compose."""
     redis: Image = "redis:7-alpine"
@@ -111,6 +113,15 @@ class DeployGpu(Section):
     """Memory (not the card's) beyond which such a container is killed."""
 
 
+class DeployFunction(Section):
+    """A serverless function (Vercel, AWS Lambda), in place of containers."""
+
+    memory: Memory = "1Gi"
+    """Memory; AWS gives CPU in proportion to it, one core at 1769 MiB."""
+    timeout_s: Annotated[int, Field(ge=10, le=900)] = 60
+    """Longest time for one request; calls end 5 s earlier, so that they are booked before the host ends them."""
+
+
 class DeployVolumes(Section):
     """What lasts beyond a container, in Kubernetes."""
 
@@ -141,4 +152,5 @@ class Deploy(Section):
     api: DeployApi = DeployApi()
     worker: DeployWorker = DeployWorker()
     gpu: DeployGpu = DeployGpu()
+    function: DeployFunction = DeployFunction()
     volumes: DeployVolumes = DeployVolumes()
