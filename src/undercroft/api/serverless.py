@@ -7,17 +7,21 @@ request comes, and what was used is committed before the last byte of its answer
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from undercroft.api.app import Application
 from undercroft.api.exchange import Message, Receive, Scope, Send
 from undercroft.api.logs import configure
 from undercroft.assembly import Undercroft
 from undercroft.errors import ConfigurationError, MissingExtra, Unavailable
+from undercroft.settings.deployment import CALLS_END_EARLIER_S
 from undercroft.settings.sources import load
 from undercroft.telemetry.logs import get_logger
+
+T = TypeVar("T")
 
 THROWAWAY: Final = "sqlite:////tmp/undercroft.db"
 
@@ -54,11 +58,40 @@ async def _settle(undercroft: Undercroft) -> None:
     undercroft.recorder.tell()
 
 
-def serverless_app(folder: Path, *, environment: Mapping[str, str] | None = None) -> Serverless:
+class OneLoop:
+    """For hosts that make an event loop for each request, and end all it holds: the application lives on another one.
+
+    That loop has a thread, which does nothing but what a request waits for.
+    """
+
+    def __init__(self, application: Serverless) -> None:
+        self._application = application
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="undercroft", daemon=True).start()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        theirs = asyncio.get_running_loop()
+
+        async def receive_there() -> Message:
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_awaited(receive()), theirs))
+
+        async def send_there(message: Message) -> None:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_awaited(send(message)), theirs))
+
+        answering = self._application(scope, receive_there, send_there)
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(answering, self._loop))
+
+
+async def _awaited(waiting: Awaitable[T]) -> T:
+    return await waiting
+
+
+def serverless_app(folder: Path, *, timeout_s: int, environment: Mapping[str, str] | None = None) -> Serverless:
     """The application of a function whose code, `undercroft.toml` and `.env` lie in `folder`.
 
-    Raises ConfigurationError, also for a function without a database or a master key: it is open to everybody, and
-    what it keeps on its disk is gone with it.
+    The host ends a request after `timeout_s`; calls end a little earlier, as errors that are booked. Raises
+    ConfigurationError, also for a function without a database or a master key: it is open to everybody, and what it
+    keeps on its disk is gone with it.
     """
     given = dict(os.environ if environment is None else environment)
     overrides = {"ledger.durability": "database", "server.workers": 1}
@@ -74,10 +107,17 @@ def serverless_app(folder: Path, *, environment: Mapping[str, str] | None = None
         )
     if settings.access.master_key is None:
         raise ConfigurationError("A function is open to everybody, and has no key.", hint="Set UNDERCROFT_MASTER_KEY.")
-    return Serverless(Application(settings, bind="public", is_frozen=True))
+    longest_s = min(settings.server.request_timeout_s, timeout_s - CALLS_END_EARLIER_S)
+    server = settings.server.model_copy(update={"request_timeout_s": longest_s})
+    return Serverless(Application(settings.model_copy(update={"server": server}), bind="public", is_frozen=True))
 
 
-def lambda_handler(folder: Path) -> Callable[[Any, Any], Any]:
+def vercel_app(folder: Path, *, timeout_s: int) -> OneLoop:
+    """What Vercel's Python runtime calls. Raises ConfigurationError."""
+    return OneLoop(serverless_app(folder, timeout_s=timeout_s))
+
+
+def lambda_handler(folder: Path, *, timeout_s: int) -> Callable[[Any, Any], Any]:
     """What AWS Lambda calls, behind a function URL, an API Gateway or a load balancer. Raises ConfigurationError.
 
     It starts everything at once: Lambda gives a new function its whole CPU only until it is ready for its first event.
@@ -88,7 +128,7 @@ def lambda_handler(folder: Path) -> Callable[[Any, Any], Any]:
         raise MissingExtra("AWS Lambda", extra="lambda") from error
 
     _log_once()
-    app = serverless_app(folder)
+    app = serverless_app(folder, timeout_s=timeout_s)
     handler = Mangum(app, lifespan="off")
     asyncio.get_event_loop().run_until_complete(app.application.start())
     return handler

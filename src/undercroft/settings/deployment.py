@@ -19,6 +19,10 @@ Address = Annotated[str, Field(pattern=r"^https?://[^\s@]+$", examples=["https:/
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 
 
+CALLS_END_EARLIER_S = 5
+"""A call ends this long before a function's host would end the function under it: then it is booked."""
+
+
 class DeployImages(Section):
     """Container images: our own, and the public ones it stands on or beside."""
 

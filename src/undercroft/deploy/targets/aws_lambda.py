@@ -24,7 +24,7 @@ class AwsLambda:
         made = made_by(self.name)
         return Bundle(
             {
-                "handler.py": made + _HANDLER,
+                "handler.py": made + _handler(topology),
                 "requirements.txt": f"{made}{topology.package.requirement(*EXTRAS)}\n",
                 "undercroft.toml": function.settings_file(topology, target=self.name),
                 "Dockerfile": made + _dockerfile(topology),
@@ -37,15 +37,17 @@ class AwsLambda:
         )
 
 
-_HANDLER: Final = '''\
+def _handler(topology: Topology) -> str:
+    return f'''\
 """Lambda's way in, for function URLs, HTTP and REST APIs and load balancers."""
 
 from pathlib import Path
 
 from undercroft.api.serverless import lambda_handler
 
-handler = lambda_handler(Path(__file__).parent)
+handler = lambda_handler(Path(__file__).parent, timeout_s={topology.function.timeout_s})
 '''
+
 
 _IGNORED: Final = """\
 *
@@ -96,8 +98,8 @@ def main() -> int:
     options = parser.parse_args()
     build = HERE / "build"
     shutil.rmtree(build, ignore_errors=True)
-    install = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-compile"]
-    install += ["--only-binary", ":all:", "--implementation", "cp", "--python-version", options.python]
+    install = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-warn-conflicts"]
+    install += ["--no-compile", "--only-binary", ":all:", "--implementation", "cp", "--python-version", options.python]
     for platform in ("manylinux_2_28", "manylinux_2_17", "manylinux2014"):
         install += ["--platform", f"{platform}_{options.architecture}"]
     install += ["--target", str(build), "--requirement", "requirements.txt"]
@@ -187,7 +189,7 @@ def _template(topology: Topology, package: dict[str, Any]) -> dict[str, Any]:
                     "FunctionUrlConfig": yaml.Noted(
                         "undercroft asks for a key itself; IAM in front of it would lock SDKs out", {"AuthType": "NONE"}
                     ),
-                    "Environment": {"Variables": {**function.variables(topology), **secrets}},
+                    "Environment": {"Variables": secrets},
                 },
             }
         },

@@ -6,11 +6,10 @@ from typing import Final
 
 from undercroft.deploy.bundle import made_by
 from undercroft.deploy.topology import Topology
+from undercroft.settings.deployment import CALLS_END_EARLIER_S
 
-SECRETS: Final = ("UNDERCROFT_MASTER_KEY", "DATABASE_URL", "ENCRYPTION_KEY", "OPENAI_API_KEY")
+SECRETS: Final[tuple[str, ...]] = ("UNDERCROFT_MASTER_KEY", "DATABASE_URL", "ENCRYPTION_KEY", "OPENAI_API_KEY")
 """Of those that every deployment may have, what a function has a use for."""
-MARGIN_S: Final = 5
-"""A call ends this long before the host ends the function under it: then it is booked."""
 MOST_UNPACKED_MB: Final = 250
 """Both hosts take no more than this, and the bundled models alone have half of it."""
 
@@ -42,15 +41,6 @@ def secrets_of(topology: Topology) -> dict[str, str]:
     return {**shared, **{variable: key for variable, key in own.items() if variable not in known}}
 
 
-def variables(topology: Topology) -> dict[str, str]:
-    """What is said to every function of this kind, and is no secret."""
-    return {
-        "UNDERCROFT_SERVER__REQUEST_TIMEOUT_S": str(topology.function.timeout_s - MARGIN_S),
-        "UNDERCROFT_DATABASE__POOL_SIZE": "2",  # each function answers one request at a time
-        "UNDERCROFT_TELEMETRY__LOG_FORMAT": "json",
-    }
-
-
 def settings_file(topology: Topology, *, target: str) -> str:
     """`undercroft.toml` as it goes along."""
     return made_by(target) + (topology.settings_file or "")
@@ -65,7 +55,7 @@ def what_it_is(topology: Topology) -> str:
 - It keeps nothing: what is to last is in PostgreSQL. What a call used is committed there before the last byte of its
   answer leaves, so that a function that is frozen or ended right then loses no record. One that the host ends in the
   middle of a call (a crash, out of memory) takes that call's record along; calls end by themselves after
-  {timeout_s - MARGIN_S} s, before the {timeout_s} s of the host.
+  {timeout_s - CALLS_END_EARLIER_S} s, before the {timeout_s} s of the host.
 - Streams arrive whole, when they are complete: both SDKs read them all the same.
 - `background` of `/v1/responses` is refused, and jobs are for workers: nothing runs between requests. Expired responses
   are deleted by the next server or worker on the same database.

@@ -22,7 +22,7 @@ class Vercel:
         made = made_by(self.name)
         return Bundle(
             {
-                "api/index.py": made + _ENTRY,
+                "api/index.py": made + _entry(topology),
                 "vercel.json": _configuration(topology),
                 "requirements.txt": f"{made}{topology.package.requirement(*EXTRAS)}\n",
                 "undercroft.toml": function.settings_file(topology, target=self.name),
@@ -33,15 +33,17 @@ class Vercel:
         )
 
 
-_ENTRY: Final = '''\
+def _entry(topology: Topology) -> str:
+    return f'''\
 """Vercel's way in: `app` is the ASGI application that answers every path, POST /api/generate among them."""
 
 from pathlib import Path
 
-from undercroft.api.serverless import serverless_app
+from undercroft.api.serverless import vercel_app
 
-app = serverless_app(Path(__file__).resolve().parents[1])
+app = vercel_app(Path(__file__).resolve().parents[1], timeout_s={topology.function.timeout_s})
 '''
+
 
 _IGNORED: Final = """\
 .env
@@ -66,7 +68,6 @@ def _configuration(topology: Topology) -> str:
             }
         },
         "rewrites": [{"source": "/(.*)", "destination": "/api/index"}],
-        "env": function.variables(topology),
     }
     return json.dumps(described, indent=2) + "\n"
 

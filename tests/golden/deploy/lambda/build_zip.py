@@ -25,8 +25,8 @@ def main() -> int:
     options = parser.parse_args()
     build = HERE / "build"
     shutil.rmtree(build, ignore_errors=True)
-    install = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-compile"]
-    install += ["--only-binary", ":all:", "--implementation", "cp", "--python-version", options.python]
+    install = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-warn-conflicts"]
+    install += ["--no-compile", "--only-binary", ":all:", "--implementation", "cp", "--python-version", options.python]
     for platform in ("manylinux_2_28", "manylinux_2_17", "manylinux2014"):
         install += ["--platform", f"{platform}_{options.architecture}"]
     install += ["--target", str(build), "--requirement", "requirements.txt"]

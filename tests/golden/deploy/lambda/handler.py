@@ -5,4 +5,4 @@ from pathlib import Path
 
 from undercroft.api.serverless import lambda_handler
 
-handler = lambda_handler(Path(__file__).parent)
+handler = lambda_handler(Path(__file__).parent, timeout_s=60)

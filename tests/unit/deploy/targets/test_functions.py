@@ -49,14 +49,14 @@ def test_what_is_described_is_what_is_rendered(target: str, tmp_path: Path) -> N
             tomllib.loads(text)
 
 
-def test_a_lambda_function_ends_calls_before_aws_ends_it(tmp_path: Path) -> None:
+def test_a_lambda_function_is_given_its_memory_time_and_secrets(tmp_path: Path) -> None:
     files = rendered("lambda", described(tmp_path, EVERYTHING))
 
     for name in ("template-zip.yaml", "template-image.yaml"):
         properties = yaml.safe_load(files[name])["Resources"]["Function"]["Properties"]
         variables = properties["Environment"]["Variables"]
         assert (properties["MemorySize"], properties["Timeout"]) == (2048, 300)
-        assert variables["UNDERCROFT_SERVER__REQUEST_TIMEOUT_S"] == "295"
+        assert "timeout_s=300)" in files["handler.py"]
         assert variables["GROQ_API_KEY"] == {
             "Fn::Sub": "{{resolve:secretsmanager:${SecretName}:SecretString:groq-key}}"
         }
@@ -71,6 +71,7 @@ def test_vercel_sends_every_path_to_the_function(tmp_path: Path) -> None:
 
     assert configuration["rewrites"] == [{"source": "/(.*)", "destination": "/api/index"}]
     assert configuration["functions"]["api/index.py"]["maxDuration"] == 300
+    assert "timeout_s=300)" in files["api/index.py"]
     assert "    vercel env add GROQ_API_KEY production\n" in files["README.md"]
     assert ".env\n" in files[".vercelignore"]
 

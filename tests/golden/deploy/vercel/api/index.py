@@ -3,6 +3,6 @@
 
 from pathlib import Path
 
-from undercroft.api.serverless import serverless_app
+from undercroft.api.serverless import vercel_app
 
-app = serverless_app(Path(__file__).resolve().parents[1])
+app = vercel_app(Path(__file__).resolve().parents[1], timeout_s=60)
