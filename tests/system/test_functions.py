@@ -115,6 +115,7 @@ def test_a_cold_start_takes_about_as_long_as_it_should(task: Task, database: dic
 
 BRIDGE = """
 import base64, importlib, json, sys
+from pathlib import Path
 bridge = importlib.import_module("vc__handler__python")
 answers = []
 for method, path, body, key in json.load(sys.stdin):
@@ -124,7 +125,7 @@ for method, path, body, key in json.load(sys.stdin):
     request = {"method": method, "path": path, "host": headers["host"], "headers": headers, "encoding": "base64",
                "body": base64.b64encode(body.encode()).decode()}
     answers.append(bridge.vc_handler({"body": json.dumps(request)}, None))
-json.dump(answers, sys.stderr)
+Path(sys.argv[1]).write_text(json.dumps(answers))
 """
 
 
@@ -191,10 +192,11 @@ def materialised(bundle: Path, into: Path) -> Path:
 
 
 def test_vercels_build_answers_through_vercels_bridge(
-    vercel_function: tuple[Path, dict[str, Any]], database: dict[str, str]
+    vercel_function: tuple[Path, dict[str, Any]], database: dict[str, str], tmp_path: Path
 ) -> None:
     folder, facts = vercel_function
     prompt = json.dumps({"prompt": "hi"})
+    answered = tmp_path / "answers.json"
     requests = [
         ("GET", "/health", "", ""),
         ("POST", "/api/generate", prompt, KEY),
@@ -204,7 +206,7 @@ def test_vercels_build_answers_through_vercels_bridge(
     before = len(ledger_rows(folder, database["DATABASE_URL"]))
     configured = json.loads((folder / ".vc-config.json").read_text()).get("environment", {})
     asked = subprocess.run(
-        [facts["python"], "-c", BRIDGE],
+        [facts["python"], "-c", BRIDGE, answered],
         cwd=folder,
         env={"PATH": os.defpath, **configured, **database},
         input=json.dumps(requests),
@@ -213,7 +215,7 @@ def test_vercels_build_answers_through_vercels_bridge(
         check=False,
     )
     assert asked.returncode == 0, asked.stderr
-    answers = json.loads(asked.stderr.splitlines()[-1])
+    answers = json.loads(answered.read_text())
     assert [answer["statusCode"] for answer in answers] == [200, 200, 401, 404]
     body = answers[1]["body"]
     told = base64.b64decode(body) if answers[1].get("encoding") == "base64" else body
