@@ -94,7 +94,7 @@ def serverless_app(folder: Path, *, timeout_s: int, environment: Mapping[str, st
     keeps on its disk is gone with it.
     """
     given = dict(os.environ if environment is None else environment)
-    overrides = {"ledger.durability": "database", "server.workers": 1}
+    overrides = {"ledger.durability": "database", "server.workers": 1, "server.role": "gateway,console"}
     loaded = load(config=None, environment=given, directory=folder, overrides=overrides)
     settings = loaded.settings
     configure(settings)
