@@ -1,12 +1,13 @@
 """Routes of the user's own: behind our doors, with our errors, and with `undercroft.agenerate` on this application."""
 
+import asyncio
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from undercroft.api.exchange import Exchange
 from undercroft.assembly import Undercroft
-from undercroft.assembly.embedded import lent
+from undercroft.assembly.lending import Line, lent
 from undercroft.errors import InvalidRequest, NotFound, Unavailable, UndercroftError
 
 if TYPE_CHECKING:
@@ -27,8 +28,16 @@ class OwnRoutes:
         """Answers, or raises NotFound where none of them has this path, and what they raise as our errors."""
         if self._application is None:
             self._application = _application(self._routes)
+        line = Line(
+            gateway=undercroft.gateway,
+            ids=undercroft.ids,
+            clock=undercroft.clock,
+            timeout_s=undercroft.settings.server.request_timeout_s,
+            loop=asyncio.get_running_loop(),
+            who=exchange.caller.who,
+        )
         try:
-            with lent(undercroft, exchange.caller.who):
+            with lent(line):
                 await exchange.forward(self._application, prefix="")
         except Exception as error:
             told = _as_ours(error)
