@@ -1,4 +1,4 @@
-"""What `undercroft.generate` asks through: what runs around routes and jobs of one's own, or an undercroft of its own."""
+"""What `undercroft.generate` asks through: an undercroft of its own, or what runs around a route or job."""
 
 import asyncio
 from collections.abc import Iterator
