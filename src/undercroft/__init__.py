@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from undercroft.api.app import create_app as create_app
     from undercroft.assembly.embedded import agenerate as agenerate
     from undercroft.assembly.embedded import generate as generate
-    from undercroft.events.subscribers import on as on
     from undercroft.assembly.local_models import fetch_models as fetch_models
+    from undercroft.events.subscribers import on as on
     from undercroft.gateway.balance import LoadBalancer as LoadBalancer
     from undercroft.telemetry.logs import configure_logging as configure_logging
     from undercroft.telemetry.logs import get_logger as get_logger
