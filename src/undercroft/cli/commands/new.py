@@ -20,7 +20,7 @@ from undercroft.settings.sources import FILE_NAME, load
 HELP = """Makes a project to begin with, which runs as it is: it asks nothing and needs no network.
 
 Example: undercroft new simple-api my-api
-         undercroft new production my-product --undercroft-source 1.0.0"""
+         undercroft new simple-api my-api --undercroft-source 1.0.0"""
 
 PRIVATE: Final = ".env.example"
 """`cp` gives its copy the same mode, and the copy is to hold keys."""
