@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from undercroft.api.app import create_app as create_app
     from undercroft.assembly.embedded import agenerate as agenerate
     from undercroft.assembly.embedded import generate as generate
+    from undercroft.assembly.local_models import fetch_models as fetch_models
     from undercroft.events.subscribers import on as on
     from undercroft.gateway.balance import LoadBalancer as LoadBalancer
     from undercroft.jobs.functions import job as job
@@ -34,6 +35,7 @@ _HOMES = {
     "decrypt_api_key": "undercroft.access.secrets",
     "encrypt_api_key": "undercroft.access.secrets",
     "estimate_resources": "undercroft.planning.estimate",
+    "fetch_models": "undercroft.assembly.local_models",
     "generate": "undercroft.assembly.embedded",
     "get_logger": "undercroft.telemetry.logs",
     "job": "undercroft.jobs.functions",

@@ -37,6 +37,33 @@ async def half(request):
 app = create_app(routes=[Route("/hello/{name}", hello), Route("/broken", broken), Route("/half", half)])
 """
 
+OWN_AI_ROUTES = """
+from typing import Annotated
+
+from fastapi import APIRouter, Body, HTTPException
+from undercroft import agenerate, create_app, generate
+
+router = APIRouter()
+
+@router.post("/summary")
+async def summary(text: Annotated[str, Body(embed=True)]) -> dict[str, str]:
+    return {"summary": await agenerate(f"Summarize: {text}")}
+
+@router.get("/threaded")
+def threaded() -> str:
+    return generate("hi")
+
+@router.get("/deadlock")
+async def deadlock() -> str:
+    return generate("hi")
+
+@router.get("/teapot")
+async def teapot() -> None:
+    raise HTTPException(418, "short and stout")
+
+app = create_app(routes=router.routes)
+"""
+
 MOUNTED = """
 from fastapi import FastAPI
 from undercroft import create_app
@@ -83,6 +110,26 @@ def test_a_module_level_application_serves_its_own_machine_under_uvicorn(tmp_pat
         with pytest.raises(IncompleteRead):  # one answer, cut: not a second one behind its half
             server.ask("/half")
     assert sorted(row.status for row in ledger_rows(tmp_path)) == [200, 200, 404]
+
+
+def test_routes_of_ones_own_call_models_through_the_application_that_serves_them(tmp_path: Path) -> None:
+    with program(tmp_path, OWN_AI_ROUTES) as server:
+        until(lambda: server.ask("/health").status == 200)
+        assert server.ask("/summary", json={"text": "long"}).json == {"summary": "One two three four five."}
+        assert server.ask("/threaded").json == "One two three four five."
+        assert server.ask("/deadlock").status == 500
+        assert "await undercroft.agenerate here" in server.stderr
+        # No second installation beside the application's: one spool, one database connection, one local model.
+        assert len(list((tmp_path / ".undercroft" / "spool").iterdir())) == 1
+    assert [row.endpoint for row in ledger_rows(tmp_path)] == ["generate", "generate"]
+
+
+def test_what_a_framework_refuses_is_told_in_our_envelope(tmp_path: Path) -> None:
+    with program(tmp_path, OWN_AI_ROUTES) as server:
+        refused = server.ask("/summary", json={})
+        assert (refused.status, refused.error["param"]) == (400, "text")
+        teapot = server.ask("/teapot")
+        assert (teapot.status, teapot.error["message"]) == (418, "short and stout")
 
 
 def test_with_a_master_key_everyone_who_has_it_is_served(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from undercroft.access.doors import NOBODY, Bind, Caller, Permission, Visit, admit
 from undercroft.api import routes as builtin
 from undercroft.api.envelopes import envelope_of
 from undercroft.api.exchange import Exchange, Receive, Scope, Send
+from undercroft.api.own_routes import OwnRoutes
 from undercroft.api.reload import OwnReloading, Reloading
 from undercroft.api.routing import Route, Router
 from undercroft.assembly import Installation, Shared, Undercroft, installed
@@ -50,17 +51,22 @@ class Application:
         reloading: Reloading | None = None,
         generation: int = 1,
         applied: Callable[[Settings], None] = lambda _: None,
+        is_frozen: bool = False,
     ) -> None:
-        """`reloading` says where another configuration comes from, `applied` learns of each that is put in force."""
+        """`reloading` says where another configuration comes from, `applied` learns of each that is put in force.
+
+        `is_frozen`: nothing runs between requests (`api/serverless.py`).
+        """
         self.settings = settings
         self.closing = False
         """Set when the server winds down: readiness is off, and answers ask clients to connect anew."""
         self._bind = bind
         self._shared = shared
-        self._own_routes = own_routes
+        self._own_routes = OwnRoutes(own_routes)
         self._reloading = reloading
         self._generation = generation
         self._applied = applied
+        self._is_frozen = is_frozen
         self._stack = AsyncExitStack()
         self._starting: asyncio.Task[Undercroft] | None = None
         self._undercroft: Undercroft | None = None
@@ -92,6 +98,7 @@ class Application:
                 shared=self._shared,
                 generation=self._generation,
                 reload=None if reloading is None else partial(reloading.everywhere, self),
+                is_frozen=self._is_frozen,
             )
         )
         self._take(installation.current)
@@ -156,11 +163,11 @@ class Application:
         try:
             try:
                 route, exchange.path_values = self._router.find(exchange.method, exchange.path)
-            except NotFound as nowhere:
+            except NotFound:
                 if not self._own_routes:
                     raise
                 exchange.caller = await self._admit(undercroft, exchange, "ai")
-                await self._serve_own(nowhere, exchange)
+                await self._own_routes.serve(exchange, undercroft)
                 return
             exchange.caller = await self._admit(undercroft, exchange, route.permission)
             await route.handle(exchange)
@@ -177,14 +184,6 @@ class Application:
         undercroft.link.demand_migrated()
         visit = Visit(host=exchange.header(b"host"), peer=exchange.peer, credential=exchange.credential)
         return admit(undercroft.door, visit, permission, undercroft.keys, now_us=exchange.started_us)
-
-    async def _serve_own(self, nowhere: NotFound, exchange: Exchange) -> None:
-        from starlette.routing import Router as StarletteRouter
-
-        async def refuse(*_: Any) -> None:
-            raise nowhere
-
-        await exchange.forward(StarletteRouter(routes=list(self._own_routes), default=refuse), prefix="")
 
     async def _fail(self, undercroft: Undercroft, exchange: Exchange, route: Route | None, error: Exception) -> None:
         envelope = envelope_of(exchange)

@@ -21,22 +21,21 @@ from undercroft.assembly.jobs import JobOffice
 from undercroft.assembly.limits import Limiter, rules_of
 from undercroft.assembly.models import ModelBuilder
 from undercroft.assembly.rates import BookedRates
-from undercroft.assembly.recorder import FanOut
+from undercroft.assembly.recorder import FanOut, Keeper
 from undercroft.assembly.reloads import Reloads, UnderWay
 from undercroft.assembly.responses import ResponseDesk, Responses
-from undercroft.assembly.shipping import shipping
+from undercroft.assembly.shipping import keeper, shipping
 from undercroft.assembly.upstreams import UpstreamMetrics, checking, refreshing
 from undercroft.assembly.vectors import Vectors
 from undercroft.clock import Clock, SystemClock
 from undercroft.egress.client import Client
-from undercroft.errors import Conflict, Unavailable
+from undercroft.errors import Conflict
 from undercroft.gateway.gateway import Gateway
 from undercroft.gateway.stages.allow import Allow
 from undercroft.ids import Ids
 from undercroft.ledger.limit_book import LimitBook
 from undercroft.ledger.opened import OpenedPrices
 from undercroft.ledger.prices import PriceBook
-from undercroft.ledger.spool import Spool
 from undercroft.record import CallRecord
 from undercroft.settings.model import Settings
 from undercroft.settings.secrets import secrets_of
@@ -47,9 +46,6 @@ from undercroft.telemetry.redaction import Redactor
 from undercroft.telemetry.requests import RequestLog
 
 Reload = Callable[[], Awaitable[None]]
-
-SPOOL = "spool"
-"""Folder of the data directory that holds every process's call records."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +65,7 @@ class Undercroft:
     metrics: Metrics
     link: DatabaseLink
     bundled: BundledModels
-    spool: Spool
+    keeper: Keeper
     recorder: FanOut
     client: Client
     """Its connections to providers."""
@@ -93,12 +89,14 @@ class Undercroft:
 
     def health(self) -> Health:
         """What is up and what is not, at this moment; asks nobody, only reads what is known."""
-        checks = {"database": self.link.problem or "ok", "disk": self.spool.problem or "ok"}
+        checks = {"database": "ok"} | {self.keeper.place: self.keeper.problem or "ok"}
+        if self.link.problem:
+            checks["database"] = self.link.problem
         checks |= self.bundled.states()
         refusal = self.reloads.refusal
         if refusal is not None:  # why is for the operator alone: /health is open to everybody
             checks["configuration"] = "another one was refused; GET /api/v1/config says why"
-        failing = [part for part in ("database", "disk") if checks[part] not in ("ok", "opening")]
+        failing = [part for part in ("database", "disk") if checks.get(part, "ok") not in ("ok", "opening")]
         states = self.bundled.states().values()
         return Health(
             checks=checks,
@@ -148,15 +146,21 @@ async def installed(
     log_calls: bool = True,
     generation: int = 1,
     reload: Reload | None = None,
+    is_frozen: bool = False,
 ) -> AsyncIterator["Installation"]:
-    """As `assemble`, with a configuration that can be replaced. `reload` is what management calls for that."""
+    """As `assemble`, with a configuration that can be replaced. `reload` is what management calls for that.
+
+    `is_frozen` promises nothing between requests, as hosts of functions do: then nothing runs by itself, and whoever
+    passes requests on calls `DatabaseLink.refresh` before each and `FanOut.durable` before each answer ends.
+    """
     clock = clock or SystemClock()
     ids = Ids(clock)
     async with contextlib.AsyncExitStack() as stack:
-        spool = Spool(settings.data_dir / SPOOL, clock=clock, ids=ids, durability=settings.ledger.durability)
-        with contextlib.suppress(Unavailable):  # logged; /health says so, and each call tries again
-            spool.open()
-        stack.push_async_callback(spool.close)
+        keys = KeyRing()
+        limits = LimitBook()
+        link = DatabaseLink(settings, keys=keys, limits=limits, clock=clock)
+        kept = keeper(settings, link, ids=ids, clock=clock)
+        stack.push_async_callback(kept.close)
         bundled: BundledModels
         if shared is None:
             bundled = OwnModels(settings, ids=ids)
@@ -177,24 +181,21 @@ async def installed(
         if log is not None:
             stack.callback(log.close)
             listeners.append(partial(_log, log))
-        recorder = FanOut(spool, listeners)
+        recorder = FanOut(kept, listeners)
         stack.callback(recorder.tell)
-        keys = KeyRing()
-        limits = LimitBook()
-        link = DatabaseLink(settings, keys=keys, limits=limits, clock=clock)
-        await stack.enter_async_context(link.running())
+        await stack.enter_async_context(link.running(is_frozen=is_frozen))
         vectors = Vectors(settings, clock=clock)
         stack.push_async_callback(vectors.close)
-        limiter = Limiter(limits, link=link, owner=spool.name, clock=clock)
-        await stack.enter_async_context(limiter.running())
+        limiter = Limiter(limits, link=link, owner=kept.name, clock=clock)
+        await stack.enter_async_context(limiter.running(is_frozen=is_frozen))
         opened = OpenedPrices(prices, settings.models)
-        await stack.enter_async_context(shipping(link, spool, settings, prices=opened, clock=clock))
-        events = EventDesk(settings, link=link, ids=ids, clock=clock)
+        await stack.enter_async_context(shipping(link, kept, settings, prices=opened, clock=clock, is_frozen=is_frozen))
+        events = EventDesk(settings, link=link, ids=ids, clock=clock, is_frozen=is_frozen)
         lasting = Lasting(
             bind=bind,
             clock=clock,
             ids=ids,
-            spool=spool,
+            keeper=kept,
             bundled=bundled,
             prices=prices,
             metrics=metrics,
@@ -204,19 +205,20 @@ async def installed(
             keys=keys,
             limiter=limiter,
             link=link,
-            responses=ResponseDesk(settings.responses, link=link, ids=ids, clock=clock),
+            responses=ResponseDesk(settings.responses, link=link, ids=ids, clock=clock, is_frozen=is_frozen),
             jobs=JobOffice(settings, link=link, events=events, ids=ids, metrics=metrics, clock=clock),
             events=events,
             vectors=vectors,
             opened=opened,
             reloads=Reloads(generation=generation, metrics=metrics, clock=clock),
             reload=reload or _nothing_to_read,
+            is_frozen=is_frozen,
         )
         installation = Installation(lasting, await configured(lasting, settings))
         stack.push_async_callback(installation.close)
         await stack.enter_async_context(lasting.responses.running())
         await stack.enter_async_context(lasting.events.running())
-        await stack.enter_async_context(lasting.jobs.running())
+        await stack.enter_async_context(lasting.jobs.running(is_frozen=is_frozen))
         yield installation
 
 
@@ -227,7 +229,7 @@ class Lasting:
     bind: Bind
     clock: Clock
     ids: Ids
-    spool: Spool
+    keeper: Keeper
     bundled: BundledModels
     prices: PriceBook
     metrics: Metrics
@@ -244,6 +246,7 @@ class Lasting:
     opened: OpenedPrices
     reloads: Reloads
     reload: Reload
+    is_frozen: bool
 
 
 async def configured(lasting: Lasting, settings: Settings) -> "Configured":
@@ -262,7 +265,8 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             rng=rng,
             on_change=lasting.events.upstream_changed,
         ).catalogue()
-        await stack.enter_async_context(checking(settings, catalogue, clock=clock, rng=rng))
+        if not lasting.is_frozen:
+            await stack.enter_async_context(checking(settings, catalogue, clock=clock, rng=rng))
         overrides = {
             f"{model.name}/{place}": deployment.price
             for model in settings.models
@@ -304,7 +308,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             metrics=lasting.metrics,
             link=lasting.link,
             bundled=lasting.bundled,
-            spool=lasting.spool,
+            keeper=lasting.keeper,
             recorder=lasting.recorder,
             client=client,
             under_way=under_way,

@@ -44,15 +44,17 @@ class DatabaseLink:
         self.problem = "opening"
         """Empty when the database is ready."""
         self._migration = ""
+        self._looking = asyncio.Lock()
+        self._looked_us = 0
 
     @property
     def ready(self) -> bool:
         return not self.problem
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Watches the database for as long as the block lasts."""
-        watch = asyncio.create_task(self._watch())
+    async def running(self, *, is_frozen: bool = False) -> AsyncIterator[None]:
+        """Watches the database for as long as the block lasts; `is_frozen` leaves looking to `refresh`."""
+        watch = asyncio.create_task(self._watch() if not is_frozen else asyncio.sleep(0))
         wait_s = FIRST_WAIT_S if self._settings.database.is_postgresql else FIRST_WAIT_FILE_S
         patience = asyncio.get_running_loop().call_later(wait_s, self._first_look.set)
         try:
@@ -93,22 +95,33 @@ class DatabaseLink:
         """Runs `work` in one transaction. Raises Unavailable while the database is away."""
         return await self.database().write(work)
 
+    async def refresh(self) -> None:
+        """Looks at the database now, unless that was done within the last second."""
+        async with self._looking:
+            # By the wall clock: a monotonic one may have stood still while the process was frozen.
+            if self._clock.now_us() - self._looked_us >= POLL_S * 1_000_000:
+                await self._look_and_tell()
+
     async def _watch(self) -> None:
-        logger = get_logger("undercroft.database")
         while True:
-            before = self.problem
-            try:
-                await self._look()
-            except UndercroftError as error:
-                self.problem = str(error).rstrip(".")
-            if self.problem != before:
-                if self.problem:
-                    logger.warning("database_unavailable", reason=self.problem)
-                elif before != "opening":
-                    logger.info("database_ready")
-            self._keys.problem = self.problem
-            self._first_look.set()
+            await self._look_and_tell()
             await self._clock.sleep(POLL_S)
+
+    async def _look_and_tell(self) -> None:
+        logger = get_logger("undercroft.database")
+        before = self.problem
+        try:
+            await self._look()
+        except UndercroftError as error:
+            self.problem = str(error).rstrip(".")
+        if self.problem != before:
+            if self.problem:
+                logger.warning("database_unavailable", reason=self.problem)
+            elif before != "opening":
+                logger.info("database_ready")
+        self._keys.problem = self.problem
+        self._first_look.set()
+        self._looked_us = self._clock.now_us()
 
     async def _look(self) -> None:
         if self._database is None:

@@ -5,58 +5,47 @@ import atexit
 import os
 import threading
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
-from undercroft.assembly import Undercroft, assemble
-from undercroft.gateway.call import Call
-from undercroft.llm.types import ChatRequest, Message
+from undercroft.assembly import assemble
+from undercroft.assembly.lending import Line, borrowed
 from undercroft.record import Who
 
 
 def generate(prompt: str, *, model: str | None = None) -> str:
     """The text of one answer. Settings are read as `undercroft serve` reads them; the call is booked like any other.
 
-    The first call starts what all later ones share. Raises UndercroftError kinds.
+    The first call starts what all later ones share; in a route of your own (`create_app(routes=…)`) it is the
+    application that serves it. Raises UndercroftError kinds, and RuntimeError where it would wait for itself.
     """
-    return asyncio.run_coroutine_threadsafe(_answer(prompt, model), _running().loop).result()
+    line = borrowed()
+    if line is not None and line.loop is _loop_here():
+        raise RuntimeError("generate would stop the event loop that is to answer it: await undercroft.agenerate here")
+    line = line or _own()
+    return asyncio.run_coroutine_threadsafe(line.ask(prompt, model), line.loop).result()
+
+
+def _loop_here() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 async def agenerate(prompt: str, *, model: str | None = None) -> str:
     """`generate` for coroutines, on any event loop."""
-    running = await asyncio.to_thread(_running)
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_answer(prompt, model), running.loop))
-
-
-async def _answer(prompt: str, model: str | None) -> str:
-    undercroft = _running().undercroft
-    started = undercroft.clock.monotonic()
-    call = Call(
-        id=undercroft.ids.new("req_"),
-        endpoint="generate",
-        who=Who(),
-        request=ChatRequest(model=model or "", messages=(Message(role="user", content=prompt),)),
-        started_us=undercroft.clock.now_us(),
-        started=started,
-        deadline=started + undercroft.settings.server.request_timeout_s,
-    )
-    reply = await undercroft.gateway.send(call)
-    return (await reply.read()).text()
-
-
-@dataclass(frozen=True, slots=True)
-class _Running:
-    """An undercroft on an event loop of its own, in a thread that lives as long as the program."""
-
-    undercroft: Undercroft
-    loop: asyncio.AbstractEventLoop
+    line = borrowed()
+    if line is not None and line.loop is asyncio.get_running_loop():
+        return await line.ask(prompt, model)
+    own = await asyncio.to_thread(_own) if line is None else line
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(own.ask(prompt, model), own.loop))
 
 
 _starting = threading.Lock()
-_started: _Running | None = None
+_started: Line | None = None
 
 
-def _running() -> _Running:
+def _own() -> Line:
     global _started  # noqa: PLW0603 - one for the whole program: a client per call is the trap this avoids
     with _starting:
         if _started is None:
@@ -64,7 +53,8 @@ def _running() -> _Running:
         return _started
 
 
-def _start() -> _Running:
+def _start() -> Line:
+    """An undercroft on an event loop of its own, in a thread that lives as long as the program."""
     from undercroft.settings.sources import load
 
     settings = load(config=None, environment=os.environ, directory=Path.cwd()).settings
@@ -84,4 +74,11 @@ def _start() -> _Running:
         loop.close()
 
     atexit.register(stop)
-    return _Running(undercroft, loop)
+    return Line(
+        gateway=undercroft.gateway,
+        ids=undercroft.ids,
+        clock=undercroft.clock,
+        timeout_s=settings.server.request_timeout_s,
+        loop=loop,
+        who=Who(),
+    )

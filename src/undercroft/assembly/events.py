@@ -51,12 +51,15 @@ class EventDesk:
     """What tells of events, whatever the configuration becomes. Raises ConfigurationError where a subscriber's module
     cannot be imported, and MissingExtra."""
 
-    def __init__(self, settings: Settings, *, link: DatabaseLink, ids: Ids, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, *, link: DatabaseLink, ids: Ids, clock: Clock, is_frozen: bool = False
+    ) -> None:
         if settings.redis.url is not None and importlib.util.find_spec("redis") is None:
             raise MissingExtra("REDIS_URL", extra="redis")
         if settings.events.modules:
             _import_subscribers(settings.events.modules)
         self._settings = settings
+        self._is_frozen = is_frozen
         self._link = link
         self._ids = ids
         self._clock = clock
@@ -133,6 +136,8 @@ class EventDesk:
             )
             outbox.appended = partial(self._wake, dispatcher)
             self._open(outbox, sinks)
+            if self._is_frozen:  # what happens here is told by the next server or worker on this database
+                await asyncio.Event().wait()
             async with asyncio.TaskGroup() as group:
                 group.create_task(dispatcher.run())
                 group.create_task(self._write(outbox))

@@ -45,6 +45,7 @@ class JobOffice:
         self._under_way = UnderWay()
         self._desk: Desk | None = None
         self._is_there = asyncio.Event()
+        self._why_closed = "The server is shutting down."
         limits = limits_of(settings.jobs)
         self.handlers = Handlers(built_in(limits=limits, in_force=self, ids=ids, clock=clock))
         for name in settings.jobs.modules:
@@ -70,12 +71,17 @@ class JobOffice:
         await self._is_there.wait()
         self._link.database()
         if self._desk is None:
-            raise Unavailable("The server is shutting down.", code="interrupted")
+            raise Unavailable(self._why_closed, code="interrupted")
         return self._desk
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Takes and runs jobs for as long as the block lasts."""
+    async def running(self, *, is_frozen: bool = False) -> AsyncIterator[None]:
+        """Takes and runs jobs for as long as the block lasts. A process that is frozen between requests takes none."""
+        if is_frozen:
+            self._why_closed = "Jobs are taken by servers, not by functions, which end with each answer."
+            self._is_there.set()
+            yield
+            return
         stop = asyncio.Event()
         task = asyncio.create_task(self._run(stop))
         # Whatever goes wrong in there is raised at the end; until then there is no desk, and nobody waits for one.

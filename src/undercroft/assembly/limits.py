@@ -41,14 +41,18 @@ class Limiter:
         return await self._opened().hold(needs)
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Keeps the leases beside the block; settles everything at its end, when the last call has ended."""
-        keeping = asyncio.create_task(self._keep())
+    async def running(self, *, is_frozen: bool = False) -> AsyncIterator[None]:
+        """Keeps the leases beside the block; settles everything at its end, when the last call has ended.
+
+        A process that is frozen between requests has nothing beside it: it asks for its slices again when it wakes.
+        """
+        keeping = [] if is_frozen else [asyncio.create_task(self._keep())]
         try:
             yield
         finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            for task in keeping:
+                task.cancel()
+            await asyncio.gather(*keeping, return_exceptions=True)
             await self._settle()
 
     async def _keep(self) -> None:

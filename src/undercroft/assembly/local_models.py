@@ -1,8 +1,10 @@
 """What `undercroft models` does: which models there are, and whether the bundled ones' weights are there and whole."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from undercroft.assembly.bundled import has_something_to_answer_with
 from undercroft.providers.local import weights
 from undercroft.providers.local.chat import QUALITY
 from undercroft.providers.local.embedder import DIMENSIONS, MOST_TOKENS
@@ -72,3 +74,13 @@ def pull(settings: Settings, into: Path | None, progress: Callable[[str], None])
     folder = into or settings.local.models_dir or (found.folder if found else weights.cache_folder())
     weights.pull(folder, progress)
     return folder
+
+
+def fetch_models(settings: Settings) -> None:
+    """Fetches the bundled models' weights (176 MB, once for this user) where nothing else could answer.
+
+    For programs that are to answer without a provider's key, before they open their port; says on stderr what it does.
+    Raises Unavailable where no package index can be reached.
+    """
+    if not has_something_to_answer_with(settings):
+        pull(settings, None, lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201 - that is its job

@@ -2,28 +2,44 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from undercroft.ledger.spool import Spool
 from undercroft.record import CallRecord, SpoolRecord
 
 TELL_AFTER_S = 0.05
 """Listeners are told in batches this far apart: a scrape or a log line need not be younger."""
 
 
-class FanOut:
-    """The gateway's recorder: the spool keeps a record before anything else happens; listeners follow off the path."""
+class Keeper(Protocol):
+    """Keeps call records: the spool, or the database itself."""
 
-    def __init__(self, spool: Spool, listeners: Sequence[Callable[[list[CallRecord]], None]]) -> None:
-        self._spool = spool
+    problem: str
+    """Why the last record was not taken; empty while all is well."""
+
+    @property
+    def place(self) -> str:
+        """What it stands on, as `/health` calls it."""
+        ...
+
+    def append(self, record: SpoolRecord, /) -> None: ...
+
+    async def durable(self) -> None: ...
+
+
+class FanOut:
+    """The gateway's recorder: a record is kept before anything else happens; listeners follow off the path."""
+
+    def __init__(self, keeper: Keeper, listeners: Sequence[Callable[[list[CallRecord]], None]]) -> None:
+        self._keeper = keeper
         self._listeners = listeners
         self._pending: list[CallRecord] = []
         self._scheduled = False
 
     def append(self, record: SpoolRecord, /) -> None:
-        """Raises Unavailable when the record cannot be kept now. The end of a call is told all the same: the spool
-        keeps it in memory and writes it when the disk takes it again."""
+        """Raises Unavailable when the record cannot be kept now. The end of a call is told all the same: its
+        keeper has it in memory and writes it as soon as that is possible."""
         try:
-            self._spool.append(record)
+            self._keeper.append(record)
         finally:
             if isinstance(record, CallRecord):
                 self._remember(record)
@@ -36,7 +52,7 @@ class FanOut:
 
     async def durable(self) -> None:
         """Returns when what was appended is as safe as `[ledger] durability` promises."""
-        await self._spool.durable()
+        await self._keeper.durable()
 
     def tell(self) -> None:
         """Hands on what is pending, now: before a scrape, and at the end."""

@@ -11,7 +11,7 @@ import msgspec
 from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.reloads import UnderWay
 from undercroft.clock import Clock
-from undercroft.errors import Unavailable, UndercroftError
+from undercroft.errors import InvalidRequest, Unavailable, UndercroftError
 from undercroft.gateway.call import Call
 from undercroft.gateway.gateway import Gateway
 from undercroft.ids import Ids
@@ -32,8 +32,11 @@ ENDPOINT = "/v1/responses"
 class ResponseDesk:
     """Where responses are kept and what answers them in the background, whatever the configuration becomes."""
 
-    def __init__(self, settings: ResponsesSettings, *, link: DatabaseLink, ids: Ids, clock: Clock) -> None:
+    def __init__(
+        self, settings: ResponsesSettings, *, link: DatabaseLink, ids: Ids, clock: Clock, is_frozen: bool = False
+    ) -> None:
         self._settings = settings
+        self._is_frozen = is_frozen
         self._link = link
         self._clock = clock
         self._owner = ids.new("owner_")
@@ -60,9 +63,15 @@ class ResponseDesk:
         return self._shelf
 
     async def background(self) -> Background:
-        """Raises Unavailable while the database is away."""
+        """Raises Unavailable while the database is away, and InvalidRequest where nothing runs between requests."""
         await self.shelf()
-        assert self._background is not None
+        if self._background is None:
+            raise InvalidRequest(
+                "This server is a function: it ends with each answer, and has no background to answer in.",
+                code="background_unavailable",
+                param="background",
+                hint="Leave 'background' out.",
+            )
         return self._background
 
     @contextlib.asynccontextmanager
@@ -93,6 +102,11 @@ class ResponseDesk:
 
         settings = self._settings
         shelf = Shelf(self._link, clock=self._clock)
+        if self._is_frozen:
+            self._shelf = shelf
+            self._is_there.set()
+            await stop.wait()
+            return
         background = InProcess(
             self._link,
             shelf,

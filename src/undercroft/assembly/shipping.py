@@ -1,34 +1,65 @@
-"""Moves spooled records into the database for as long as the server runs, and once more at its end."""
+"""Where call records go: into the spool, whose records move into the database, or into the database at once."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import TypeVar
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 from undercroft.assembly.database import DatabaseLink
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
+from undercroft.ids import Ids
+from undercroft.ledger.direct import DirectLedger
 from undercroft.ledger.opened import OpenedPrices
 from undercroft.ledger.spool import Spool
 from undercroft.settings.model import Settings
 from undercroft.telemetry.logs import get_logger
 
-T = TypeVar("T")
+SPOOL = "spool"
+"""Folder of the data directory that holds every process's call records."""
+LAST_FLUSH_S = 5.0
+"""How long shutting down waits for the database to take the last records."""
+
+
+def keeper(settings: Settings, link: DatabaseLink, *, ids: Ids, clock: Clock) -> Spool | DirectLedger:
+    """What keeps this process's call records, as `[ledger] durability` says."""
+    durability = settings.ledger.durability
+    if durability == "database":
+        return DirectLedger(link, name=ids.new("process_"), away=lambda: link.problem)
+    spool = Spool(settings.data_dir / SPOOL, clock=clock, ids=ids, durability=durability)
+    with contextlib.suppress(Unavailable):  # logged; /health says so, and each call tries again
+        spool.open()
+    return spool
 
 
 @contextlib.asynccontextmanager
 async def shipping(
-    link: DatabaseLink, spool: Spool, settings: Settings, *, prices: OpenedPrices, clock: Clock
+    link: DatabaseLink,
+    keeper: Spool | DirectLedger,
+    settings: Settings,
+    *,
+    prices: OpenedPrices,
+    clock: Clock,
+    is_frozen: bool = False,
 ) -> AsyncIterator[None]:
-    """Ships beside the block; what cannot be shipped at the end stays in the spool for the next start."""
-    syncing = asyncio.create_task(spool.run())
-    ship = asyncio.create_task(_ship(link, spool, settings, prices=prices, clock=clock))
+    """Ships beside the block; what cannot be shipped at the end stays in the spool for the next start.
+
+    A process that is frozen between requests has nothing beside it: its records are written with each answer.
+    """
+    beside: list[Coroutine[Any, Any, None]] = []
+    if isinstance(keeper, Spool):
+        beside = [_ship(link, keeper, settings, prices=prices, clock=clock), keeper.run()]
+    elif not is_frozen:
+        beside = [_write(keeper, settings, clock=clock)]
+    tasks = [asyncio.create_task(each) for each in beside]
     try:
         yield
     finally:
-        for task in (ship, syncing):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(ship, syncing, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if isinstance(keeper, DirectLedger):
+            await _write_last(keeper)
 
 
 async def _ship(link: DatabaseLink, spool: Spool, settings: Settings, *, prices: OpenedPrices, clock: Clock) -> None:
@@ -57,5 +88,22 @@ async def _ship(link: DatabaseLink, spool: Spool, settings: Settings, *, prices:
             )
 
 
-LAST_FLUSH_S = 5.0
-"""How long shutting down waits for the database to take the last records."""
+async def _write(ledger: DirectLedger, settings: Settings, *, clock: Clock) -> None:
+    """Until cancelled: writes what no answer waits for (calls that were turned away) and what could not be written."""
+    trouble = ""
+    while True:
+        await clock.sleep(settings.ledger.ship_interval_s)
+        try:
+            await ledger.durable()
+        except Unavailable:
+            if ledger.problem != trouble:
+                get_logger("undercroft.ledger").warning("records_wait_in_memory", reason=ledger.problem)
+        trouble = ledger.problem
+
+
+async def _write_last(ledger: DirectLedger) -> None:
+    try:
+        async with asyncio.timeout(LAST_FLUSH_S):
+            await ledger.durable()
+    except (Unavailable, TimeoutError) as error:
+        get_logger("undercroft.ledger").error("records_lost", reason=str(error))

@@ -47,6 +47,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "ledger": ("undercroft.cli.commands.ledger", "Verifies the books."),
     "plan": ("undercroft.cli.commands.plan", "What a workload needs and costs, and proof that the plan was right."),
     "webhooks": ("undercroft.cli.commands.webhooks", "Who is told of events by HTTP."),
+    "new": ("undercroft.cli.commands.new", "Makes a project to begin with."),
     "deploy": ("undercroft.cli.commands.deploy", "Writes deployment files, and checks them."),
 }
 

@@ -34,6 +34,8 @@ BUILT_IN: Final[Mapping[str, tuple[str, str]]] = {
     "docker": ("undercroft.deploy.targets.docker", "Docker"),
     "compose": ("undercroft.deploy.targets.compose", "Compose"),
     "kubernetes": ("undercroft.deploy.targets.kubernetes.target", "Kubernetes"),
+    "lambda": ("undercroft.deploy.targets.aws_lambda", "AwsLambda"),
+    "vercel": ("undercroft.deploy.targets.vercel", "Vercel"),
 }
 """Name -> module and class; imported when asked for."""
 

@@ -46,6 +46,7 @@ class Images:
     """The application beside vLLM."""
     python: str
     cuda: str
+    aws_lambda: str
     postgres: str
     redis: str
     qdrant: str
@@ -82,6 +83,14 @@ class Gpu:
 
 
 @dataclass(frozen=True, slots=True)
+class Function:
+    """What a function is given for one request."""
+
+    memory_mib: int
+    timeout_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """Ports on the host; `publish` says whether those of Redis and Qdrant are opened too."""
 
@@ -112,6 +121,7 @@ class Topology:
     worker: Process
     worker_concurrency: int
     gpu: Gpu
+    function: Function
     ports: Ports
     database: Literal["postgres", "external", "sqlite"]
     has_redis: bool
@@ -148,7 +158,7 @@ def topology(
         raise ConfigurationError("\n".join(problems))
     return Topology(
         name=deploy.name,
-        package=_package(options.source, version),
+        package=package_from(options.source, version=version),
         images=_images(deploy, version),
         build=Build(
             deploy.build.with_model if options.with_model is None else options.with_model,
@@ -159,6 +169,7 @@ def topology(
         worker=_process(deploy.worker),
         worker_concurrency=deploy.worker.concurrency,
         gpu=Gpu(deploy.gpu.count, deploy.gpu.model, mebibytes(deploy.gpu.memory_limit)),
+        function=Function(mebibytes(deploy.function.memory), deploy.function.timeout_s),
         ports=Ports(
             deploy.ports.api, deploy.ports.redis, deploy.ports.qdrant, deploy.ports.publish or options.publish_ports
         ),
@@ -232,7 +243,8 @@ def _where(loaded: Loaded, setting: str) -> str:
     return f"{origin}: " if origin is not None else ""
 
 
-def _package(source: str | None, version: str) -> Package:
+def package_from(source: str | None, *, version: str) -> Package:
+    """Where `--undercroft-source` says that undercroft comes from; without it, a wheel. Raises InvalidRequest."""
     if source is None:
         return Package(version, wheel=file_name(version))
     if re.fullmatch(r"(https?|git\+https|git\+ssh)://[^\s'\"]+", source):
@@ -257,6 +269,7 @@ def _images(deploy: Deploy, version: str) -> Images:
         gpu=f"{images.application}-gpu:{tag}",
         python=mirrored(images.python),
         cuda=mirrored(images.cuda),
+        aws_lambda=images.aws_lambda,
         postgres=mirrored(images.postgres),
         redis=mirrored(images.redis),
         qdrant=mirrored(images.qdrant),

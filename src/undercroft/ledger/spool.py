@@ -37,6 +37,8 @@ class Spool:
     Call it from one event loop's thread.
     """
 
+    place: Final = "disk"
+
     def __init__(
         self,
         root: Path,

@@ -19,6 +19,10 @@ Address = Annotated[str, Field(pattern=r"^https?://[^\s@]+$", examples=["https:/
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 
 
+CALLS_END_EARLIER_S = 5
+"""A call ends this long before a function's host would end the function under it: then it is booked."""
+
+
 class DeployImages(Section):
     """Container images: our own, and the public ones it stands on or beside."""
 
@@ -32,6 +36,8 @@ class DeployImages(Section):
     """What the application's image is built on."""
     cuda: Image = "nvidia/cuda:13.0.1-runtime-ubuntu24.04"
     """What the GPU image is built on; it brings a Python of 3.11 or newer."""
+    aws_lambda: Image = "public.ecr.aws/lambda/python:3.12"
+    """What the image of a Lambda function is built on; the mirror does not stand in front of it."""
     postgres: Image = "postgres:15"
     """PostgreSQL of compose."""
     redis: Image = "redis:7-alpine"
@@ -111,6 +117,15 @@ class DeployGpu(Section):
     """Memory (not the card's) beyond which such a container is killed."""
 
 
+class DeployFunction(Section):
+    """A serverless function (Vercel, AWS Lambda), in place of containers."""
+
+    memory: Memory = "1Gi"
+    """Memory; AWS gives CPU in proportion to it, one core at 1769 MiB."""
+    timeout_s: Annotated[int, Field(ge=10, le=900)] = 60
+    """Longest time for one request; calls end 5 s earlier, so that they are booked before the host ends them."""
+
+
 class DeployVolumes(Section):
     """What lasts beyond a container, in Kubernetes."""
 
@@ -141,4 +156,5 @@ class Deploy(Section):
     api: DeployApi = DeployApi()
     worker: DeployWorker = DeployWorker()
     gpu: DeployGpu = DeployGpu()
+    function: DeployFunction = DeployFunction()
     volumes: DeployVolumes = DeployVolumes()

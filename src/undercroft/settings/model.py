@@ -295,8 +295,9 @@ class Access(Section):
 class Ledger(Section):
     """What was used and what it cost."""
 
-    durability: Literal["process", "power"] = "process"
-    """`process`: a record survives kill -9. `power`: it is on disk before the answer ends."""
+    durability: Literal["process", "power", "database"] = "process"
+    """`process`: a record survives kill -9. `power`: it is on disk before the answer ends. `database`: it is committed
+    there before the answer ends, and no local disk is used; for functions, which lose theirs."""
     ship_interval_s: Seconds = 0.25
     """How often spooled records move to the database."""
 

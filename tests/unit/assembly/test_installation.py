@@ -72,7 +72,7 @@ def test_what_lasts_is_the_same_before_and_after(tmp_path: Path) -> None:
         async with installation(settings(tmp_path, "a")) as running:
             former = running.current
             current = await replace(running, settings(tmp_path, "b"))
-            for part in ("spool", "recorder", "metrics", "link", "keys", "bundled", "ids", "clock", "reloads"):
+            for part in ("keeper", "recorder", "metrics", "link", "keys", "bundled", "ids", "clock", "reloads"):
                 assert getattr(current, part) is getattr(former, part), part
             for part in ("gateway", "door", "settings", "under_way"):
                 assert getattr(current, part) is not getattr(former, part), part

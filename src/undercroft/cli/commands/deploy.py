@@ -86,7 +86,7 @@ def _render(options: Namespace, out: Output) -> int:
         raise ConfigurationError("\n".join(problems))
     bundle = target.render(described)
     into: Path = options.out
-    files = _contents(bundle, described)
+    files = contents(bundle, described)
     found = folder.look(into, target.name, files)
     planned = folder.changes(target.name, files, found)
     if options.diff:
@@ -118,7 +118,7 @@ def _topology(options: Namespace, out: Output) -> Topology:
     return topology(loaded, version=__version__, settings_file=text, options=chosen)
 
 
-def _contents(bundle: Bundle, described: Topology) -> Mapping[str, bytes]:
+def contents(bundle: Bundle, described: Topology) -> Mapping[str, bytes]:
     """The files with what is copied beside them."""
     files = {path: text.encode() for path, text in bundle.files.items()}
     if bundle.vendored_at is None:

@@ -60,6 +60,8 @@ class Meter:
             note(call.trail, whole)
         except BaseException as error:
             self._close(call, error)
+            if isinstance(error, Exception):  # what is cancelled, or not read on, has nobody who waits
+                await self._recorder.durable()
             raise
         self._close(call, None)
         await self._recorder.durable()
@@ -97,6 +99,8 @@ class Meter:
                     yield chunk
         except BaseException as error:
             self._close(call, error)
+            if isinstance(error, Exception):  # what is cancelled, or not read on, has nobody who waits
+                await self._recorder.durable()
             raise
         self._close(call, None)
         await self._recorder.durable()

@@ -104,8 +104,16 @@ def folders(models_dir: Path | None, data_dir: Path) -> list[Path]:
         *([models_dir] if models_dir else []),
         data_dir / "models",
         Path(sys.prefix) / "share" / "undercroft" / "models",
-        cache_folder(),
+        *([cache_folder()] if _has_home() else []),
     ]
+
+
+def _has_home() -> bool:
+    try:
+        Path.home()
+    except RuntimeError:  # containers and functions may run as a user that no file knows
+        return False
+    return True
 
 
 def cache_folder() -> Path:
