@@ -375,7 +375,7 @@ def start(environment: Environment, command: str, arguments: Sequence[str]) -> i
         os.execve(python, [python, "-P", "-m", "undercroft", "serve", *arguments], variables)
     os.chdir(environment.root)
     if command == "test":
-        os.execve(python, [python, "-m", "pytest", "-n", "2", "-m", "not system", *arguments], variables)
+        os.execve(python, [python, "-m", "pytest", "-n", "2", "--dist", "loadgroup", "-m", "not system", *arguments], variables)
     if command == "check":
         os.execve(python, [python, "scripts/check.py", *arguments], variables)
     if command == "docs":

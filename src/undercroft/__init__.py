@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from undercroft.telemetry.logs import get_logger as get_logger
     from undercroft.telemetry.monitor import monitor_endpoint as monitor_endpoint
     from undercroft.telemetry.redaction import SensitiveFilter as SensitiveFilter
+    from undercroft.worker.tasks import process_ai_request as process_ai_request
 
 __version__ = "0.1.0"
 
@@ -33,6 +34,7 @@ _HOMES = {
     "job": "undercroft.jobs.functions",
     "monitor_endpoint": "undercroft.telemetry.monitor",
     "on": "undercroft.events.subscribers",
+    "process_ai_request": "undercroft.worker.tasks",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - names of _HOMES are text

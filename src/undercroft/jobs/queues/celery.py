@@ -5,9 +5,8 @@ whose turn it is the database says, however old the messages are.
 """
 
 import asyncio
-import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec, Protocol, TypeVar
 
@@ -49,8 +48,10 @@ class Broker(Protocol):
 class Celery:
     """A JobQueue over a broker. One job travels at once; those that come while it is sent share the next message."""
 
-    def __init__(self, broker: Broker, *, clock: Clock) -> None:
+    def __init__(self, broker: Broker, *, wake: Callable[[], None] | None, clock: Clock) -> None:
+        """`wake` is the crew's, where this process has one."""
         self._broker = broker
+        self._wake = wake
         self._clock = clock
         self._waiting: dict[str, deque[Address]] = {}
         self._depths: dict[str, tuple[int, float]] = {}
@@ -59,23 +60,17 @@ class Celery:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="undercroft-broker")
 
     async def deliver(self, jobs: Sequence[JobRef], /) -> None:
+        if jobs and self._wake is not None:
+            self._wake()
         for job in jobs:
             # What falls out at the other end nobody misses: there are workers to find it, or none at all.
             waiting = self._waiting.setdefault(job.queue, deque(maxlen=MOST_WAITING))
             waiting.append((job.organisation, job.id))
         self._some.set()
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Sends for as long as the block lasts."""
-        sending = asyncio.create_task(self._run())
-        try:
-            yield
-        finally:
-            sending.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sending
-            self._thread.shutdown(wait=False, cancel_futures=True)
+    def close(self) -> None:
+        """Sends nothing more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def watch(self, lost: Callable[[], None]) -> None:
         """Calls `lost` whenever the broker turns out to have forgotten what it had."""
@@ -92,7 +87,8 @@ class Celery:
                 logger.debug("broker_unavailable", reason=str(error))
             await self._clock.sleep(PAUSE_S)
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Sends until it is cancelled."""
         while True:
             await self._some.wait()
             self._some.clear()

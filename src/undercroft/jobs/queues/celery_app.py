@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from celery import Celery
-from kombu import Queue
-from kombu.exceptions import KombuError, OperationalError
+from kombu import Connection, Queue
+from kombu.exceptions import KombuError
 
 from undercroft.errors import Unavailable
 from undercroft.jobs.queues.celery import Address
@@ -62,36 +62,41 @@ def celery_settings(broker_url: str | None, queues: Sequence[str], *, at_once: i
 
 
 class CeleryBroker:
-    """The broker of a Celery application. Used by one thread."""
+    """The broker of a Celery application, over one connection. Used by one thread."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
+        self._connection: Connection | None = None
+        self._producer: Any = None
 
     def send(self, queue: str, jobs: Sequence[Address], /) -> None:
-        with self._explained():
-            self._app.send_task(DELIVER, args=[list(map(list, jobs))], queue=f"{PREFIX}{queue}", ignore_result=True)
+        with self._connected():
+            arguments = [list(map(list, jobs))]
+            self._app.send_task(DELIVER, args=arguments, queue=f"{PREFIX}{queue}", producer=self._producer)
 
     def depth(self, queue: str, /) -> int:
-        with self._explained(), self._app.pool.acquire(block=True) as connection:
-            declared = Queue(f"{PREFIX}{queue}", channel=connection.default_channel).queue_declare()
-            return 0 if declared is None else connection.default_channel.queue_declare(
-                f"{PREFIX}{queue}", passive=True
-            ).message_count
+        with self._connected() as connection:
+            # Not passively: to Redis a queue with nothing in it does not exist.
+            declared = connection.default_channel.queue_declare(f"{PREFIX}{queue}", durable=True, auto_delete=False)
+            return int(declared.message_count)
 
     def knows_us(self) -> bool:
         """Redis may come back empty; RabbitMQ keeps what it confirmed, in durable queues."""
-        with self._explained(), self._app.pool.acquire(block=True) as connection:
+        with self._connected() as connection:
             if connection.transport.driver_type != "redis":
                 return True
-            client = connection.default_channel.client
-            return not client.set(MARKER, "here", nx=True)
+            return not connection.default_channel.client.set(MARKER, "here", nx=True)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        connection = self._app.connection_for_write()
+    def _connected(self) -> Iterator[Connection]:
+        if self._connection is None:
+            self._connection = self._app.connection_for_write()
+            self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
+        connection = self._connection
         try:
-            yield
-        except (OperationalError, KombuError, OSError, *connection.recoverable_connection_errors) as error:
-            # Whatever state its connections are in: the next one is new.
-            self._app.pool.force_close_all()
+            yield connection
+        except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
+            # Whatever state it is in: the next one is new.
+            self._connection = self._producer = None
+            connection.release()
             raise Unavailable(f"The broker cannot be reached: {error}.", code="broker_unavailable") from error

@@ -1,0 +1,93 @@
+"""The Celery application. Nothing is read before it is used."""
+
+import logging
+import threading
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Final
+
+from celery import Celery, bootsteps
+
+from undercroft.assembly.job_delivery import celery_options
+from undercroft.clock import SystemClock
+from undercroft.errors import ConfigurationError
+from undercroft.jobs.queues.celery_app import PREFIX
+from undercroft.settings.model import Settings
+from undercroft.settings.sources import Source
+from undercroft.worker.handing_in import JobRows
+from undercroft.worker.runtime import Runtime
+
+POOLS: Final = ("solo", "thread")
+CHATTY: Final = ("celery.worker.strategy", "celery.app.trace")
+"""Two lines for every message, arguments included."""
+
+
+class Application(Celery):
+    """Celery, configured by undercroft's settings."""
+
+    source: Source | None = None
+    """Where they come from; the environment and the working directory unless a command says otherwise."""
+    runtime: Runtime | None = None
+    """What does the jobs of this process, where it is a worker."""
+
+    def __init__(self) -> None:
+        super().__init__("undercroft", set_as_current=False)
+        self.add_defaults(self._options)
+        self.steps["worker"].add(Working)
+        self._opening = threading.Lock()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Raises ConfigurationError."""
+        return (self.source or Source.here()).load().settings
+
+    @cached_property
+    def rows(self) -> JobRows:
+        """Where jobs are handed in: opened once a process."""
+        with self._opening:
+            return self.__dict__.get("rows") or JobRows(self.settings, clock=SystemClock())
+
+    def worker_settings(self, *, at_once: int) -> Settings:
+        """Those of this process as a worker on the queues that Celery was told to consume."""
+        source = self.source or Source.here()
+        consumed = [name.removeprefix(PREFIX) for name in self.amqp.queues.consume_from if name.startswith(PREFIX)]
+        own = {"server.role": "worker", "jobs.at_once": at_once, "jobs.serves": consumed}
+        settings = replace(source, overrides={**source.overrides, **own}).load().settings
+        if settings.job_delivery != "celery":
+            raise ConfigurationError(
+                "There is no broker, so there is nothing for Celery to do.",
+                hint="Set CELERY_BROKER_URL, or start 'undercroft worker', which needs none.",
+            )
+        return settings
+
+    def _options(self) -> dict[str, Any]:
+        return celery_options(self.settings)
+
+
+class Working(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+    """Runs jobs for as long as the worker does, also while its broker is away."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, parent: Any) -> None:
+        """Raises ConfigurationError for options that cannot be kept."""
+        app: Application = parent.app
+        pool = parent.pool_cls.__module__.rpartition(".")[2]
+        if pool not in POOLS:
+            raise ConfigurationError(
+                f"undercroft's jobs cannot run in Celery's pool {pool!r}: they share one event loop.",
+                hint="Leave out --pool; --concurrency says how many jobs run at once.",
+            )
+        for name in CHATTY:
+            logging.getLogger(name).setLevel(logging.WARNING)
+        app.runtime = Runtime(app.worker_settings(at_once=parent.concurrency))
+        app.runtime.start()
+
+    def stop(self, parent: Any) -> None:
+        """The consumer has stopped; what runs has its grace period."""
+        app: Application = parent.app
+        if app.runtime is not None:
+            app.runtime.stop()
+
+
+app = Application()

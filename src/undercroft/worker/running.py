@@ -1,0 +1,30 @@
+"""The process of `undercroft worker`, whatever brings it its jobs."""
+
+from typing import Any
+
+from undercroft.errors import MissingExtra
+from undercroft.settings.model import Settings
+from undercroft.settings.sources import Source
+from undercroft.worker.runtime import work_until_told
+
+
+def run_worker(settings: Settings, source: Source) -> int:
+    """Until SIGTERM or SIGINT; the exit code."""
+    if settings.job_delivery != "celery":
+        return work_until_told(settings)
+    try:
+        from celery import signals
+
+        from undercroft.worker.application import app
+    except ImportError as error:
+        raise MissingExtra("Celery", extra="celery") from error
+    app.source = source
+
+    def keep_ours(**_: Any) -> None:
+        """Logging is set up already: Celery leaves it alone when somebody listens to this signal."""
+
+    signals.setup_logging.connect(keep_ours)
+    # Mingling and gossip are for workers that share state in memory; Flower and `celery inspect` need neither.
+    worker = app.Worker(quiet=True, without_mingle=True, without_gossip=True, loglevel="WARNING")
+    worker.start()
+    return int(worker.exitcode or 0)
