@@ -1,7 +1,7 @@
 """PostgreSQL's LISTEN and NOTIFY: a word from one process to all that listen, and lost where nobody does."""
 
 from collections.abc import Callable, Collection
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
@@ -33,7 +33,7 @@ async def listen(url: str, channel: str, heard: Callable[[str], None], *, clock:
     from undercroft.storage.engines.postgresql import CONNECTION
 
     address = make_url(url)
-    options = {name: value for name, value in CONNECTION.items() if name not in address.query}
+    options: dict[str, Any] = {name: value for name, value in CONNECTION.items() if name not in address.query}
     conninfo = address.set(drivername="postgresql").render_as_string(hide_password=False)
     pause_s = FIRST_PAUSE_S
     while True:
