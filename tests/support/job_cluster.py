@@ -4,9 +4,10 @@ that can really be killed; and a witness in the database of what was recorded.
 
 import signal
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,13 +55,18 @@ CREATE TRIGGER witness AFTER UPDATE ON jobs FOR EACH ROW
 
 
 class Worker:
-    """A process of `undercroft worker`."""
+    """A process that runs jobs, and what it logs."""
 
-    def __init__(self, folder: Path, extra: dict[str, str], number: int) -> None:
+    def __init__(self, folder: Path, extra: dict[str, str], number: int, program: Sequence[str] = ()) -> None:
         self._log = folder / f"worker-{number}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                command("worker"), cwd=folder, env=environment(extra), stdout=log, stderr=log, start_new_session=True
+                program or command("worker"),
+                cwd=folder,
+                env=environment(extra),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     @property
@@ -112,9 +118,10 @@ class Cluster:
     workers: list[Worker] = field(default_factory=list)
     _started: int = 0
 
-    def start_worker(self) -> Worker:
+    def start_worker(self, *program: str) -> Worker:
+        """`undercroft worker`, unless another program is named."""
         self._started += 1
-        worker = Worker(self.folder, self.extra, self._started)
+        worker = Worker(self.folder, self.extra, self._started, program)
         self.workers.append(worker)
         return worker
 
@@ -171,6 +178,20 @@ class Cluster:
         thread = threading.Thread(target=lambda: self.hand_in(count, into=handed, **options))
         thread.start()
         return thread, handed
+
+    def python(self, program: str) -> str:
+        """What a program of a user's prints, in the cluster's folder and environment."""
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=self.folder,
+            env=environment(self.extra),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url, autocommit=True) as connection:

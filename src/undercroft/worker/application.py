@@ -25,12 +25,12 @@ CHATTY: Final = ("celery.worker.strategy", "celery.app.trace")
 class Application(Celery):
     """Celery, configured by undercroft's settings."""
 
-    source: Source | None = None
-    """Where they come from; the environment and the working directory unless a command says otherwise."""
     runtime: Runtime | None = None
     """What does the jobs of this process, where it is a worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: Source | None = None) -> None:
+        """`source` is where the settings come from: this process's environment and folder if nothing else is said."""
+        self.source = source
         super().__init__("undercroft", set_as_current=False)
         self.add_defaults(self._options)
         self.steps["worker"].add(Working)

@@ -30,7 +30,7 @@ class JobRows:
         self._jobs = settings.jobs
         self._clock = clock
         self._ids = Ids(clock)
-        self._database = open_database(
+        self.database = open_database(
             database.url.get_secret_value() if database.url else None,
             data_dir=settings.data_dir,
             pool_size=database.pool_size,
@@ -45,11 +45,11 @@ class JobRows:
         def accept(connection: Connection) -> Job:
             return repository.accept(connection, spec, moment=moment_of(self._clock), effects=NoEffects()).job
 
-        return self._database.write_sync(accept)
+        return self.database.write_sync(accept)
 
     def find(self, task_id: str) -> Job | None:
         find = partial(repository.find_idempotent, organisation=Who().organisation, key=_key(task_id))
-        return self._database.read_sync(find)
+        return self.database.read_sync(find)
 
     def _spec(self, task_id: str, prompt: str, model: str | None, *, delay_s: float) -> JobSpec:
         body = {"prompt": prompt} if model is None else {"prompt": prompt, "model": model}
