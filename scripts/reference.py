@@ -62,6 +62,7 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "*_below_min_length": "A text or list is too short, e.g. `array_below_min_length`.",
     "*_below_min_value": "A number is too small, e.g. `decimal_below_min_value`.",
     "background_full": "This process has as many background responses waiting as it may have.",
+    "broker_unavailable": "The broker is away; jobs are accepted and run all the same.",
     "context_length_exceeded": "Prompt and answer do not fit into the model's context.",
     "database_busy": "Others write to the database; the same request again will do.",
     "database_closed": "The server is winding down.",

@@ -135,7 +135,14 @@ class Cluster:
         self.server = self.stack.enter_context(_serving(self.folder, self.extra, port=self.server.port))
 
     def hand_in(
-        self, count: int, *, callers: int = 4, seconds: float = 0.01, name: str = "", into: Handed | None = None
+        self,
+        count: int,
+        *,
+        callers: int = 4,
+        seconds: float = 0.01,
+        name: str = "",
+        patience_s: float = 180,
+        into: Handed | None = None,
     ) -> Handed:
         """Hands in so many jobs and returns when each was accepted, however often it takes."""
         handed = into or Handed()
@@ -150,7 +157,7 @@ class Cluster:
                     return
                 key = f"{name}-{number}"
                 body = {"kind": "step", "input": {"number": number, "seconds": seconds}, "idempotency_key": key}
-                deadline = time.monotonic() + 120
+                deadline = time.monotonic() + patience_s
                 while True:
                     handed.tries += 1
                     try:
