@@ -17,12 +17,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from benchmarks.contenders import peers_folder
 from tests.support.postgres import PostgresServer, running_postgres
@@ -31,6 +32,8 @@ from undercroft.assembly import Undercroft, assemble
 from undercroft.jobs.desk import Desk, Wanted
 from undercroft.record import Who
 from undercroft.settings.sources import Source
+
+T = TypeVar("T")
 
 RESULTS: Final = Path(__file__).parent / "results" / "job_delivery.json"
 WORKERS: Final = 2
@@ -146,15 +149,15 @@ def measure(contender: Contender, ear: Ear, jobs: int) -> Figures:
 class Ours:
     """The desk as the server has it, without HTTP in front, and `undercroft worker`."""
 
-    def __init__(self, name: str, runner: asyncio.Runner, desk: Desk, undercroft: Undercroft) -> None:
+    def __init__(self, name: str, run: "Run", desk: Desk, undercroft: Undercroft) -> None:
         self.name = name
         self.workers: list[subprocess.Popen[bytes]] = []
-        self._runner = runner
+        self._run = run
         self._desk = desk
         self._undercroft = undercroft
 
     def hand_in(self, count: int) -> None:
-        self._runner.run(self._hand_in(count))
+        self._run(self._hand_in(count))
 
     async def _hand_in(self, count: int) -> None:
         numbers = iter(range(count))
@@ -171,7 +174,7 @@ class Ours:
         async def ask() -> bool:
             return bool(await self._undercroft.link.read(lambda c: c.exec_driver_sql(statement).scalar()))
 
-        return self._runner.run(ask())
+        return self._run(ask())
 
 
 @contextmanager
@@ -192,15 +195,38 @@ def ours(name: str, folder: Path, url: str, broker: str | None) -> Iterator[Cont
     with ExitStack() as stack:
         stack.callback(sys.path.remove, str(folder))
         stack.callback(sys.modules.pop, "bench_jobs", None)
-        runner = stack.enter_context(asyncio.Runner())
+        run = stack.enter_context(_loop())
         assembling = assemble(settings, log_calls=False)
-        undercroft = runner.run(assembling.__aenter__())
-        stack.callback(lambda: runner.run(assembling.__aexit__(None, None, None)))
-        contender = Ours(name, runner, runner.run(undercroft.jobs.desk()), undercroft)
+        undercroft = run(assembling.__aenter__())
+        stack.callback(lambda: run(assembling.__aexit__(None, None, None)))
+        contender = Ours(name, run, run(undercroft.jobs.desk()), undercroft)
         for _ in range(WORKERS):
             command = [sys.executable, "-m", "undercroft", "worker"]
             contender.workers.append(stack.enter_context(_process(command, folder, environment)))
         yield contender
+
+
+class Run(Protocol):
+    """Runs a coroutine on a loop that goes on in between."""
+
+    def __call__(self, work: Coroutine[Any, Any, T], /) -> T: ...
+
+
+@contextmanager
+def _loop() -> Iterator[Run]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def run(work: Coroutine[Any, Any, T], /) -> T:
+        return asyncio.run_coroutine_threadsafe(work, loop).result()
+
+    try:
+        yield run
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 class Theirs:

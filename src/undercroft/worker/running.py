@@ -1,5 +1,7 @@
 """The process of `undercroft worker`, whatever brings it its jobs."""
 
+import os
+import socket
 from typing import Any
 
 from undercroft.errors import MissingExtra
@@ -25,6 +27,7 @@ def run_worker(settings: Settings, source: Source) -> int:
 
     signals.setup_logging.connect(keep_ours)
     # Mingling and gossip are for workers that share state in memory; Flower and `celery inspect` need neither.
-    worker = app.Worker(quiet=True, without_mingle=True, without_gossip=True, loglevel="WARNING")
+    name = f"undercroft-{os.getpid()}@{socket.gethostname()}"  # two of one name answer `celery inspect` as one
+    worker = app.Worker(hostname=name, quiet=True, without_mingle=True, without_gossip=True, loglevel="WARNING")
     worker.start()
     return int(worker.exitcode or 0)
