@@ -199,7 +199,7 @@ def ours(name: str, folder: Path, url: str, broker: str | None) -> Iterator[Cont
         assembling = assemble(settings, log_calls=False)
         undercroft = run(assembling.__aenter__())
         stack.callback(lambda: run(assembling.__aexit__(None, None, None)))
-        contender = Ours(name, run, run(undercroft.jobs.desk()), undercroft)
+        contender = Ours(name, run, run(_desk(undercroft)), undercroft)
         for _ in range(WORKERS):
             command = [sys.executable, "-m", "undercroft", "worker"]
             contender.workers.append(stack.enter_context(_process(command, folder, environment)))
@@ -227,6 +227,12 @@ def _loop() -> Iterator[Run]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+async def _desk(undercroft: Undercroft) -> Desk:
+    while not undercroft.link.ready:
+        await asyncio.sleep(0.05)
+    return await undercroft.jobs.desk()
 
 
 class Theirs:

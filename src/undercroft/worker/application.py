@@ -22,7 +22,7 @@ CHATTY: Final = ("celery.worker.strategy", "celery.app.trace")
 """Two lines for every message, arguments included."""
 
 
-class Application(Celery):
+class Application(Celery):  # type: ignore[misc]  # Celery has no types
     """Celery, configured by undercroft's settings."""
 
     runtime: Runtime | None = None

@@ -46,6 +46,7 @@ class JobResults(BaseBackend):  # type: ignore[misc]  # Celery has no types
         """Looks often at first, since most answers come soon."""
         deadline = None if timeout is None else time.monotonic() + timeout
         pause_s = FIRST_LOOK_S
+        meta: dict[str, Any]
         while (meta := self.get_task_meta(task_id))["status"] not in states.READY_STATES:
             if on_interval is not None:
                 on_interval()

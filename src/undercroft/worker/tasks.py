@@ -85,7 +85,7 @@ def process_ai_request(self: Any, prompt: str, *, model: str | None = None) -> s
         return None
 
 
-def _asked(prompt: str, *, model: str | None = None) -> tuple[str, str | None]:
+def _asked(prompt: object, *, model: object = None) -> tuple[str, str | None]:
     if not isinstance(prompt, str) or not isinstance(model, str | None):
         raise InvalidRequest("process_ai_request takes a prompt and a model's name, both text.")
     return prompt, model
