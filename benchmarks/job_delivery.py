@@ -230,7 +230,7 @@ def _loop() -> Iterator[Run]:
 
 
 async def _desk(undercroft: Undercroft) -> Desk:
-    while not undercroft.link.ready:
+    while not undercroft.link.ready:  # noqa: ASYNC110 - nothing says when
         await asyncio.sleep(0.05)
     return await undercroft.jobs.desk()
 
