@@ -7,13 +7,16 @@ from functools import cached_property
 from typing import Any, Final
 
 from celery import Celery, bootsteps
+from celery.app.log import Logging
 
 from undercroft.assembly.job_delivery import celery_options
 from undercroft.clock import SystemClock
 from undercroft.errors import ConfigurationError
 from undercroft.jobs.queues.celery_app import PREFIX
 from undercroft.settings.model import Settings
+from undercroft.settings.secrets import secrets_of
 from undercroft.settings.sources import Source
+from undercroft.telemetry.logs import configure_logging
 from undercroft.worker.handing_in import JobRows
 from undercroft.worker.runtime import Runtime
 
@@ -22,9 +25,21 @@ CHATTY: Final = ("celery.worker.strategy", "celery.app.trace")
 """Two lines for every message, arguments included."""
 
 
+class Logs(Logging):  # type: ignore[misc]  # Celery has no types
+    """Logs as undercroft does, whichever program starts the worker: in one format, without secrets."""
+
+    def setup_logging_subsystem(self, *_: Any, **__: Any) -> bool:
+        """True: there is nothing left for Celery to set up."""
+        settings: Settings = self.app.settings
+        telemetry = settings.telemetry
+        configure_logging(telemetry.log_level, telemetry.log_format, secrets=secrets_of(settings))
+        return True
+
+
 class Application(Celery):  # type: ignore[misc]  # Celery has no types
     """Celery, configured by undercroft's settings."""
 
+    log_cls = Logs
     runtime: Runtime | None = None
     """What does the jobs of this process, where it is a worker."""
 

@@ -6,11 +6,12 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection
 
+from undercroft.assembly.job_effects import ToldEffects
 from undercroft.clock import Clock
+from undercroft.events.outbox import Outbox
 from undercroft.ids import Ids
 from undercroft.jobs import repository
 from undercroft.jobs.desk import Wanted, fingerprint
-from undercroft.jobs.effects import NoEffects
 from undercroft.jobs.statements import moment_of
 from undercroft.jobs.types import PREFIX, Job, JobSpec, Limits
 from undercroft.record import Who
@@ -30,6 +31,7 @@ class JobRows:
         self._jobs = settings.jobs
         self._clock = clock
         self._ids = Ids(clock)
+        self._effects = ToldEffects(Outbox(clock))
         self.database = open_database(
             database.url.get_secret_value() if database.url else None,
             data_dir=settings.data_dir,
@@ -43,7 +45,7 @@ class JobRows:
         spec = self._spec(task_id, prompt, model, delay_s=delay_s)
 
         def accept(connection: Connection) -> Job:
-            return repository.accept(connection, spec, moment=moment_of(self._clock), effects=NoEffects()).job
+            return repository.accept(connection, spec, moment=moment_of(self._clock), effects=self._effects).job
 
         return self.database.write_sync(accept)
 

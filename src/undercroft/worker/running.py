@@ -2,7 +2,6 @@
 
 import os
 import socket
-from typing import Any
 
 from undercroft.errors import MissingExtra
 from undercroft.settings.model import Settings
@@ -15,17 +14,10 @@ def run_worker(settings: Settings, source: Source) -> int:
     if settings.job_delivery != "celery":
         return work_until_told(settings)
     try:
-        from celery import signals
-
         from undercroft.worker.application import app
     except ImportError as error:
         raise MissingExtra("Celery", extra="celery") from error
     app.source = source
-
-    def keep_ours(**_: Any) -> None:
-        """Logging is set up already: Celery leaves it alone when somebody listens to this signal."""
-
-    signals.setup_logging.connect(keep_ours)
     # Mingling and gossip are for workers that share state in memory; Flower and `celery inspect` need neither.
     name = f"undercroft-{os.getpid()}@{socket.gethostname()}"  # two of one name answer `celery inspect` as one
     worker = app.Worker(hostname=name, quiet=True, without_mingle=True, without_gossip=True, loglevel="WARNING")
