@@ -116,6 +116,8 @@ class Cluster:
     server: Server
     stack: ExitStack
     workers: list[Worker] = field(default_factory=list)
+    leaving: list[Worker] = field(default_factory=list)
+    """Those that were told to stop, and nobody waits for."""
     _started: int = 0
 
     def start_worker(self, *program: str) -> Worker:
@@ -269,6 +271,5 @@ def _serving(folder: Path, extra: dict[str, str], *, port: int = 0) -> Iterator[
 
 
 def _end(cluster: Cluster) -> None:
-    for worker in cluster.workers:
-        if worker.process.poll() is None:
-            worker.kill()
+    for worker in (*cluster.workers, *cluster.leaving):
+        worker.kill()

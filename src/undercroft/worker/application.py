@@ -84,19 +84,22 @@ class Working(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no t
 
     requires = ("celery.worker.components:Pool",)
 
-    def start(self, parent: Any) -> None:
-        """Raises ConfigurationError for options that cannot be kept."""
-        app: Application = parent.app
+    def __init__(self, parent: Any, **options: Any) -> None:
+        """Raises ConfigurationError for options that cannot be kept: nothing is started then."""
         pool = parent.pool_cls.__module__.rpartition(".")[2]
         if pool not in POOLS:
             raise ConfigurationError(
-                f"undercroft's jobs cannot run in Celery's pool {pool!r}: they share one event loop.",
+                f"Jobs cannot run in Celery's pool {pool!r}: they share one event loop in the worker itself.",
                 hint="Leave out --pool; --concurrency says how many jobs run at once.",
             )
+        self._settings = parent.app.worker_settings(at_once=parent.concurrency)
+        super().__init__(parent, **options)
+
+    def start(self, parent: Any) -> None:
         for name in CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
-        app.runtime = Runtime(app.worker_settings(at_once=parent.concurrency))
-        app.runtime.start()
+        parent.app.runtime = Runtime(self._settings)
+        parent.app.runtime.start()
 
     def stop(self, parent: Any) -> None:
         """The consumer has stopped; what runs has its grace period."""

@@ -24,6 +24,7 @@ def stop_a_worker(cluster: Cluster, rng: random.Random) -> None:
     stopped = cluster.workers.pop(rng.randrange(len(cluster.workers)))
     cluster.start_worker()
     stopped.process.terminate()  # it may still be starting: no clean end is asked of it
+    cluster.leaving.append(stopped)
 
 
 def pause_a_worker(cluster: Cluster, rng: random.Random) -> None:
