@@ -7,7 +7,7 @@ IMAGE_LOCKS := src/undercroft/deploy/data
 COMPILE := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: run test check test-system golden bench docs lock help
+.PHONY: run test check test-system golden torture bench docs lock help
 
 run: ## start the server with the bundled model on port 8000 (PORT=9000: another)
 	@$(SETUP) run $(ARGS)
@@ -23,6 +23,9 @@ test-system: ## clone this checkout, run it, break it: minutes, and it starts se
 
 golden: ## write the files in tests/golden and docs/reference anew; look at the diff
 	@UNDERCROFT_GOLDEN=write $(SETUP) test tests/golden tests/unit/deploy/targets tests/docs/test_reference.py $(ARGS)
+
+torture: ## kill what runs jobs, again and again, for hours; prints the seed that repeats it
+	@UNDERCROFT_FAULT_JOBS=$${UNDERCROFT_FAULT_JOBS:-2000} $(SETUP) test -n 0 --capture=no -m "not system" tests/integration/jobs $(ARGS)
 
 bench: ## measure this gateway beside others (ARGS="--contenders nginx,undercroft,litellm"); minutes
 	@$(SETUP) bench $(ARGS)

@@ -62,6 +62,7 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "*_below_min_length": "A text or list is too short, e.g. `array_below_min_length`.",
     "*_below_min_value": "A number is too small, e.g. `decimal_below_min_value`.",
     "background_full": "This process has as many background responses waiting as it may have.",
+    "broker_unavailable": "The broker is away; jobs are accepted and run all the same.",
     "background_unavailable": "The server is a function, which ends with each answer: there is no background.",
     "budget_exceeded": "Not so much is left of a budget as this call may cost.",
     "budget_reserved": "Calls under way hold what is left of a budget until they end.",

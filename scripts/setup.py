@@ -375,7 +375,8 @@ def start(environment: Environment, command: str, arguments: Sequence[str]) -> i
         os.execve(python, [python, "-P", "-m", "undercroft", "serve", *arguments], variables)
     os.chdir(environment.root)
     if command == "test":
-        os.execve(python, [python, "-m", "pytest", "-n", "2", "-m", "not system", *arguments], variables)
+        shared = ["-n", "2", "--dist", "loadgroup", "-m", "not system and not torture"]
+        os.execve(python, [python, "-m", "pytest", *shared, *arguments], variables)
     if command == "check":
         os.execve(python, [python, "scripts/check.py", *arguments], variables)
     if command == "docs":

@@ -34,3 +34,12 @@ def postgres_url(postgres_server: "PostgresServer") -> Iterator[str]:
     url = postgres_server.new_database()
     yield url
     postgres_server.drop(url)
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    """The address of an empty Redis."""
+    from tests.support.redis import running_redis
+
+    with running_redis() as server:
+        yield server.url

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from undercroft.telemetry.logs import get_logger as get_logger
     from undercroft.telemetry.monitor import monitor_endpoint as monitor_endpoint
     from undercroft.telemetry.redaction import SensitiveFilter as SensitiveFilter
+    from undercroft.worker.tasks import process_ai_request as process_ai_request
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,7 @@ _HOMES = {
     "job": "undercroft.jobs.functions",
     "monitor_endpoint": "undercroft.telemetry.monitor",
     "on": "undercroft.events.subscribers",
+    "process_ai_request": "undercroft.worker.tasks",
     "recommend_instance": "undercroft.planning.instances",
     "select_instance_type": "undercroft.planning.instances",
 }

@@ -45,8 +45,13 @@ def test_a_reader_who_follows_the_page_sees_what_it_says(
     blocks = blocks_of(page)
     if reason := what_is_missing():
         pytest.skip(f"not run: {len(followed(page))} blocks of {page}: {reason}")
-    wants_postgresql = any("postgresql://" in block.text for block in followed(page))
-    reader = Reader(tmp_path, database_url=request.getfixturevalue("postgres_url") if wants_postgresql else "")
+    wants_postgresql = any("postgresql://" in block.text for block in blocks)
+    wants_redis = any("redis://" in block.text for block in blocks)
+    reader = Reader(
+        tmp_path,
+        database_url=request.getfixturevalue("postgres_url") if wants_postgresql else "",
+        broker_url=request.getfixturevalue("redis_url") if wants_redis else "",
+    )
     try:
         for block in blocks:
             reader.follow(block)

@@ -25,6 +25,11 @@ class ManualClock:
         heapq.heappush(self._sleepers, (self._monotonic + seconds, self._order, woken))
         await woken
 
+    @property
+    def is_awaited(self) -> bool:
+        """Somebody sleeps by it."""
+        return any(not woken.done() for _, _, woken in self._sleepers)
+
     def advance(self, seconds: float) -> None:
         """Moves both clocks and wakes whoever is due."""
         self._monotonic += seconds

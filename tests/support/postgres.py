@@ -29,13 +29,16 @@ _SETTINGS = {
     "max_connections": "60",
     "log_min_messages": "fatal",
 }
+_HASTE = ("fsync", "full_page_writes", "shared_buffers")
 
 
 class PostgresServer:
     """One running server. `stop` and `start` may be called in between to take it away for a while."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_durable: bool = False) -> None:
+        """`is_durable`: it survives a loss of power too, as one that is not for tests does."""
         self._folder = folder
+        self._settings = {name: value for name, value in _SETTINGS.items() if not is_durable or name not in _HASTE}
         self._data = folder / "data"
         self._programs = _programs(folder)
         self._user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
@@ -64,7 +67,7 @@ class PostgresServer:
 
     def start(self) -> None:
         command: list[str | Path] = [self._programs / "postgres", "-D", self._data, "-k", self._folder]
-        for name, value in _SETTINGS.items():
+        for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -106,10 +109,10 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
+def running_postgres(*, is_durable: bool = False) -> Iterator[PostgresServer]:
     """A server in a folder of its own, with a path short enough for a socket."""
     with tempfile.TemporaryDirectory(prefix="undercroft-pg-") as folder:
-        server = PostgresServer(Path(folder))
+        server = PostgresServer(Path(folder), is_durable=is_durable)
         server.start()
         try:
             yield server

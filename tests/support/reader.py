@@ -15,17 +15,20 @@ from tests.support.documents import SERVER, SHELLS, STOPPED, Action, Block, acti
 
 PAGE_PORT = "8000"
 PAGE_DATABASE = re.compile(r"postgresql://[^\s'\"]+")
+PAGE_BROKER = re.compile(r"redis://[^\s'\"]+")
 BLOCK_LIMIT_S = 300
 START_LIMIT_S = 60
 
 
 class Reader:
-    """Does what blocks say, one after the other. `database_url` takes the place of a page's PostgreSQL address."""
+    """Does what blocks say, one after the other. `database_url` and `broker_url` take the place of a page's addresses
+    of PostgreSQL and Redis."""
 
-    def __init__(self, folder: Path, *, database_url: str = "") -> None:
+    def __init__(self, folder: Path, *, database_url: str = "", broker_url: str = "") -> None:
         self._folder = folder
         self._port = str(free_port())
         self._database_url = database_url
+        self._broker_url = broker_url
         self._server: subprocess.Popen[bytes] | None = None
         self._printed = ""
         programs = folder / "programs"
@@ -81,6 +84,7 @@ class Reader:
 
     def _mine(self, text: str) -> str:
         text = re.sub(rf"\b{PAGE_PORT}\b", self._port, text)
+        text = PAGE_BROKER.sub(lambda _: self._broker_url, text)
         return PAGE_DATABASE.sub(lambda _: self._database_url, text)
 
     def _theirs(self, text: str) -> str:

@@ -44,6 +44,12 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
+    def ask(self, *words: str) -> bytes:
+        """Gives one command; the beginning of the answer as it came."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(" ".join(words).encode() + b"\r\n")
+            return connection.recv(65_536)
+
     def _answers(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:

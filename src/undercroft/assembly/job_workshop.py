@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from undercroft.assembly.job_delivery import delivery, finish
 from undercroft.assembly.job_metrics import JobMetrics
 from undercroft.clock import Clock
 from undercroft.ids import Ids
@@ -15,7 +16,6 @@ from undercroft.jobs.desk import Desk, Wanted
 from undercroft.jobs.effects import Effects
 from undercroft.jobs.handlers import Handlers
 from undercroft.jobs.owners import LockedFiles
-from undercroft.jobs.queues.inline import Inline
 from undercroft.jobs.schedules import Schedule, Schedules
 from undercroft.jobs.tending import Keep, Tending
 from undercroft.jobs.types import JobSpec
@@ -32,6 +32,7 @@ class Working:
     """What takes jobs here, and the tasks that run them: none of those ends by itself."""
 
     desk: Desk
+    crew: Crew | None
     tasks: Sequence["asyncio.Task[None]"]
 
 
@@ -63,15 +64,16 @@ async def workshop(
     worker = ids.new("worker_")
     async with contextlib.AsyncExitStack() as stack:
         crew = None
-        if "worker" in settings.server.roles:
+        if settings.runs_jobs:
             watcher = metrics.watching(handlers, expecting)
             terms = terms_of(settings, worker=worker)
             rng = random.Random()  # noqa: S311 - spreads what is run again
             crew = Crew(database, handlers, terms, effects=effects, watcher=watcher, ids=ids, clock=clock, rng=rng)
+        delivering = await stack.enter_async_context(delivery(settings, database=database, crew=crew, clock=clock))
         desk = Desk(
             database,
             handlers,
-            Inline(crew.wake if crew is not None else None),
+            delivering.queue,
             queues=settings.jobs.queue_names,
             effects=effects,
             crew=crew,
@@ -79,7 +81,7 @@ async def workshop(
             ids=ids,
             clock=clock,
         )
-        tasks = []
+        tasks = [*delivering.tasks]
         if crew is not None:
             owners = stack.enter_context(_locked(settings, worker))
             tending = expecting.tending = Tending(
@@ -91,10 +93,11 @@ async def workshop(
                 wake=crew.wake,
                 clock=clock,
             )
-            tasks = [asyncio.create_task(crew.run()), asyncio.create_task(tending.run())]
-            stack.push_async_callback(_finish, tasks)
+            running = [asyncio.create_task(crew.run()), asyncio.create_task(tending.run())]
+            stack.push_async_callback(finish, running)
+            tasks += running
             stack.push_async_callback(crew.close, settings.server.shutdown_grace_s)
-        yield Working(desk, tasks)
+        yield Working(desk, crew, tasks)
 
 
 def terms_of(settings: Settings, *, worker: str) -> Terms:
@@ -102,7 +105,7 @@ def terms_of(settings: Settings, *, worker: str) -> Terms:
     jobs = settings.jobs
     return Terms(
         worker=worker,
-        queues=jobs.queue_names,
+        queues=jobs.serves or jobs.queue_names,
         at_once=jobs.at_once,
         lease_s=jobs.lease_s,
         queue_limits={queue.name: queue.at_once for queue in jobs.queues if queue.at_once is not None},
@@ -153,12 +156,3 @@ def _locked(settings: Settings, worker: str) -> Iterator[LockedFiles | None]:
         yield owners
     finally:
         owners.close()
-
-
-async def _finish(tasks: Sequence["asyncio.Task[None]"]) -> None:
-    """Ends what runs for ever; what has ended by itself has gone wrong, and says so."""
-    for task in tasks:
-        task.cancel()
-    for task in tasks:
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

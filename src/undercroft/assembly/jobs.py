@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from undercroft.settings.model import JobSchedule, Settings
 from undercroft.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from undercroft.jobs.crew import Crew
     from undercroft.jobs.desk import Desk
 
 
@@ -44,6 +45,7 @@ class JobOffice:
         self._gateway: Gateway | None = None
         self._under_way = UnderWay()
         self._desk: Desk | None = None
+        self._crew: Crew | None = None
         self._is_there = asyncio.Event()
         self._why_closed = "The server is shutting down."
         limits = limits_of(settings.jobs)
@@ -73,6 +75,11 @@ class JobOffice:
         if self._desk is None:
             raise Unavailable(self._why_closed, code="interrupted")
         return self._desk
+
+    def give(self, jobs: Sequence[tuple[str, str]]) -> None:
+        """These were delivered to this process, by organisation and id."""
+        if self._crew is not None:
+            self._crew.give(jobs)
 
     @contextlib.asynccontextmanager
     async def running(self, *, is_frozen: bool = False) -> AsyncIterator[None]:
@@ -115,12 +122,12 @@ class JobOffice:
             ids=self._ids,
             clock=self._clock,
         ) as working:
-            self._desk = working.desk
+            self._desk, self._crew = working.desk, working.crew
             self._is_there.set()
             stopping = asyncio.ensure_future(stop.wait())
             await asyncio.wait([stopping, *working.tasks], return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
-            self._desk = None
+            self._desk = self._crew = None
 
 
 def limits_of(jobs: JobsSettings) -> Limits:

@@ -30,6 +30,7 @@ class Command(Protocol):
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "serve": ("undercroft.cli.commands.serve", "Starts the server."),
+    "worker": ("undercroft.cli.commands.worker", "Runs jobs, and nothing else."),
     "migrate": ("undercroft.cli.commands.migrate", "Brings the database to the current schema."),
     "doctor": ("undercroft.cli.commands.doctor", "Checks what undercroft needs, and says what to do about it."),
     "config": ("undercroft.cli.commands.config", "Shows, checks and describes the settings."),

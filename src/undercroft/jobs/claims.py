@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from undercroft.jobs.rows import COLUMNS, OF_JOBS, jobs_of
-from undercroft.jobs.statements import Moment, array, run
+from undercroft.jobs.statements import Moment, array, relax, run
 from undercroft.jobs.types import Job
 
 TENANTS: Final = 64
@@ -77,6 +77,7 @@ def renew(connection: Connection, *, worker: str, lease_us: int, moment: Moment)
 
     What is missing is the worker's no longer: somebody else has it, or it has ended.
     """
+    relax(connection)
     rows = run(connection, _RENEW, moment, worker=worker, lease_us=lease_us)
     return {(named, token): bool(cancel_requested) for named, token, cancel_requested in rows}
 

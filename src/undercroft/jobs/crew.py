@@ -23,7 +23,7 @@ from undercroft.jobs.endings import Ended, Settled, running_of, settle
 from undercroft.jobs.execution import Execution
 from undercroft.jobs.handlers import Handlers, JobContext
 from undercroft.jobs.retry import failure_of
-from undercroft.jobs.statements import Moment, moment_of
+from undercroft.jobs.statements import Moment, moment_of, relax
 from undercroft.jobs.types import DEFAULT_QUEUE, Failed, Failure, Job, Outcome, Released, Saying
 from undercroft.telemetry.logs import get_logger
 
@@ -61,8 +61,6 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     lease_s: float = 30.0
     queue_limits: Mapping[str, int] = {}
     lane_limit: int = 1
-    claims_freely: bool = True
-    """Whether it takes whatever is queued; otherwise only what it is given the ids of."""
 
 
 class Watcher(Protocol):
@@ -132,8 +130,14 @@ class Crew:
         self._changed.set()
 
     def give(self, ids: Sequence[tuple[str, str]]) -> None:
-        """These were delivered, by organisation and id."""
-        self._named += ids
+        """These were delivered, by organisation and id.
+
+        Names save a search while there is room. Who comes next when there is some again, is decided then.
+        """
+        room = self.terms.at_once - len(self._running) - len(self._named)
+        self._named += ids[: max(0, room)]
+        if len(ids) > room:
+            self._may_be_more = True
         self._changed.set()
 
     def cancel(self, id: str) -> None:
@@ -200,7 +204,7 @@ class Crew:
 
     async def _turn(self, ended: list[Ended], unsaid: list[Saying]) -> None:
         free = 0 if self._is_closing else self.terms.at_once - len(self._running)
-        claims = free > 0 and self.terms.claims_freely and self._may_be_more
+        claims = free > 0 and self._may_be_more
         named = self._named[: min(free, NAMED_AT_ONCE)] if free > 0 else []
         if not (ended or claims or named):
             return
@@ -353,6 +357,8 @@ def _turn(
     effects: Effects,
     moment: Moment,
 ) -> tuple[Settled, list[Job]]:
+    if not ended:
+        relax(connection)
     for saying in unsaid:
         repository.note_saying(connection, saying)
     settled = settle(connection, ended, moment=moment, effects=effects) if ended else Settled([], [])

@@ -86,6 +86,12 @@ def find(connection: Connection, *, organisation: str, id: str) -> Job | None:
     return job_of(rows[0]) if rows else None
 
 
+def find_idempotent(connection: Connection, *, organisation: str, key: str) -> Job | None:
+    """The job that was handed in with this idempotency key."""
+    rows = run(connection, _BY_IDEMPOTENCY, _NO_TIME, organisation=organisation, value=key)
+    return job_of(rows[0]) if rows else None
+
+
 def page(
     connection: Connection,
     *,

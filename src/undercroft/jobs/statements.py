@@ -55,6 +55,15 @@ def run(connection: Connection, statement: str, moment: Moment, **values: Any) -
     return execute(connection, _text(connection.dialect.name, statement), values)
 
 
+def relax(connection: Connection) -> None:
+    """For a transaction that only claims, or prolongs claims: it need not be on disk when it is over.
+
+    A crash of the database may take it back; then the job is queued again, and its run's token counts for nothing.
+    """
+    if connection.dialect.name == "postgresql":
+        execute(connection, "SET LOCAL synchronous_commit = off", {})
+
+
 @lru_cache(maxsize=256)
 def _text(dialect: str, statement: str) -> str:
     def mark(found: re.Match[str]) -> str:

@@ -337,6 +337,9 @@ class Events(Section):
     """About how many events the Redis stream `undercroft:events` holds; older ones leave it."""
 
 
+Delivery = Literal["inline", "postgres", "celery"]
+
+
 class JobQueue(Section):
     """A queue of jobs."""
 
@@ -370,6 +373,10 @@ class Jobs(Section):
 
     broker_url: SecretStr | None = None
     """Celery's broker (CELERY_BROKER_URL); needs PostgreSQL."""
+    delivery: Delivery | None = None
+    """How workers learn of jobs; default: `celery` with a broker, `postgres` with PostgreSQL, else `inline`."""
+    serves: tuple[Text, ...] = ()
+    """Queues that this process works on; default: all."""
     at_once: Positive = 8
     """Jobs that one process runs at a time."""
     lease_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
@@ -542,3 +549,19 @@ class Settings(Section):
     deploy: Deploy = Deploy()
     provider_keys: dict[str, SecretStr] = {}
     """Keys by provider name, from each provider's usual variable (OPENAI_API_KEY …)."""
+
+    @property
+    def job_delivery(self) -> Delivery:
+        """How workers learn of jobs."""
+        if self.jobs.delivery is not None:
+            return self.jobs.delivery
+        if self.jobs.broker_url is not None:
+            return "celery"
+        return "postgres" if self.database.is_postgresql else "inline"
+
+    @property
+    def runs_jobs(self) -> bool:
+        """Whether a process with these settings runs jobs. With Celery those do that are nothing but workers."""
+        if self.job_delivery == "celery":
+            return self.server.roles == {"worker"}
+        return "worker" in self.server.roles

@@ -33,7 +33,6 @@ SHORT_KEY: Final = 16
 KINDS: Final = frozenset({"chat", "completions", "embeddings", "moderations"})
 
 NOT_USED_YET: Final[tuple[Place, ...]] = (
-    ("jobs", "broker_url"),
     ("telemetry", "sentry_dsn"),
     ("telemetry", "otlp_endpoint"),
 )
@@ -148,6 +147,17 @@ def _jobs(settings: Settings) -> Iterator[Problem]:
             if name in names[:position]:
                 yield ("jobs", setting, position, "name"), f"is {name!r}, as an earlier one"
     known = jobs.queue_names
+    if jobs.delivery == "celery" and jobs.broker_url is None:
+        yield ("jobs", "delivery"), "is 'celery' without a broker; set CELERY_BROKER_URL=redis://host:6379/0"
+    if jobs.delivery == "postgres" and not settings.database.is_postgresql:
+        yield (
+            ("jobs", "delivery"),
+            "is 'postgres' without it; set DATABASE_URL=postgresql://user:password@host:5432/name",
+        )
+    for position, queue in enumerate(jobs.serves):
+        if queue not in known:
+            there = ", ".join(known)
+            yield ("jobs", "serves", position), f"is {queue!r}, which is no queue here; there are {there}"
     for position, schedule in enumerate(jobs.schedules):
         place: Place = ("jobs", "schedules", position)
         if schedule.queue not in known:

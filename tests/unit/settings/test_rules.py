@@ -61,6 +61,33 @@ def test_celery_needs_postgresql(tmp_path: Path, database: str) -> None:
     ).settings.database.is_postgresql
 
 
+@pytest.mark.parametrize(
+    ("told", "delivery"),
+    [
+        ({}, "inline"),
+        ({"DATABASE_URL": "postgres://h/d"}, "postgres"),
+        ({"DATABASE_URL": "postgres://h/d", "CELERY_BROKER_URL": "redis://x"}, "celery"),
+        ({"DATABASE_URL": "postgres://h/d", "UNDERCROFT_JOBS__DELIVERY": "inline"}, "inline"),
+    ],
+)
+def test_what_is_set_says_how_jobs_are_delivered(tmp_path: Path, told: dict[str, str], delivery: str) -> None:
+    assert loaded(tmp_path, **told).settings.job_delivery == delivery
+
+
+def test_with_celery_only_a_worker_runs_jobs(tmp_path: Path) -> None:
+    services = {"DATABASE_URL": "postgres://h/d", "CELERY_BROKER_URL": "redis://x"}
+    assert loaded(tmp_path).settings.runs_jobs
+    assert not loaded(tmp_path, **services).settings.runs_jobs
+    assert loaded(tmp_path, **services, UNDERCROFT_SERVER__ROLE="worker").settings.runs_jobs
+    assert not loaded(tmp_path, UNDERCROFT_SERVER__ROLE="gateway").settings.runs_jobs
+
+
+def test_a_delivery_without_what_it_needs_is_refused(tmp_path: Path) -> None:
+    assert "set CELERY_BROKER_URL=" in refusal(tmp_path, UNDERCROFT_JOBS__DELIVERY="celery")
+    assert "set DATABASE_URL=" in refusal(tmp_path, UNDERCROFT_JOBS__DELIVERY="postgres")
+    assert "there are default" in refusal(tmp_path, UNDERCROFT_JOBS__SERVES='["nightly"]')
+
+
 def test_an_address_of_another_database_is_refused(tmp_path: Path) -> None:
     assert "environment (DATABASE_URL): database.url names 'mysql'" in refusal(tmp_path, DATABASE_URL="mysql://h/d")
 

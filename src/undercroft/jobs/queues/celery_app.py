@@ -1,0 +1,102 @@
+"""Celery, set up so that it neither loses nor doubles work, and the broker as delivery sees it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from celery import Celery
+from kombu import Connection, Queue
+from kombu.exceptions import KombuError
+
+from undercroft.errors import Unavailable
+from undercroft.jobs.queues.celery import Address
+
+DELIVER: Final = "undercroft.deliver"
+PREFIX: Final = "undercroft."
+"""Of Celery's queues, which may share a broker with other programs'."""
+MARKER: Final = "undercroft:broker"
+CONNECT_S: Final = 2.0
+ANSWER_S: Final = 3.0
+
+
+def celery_settings(broker_url: str | None, queues: Sequence[str], *, at_once: int) -> dict[str, Any]:
+    """What Celery is told, and why where its own default would lose or double work."""
+    is_redis = (broker_url or "").startswith(("redis", "sentinel"))
+    return {
+        "broker_url": broker_url,
+        "task_default_queue": f"{PREFIX}{queues[0]}",
+        "task_queues": [Queue(f"{PREFIX}{queue}") for queue in queues],
+        # A message is a hint and its job a row: acknowledged at once, it is never held back in Redis' `unacked` until
+        # the visibility time-out (an hour), nor given out twice while it runs for longer than that.
+        "task_acks_late": False,
+        "task_ignore_result": True,
+        # Nobody waits for a broker that is away: what was not sent is found in the database.
+        "task_publish_retry": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,  # else a worker gives up after a hundred tries and never comes back
+        "broker_connection_timeout": CONNECT_S,
+        # Without these a peer that vanished is waited for until TCP gives up, a quarter of an hour.
+        "broker_transport_options": {
+            "socket_connect_timeout": CONNECT_S,
+            "socket_timeout": ANSWER_S,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        }
+        if is_redis
+        else {"confirm_publish": True},
+        # Retries are timers in rows: a message with an ETA sits in one worker's memory, and dies with it.
+        "worker_prefetch_multiplier": 1,
+        "worker_concurrency": at_once,
+        # All work is done on one event loop in this process, and the pool only hands ids to it: a pool of processes
+        # would cost a pipe and two pickles for each.
+        "worker_pool": "solo",
+        "worker_disable_rate_limits": True,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "result_backend": "undercroft.worker.results:JobResults",
+        "imports": ["undercroft.worker.tasks"],
+    }
+
+
+class CeleryBroker:
+    """The broker of a Celery application, over one connection. Used by one thread."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._connection: Connection | None = None
+        self._producer: Any = None
+
+    def send(self, queue: str, jobs: Sequence[Address], /) -> None:
+        with self._connected():
+            arguments = [list(map(list, jobs))]
+            self._app.send_task(DELIVER, args=arguments, queue=f"{PREFIX}{queue}", producer=self._producer)
+
+    def depth(self, queue: str, /) -> int:
+        with self._connected() as connection:
+            # Not passively: to Redis a queue with nothing in it does not exist.
+            declared = connection.default_channel.queue_declare(f"{PREFIX}{queue}", durable=True, auto_delete=False)
+            return int(declared.message_count)
+
+    def knows_us(self) -> bool:
+        """Redis may come back empty; RabbitMQ keeps what it confirmed, in durable queues."""
+        with self._connected() as connection:
+            if connection.transport.driver_type != "redis":
+                return True
+            return not connection.default_channel.client.set(MARKER, "here", nx=True)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        if self._connection is None:
+            self._connection = self._app.connection_for_write()
+            self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
+        connection = self._connection
+        try:
+            yield connection
+        except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
+            # Whatever state it is in: the next one is new.
+            self._connection = self._producer = None
+            connection.release()
+            raise Unavailable(f"The broker cannot be reached: {error}.", code="broker_unavailable") from error
