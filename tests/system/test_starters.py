@@ -42,24 +42,27 @@ class Project:
         assert typed.returncode == 0, f"{lines}: {typed.stdout}{typed.stderr}"
         return typed.stdout
 
+    def key(self) -> str:
+        """The master key in `.env`."""
+        return re.findall(r"^UNDERCROFT_MASTER_KEY=(.+)$", (self.folder / ".env").read_text(), re.MULTILINE)[0]
+
     def serve(self, line: str, port: int):  # type: ignore[no-untyped-def]  # what `serving` gives
         """A line that becomes a server."""
         command = ["bash", "-c", f"source venv/bin/activate && exec {line}"]
         return serving(command, port=port, directory=self.folder, environment={**self.environment, "PORT": str(port)})
 
 
-@pytest.fixture(scope="module")
-def simple_api(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    folder = tmp_path_factory.mktemp("empty")
-    made = run(folder, "new", "simple-api", "my api")
-    assert made.exit_code == 0, made.stderr
-    # A machine of its own, as far as weights go: nothing was fetched for this user yet.
+def made(starter: str, folder: Path) -> Project:
+    """A new project, for a user for whom no weights were fetched yet."""
+    ended = run(folder, "new", starter, "my project")
+    assert ended.exit_code == 0, ended.stderr
     programs = f"{Path(sys.executable).resolve().parent}:"
     variables = clean_environment(XDG_CACHE_HOME=str(folder / "cache"))
-    return Project(folder / "my api", {**variables, "PATH": programs + variables["PATH"]})
+    return Project(folder / "my project", {**variables, "PATH": programs + variables["PATH"]})
 
 
-def test_the_simple_api_is_run_grown_and_tested_by_its_readme(simple_api: Project) -> None:
+def test_the_simple_api_is_run_grown_and_tested_by_its_readme(tmp_path: Path) -> None:
+    simple_api = made("simple-api", tmp_path)
     first_steps, curls, another_curl, testing = simple_api.blocks("bash")
     *preparing, serving_line = first_steps.splitlines()
     assert preparing == [
@@ -106,3 +109,29 @@ def test_the_simple_api_is_run_grown_and_tested_by_its_readme(simple_api: Projec
         server.stop()
 
     assert " passed" in simple_api.type(testing).splitlines()[-1]
+
+
+def test_the_production_project_is_tested_run_and_checked_by_its_readme(tmp_path: Path) -> None:
+    project = made("production", tmp_path)
+    on_this_machine, curls, renders = project.blocks("bash")
+    *preparing, serving_line = on_this_machine.splitlines()
+    assert serving_line == "uvicorn api.main:app --port 8000"
+    started = time.monotonic()
+    said = project.type(*preparing)
+    print(f"\nproduction: installed and tested after {time.monotonic() - started:.0f} s")
+    assert " passed" in said
+    assert "head" in project.type("python manage.py migrate") or (project.folder / ".undercroft").is_dir()
+
+    port = free_port()
+    with project.serve(serving_line.replace("8000", str(port)), port) as server:
+        while call(f"{server.url}/health/ready")[0] != 200:
+            time.sleep(0.1)
+        answered = project.type(curls.replace(":8000", f":{port}"))
+        assert '"summary"' in answered
+        assert '"status":"queued"' in answered.replace(" ", "")
+        assert call(f"{server.url}/summarize", {"text": "without a key"})[0] == 401
+        server.stop()
+
+    assert "nothing would change" in project.type(renders)
+    for folder in (".", "kubernetes"):
+        project.type(f"undercroft deploy check {folder}")

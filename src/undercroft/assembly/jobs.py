@@ -12,14 +12,16 @@ from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.events import EventDesk
 from undercroft.assembly.job_kinds import built_in
 from undercroft.assembly.job_metrics import JobMetrics
+from undercroft.assembly.lending import Line, lent
 from undercroft.assembly.reloads import UnderWay
 from undercroft.clock import Clock
 from undercroft.errors import ConfigurationError, InvalidRequest, Unavailable
 from undercroft.gateway.gateway import Gateway
 from undercroft.ids import Ids
-from undercroft.jobs.functions import functions_in
-from undercroft.jobs.handlers import Handlers
-from undercroft.jobs.types import Limits
+from undercroft.jobs.functions import FunctionHandler, functions_in
+from undercroft.jobs.handlers import Handlers, JobContext
+from undercroft.jobs.types import Job, Limits
+from undercroft.record import Who
 from undercroft.settings.model import Jobs as JobsSettings
 from undercroft.settings.model import JobSchedule, Settings
 from undercroft.telemetry.metrics import Metrics
@@ -51,13 +53,24 @@ class JobOffice:
         limits = limits_of(settings.jobs)
         self.handlers = Handlers(built_in(limits=limits, in_force=self, ids=ids, clock=clock))
         for name in settings.jobs.modules:
-            _load(name, self.handlers, limits)
+            _load(name, self, limits)
         for schedule in settings.jobs.schedules:
             _check_schedule(schedule, self.handlers)
 
     def answer_with(self, gateway: Gateway, under_way: UnderWay) -> None:
         """From now on jobs call models under this configuration."""
         self._gateway, self._under_way = gateway, under_way
+
+    def line(self, who: Who) -> Line:
+        """What a function of the user's own asks models through. Only on the event loop."""
+        return Line(
+            gateway=self.gateway(),
+            ids=self._ids,
+            clock=self._clock,
+            timeout_s=self._settings.jobs.timeout_s,
+            loop=asyncio.get_running_loop(),
+            who=who,
+        )
 
     def gateway(self) -> Gateway:
         assert self._gateway is not None, "nothing is accepted before a configuration is in force"
@@ -135,7 +148,24 @@ def limits_of(jobs: JobsSettings) -> Limits:
     return Limits(lifetime_us=round(jobs.deadline_s * 1_000_000), timeout_us=round(jobs.timeout_s * 1_000_000))
 
 
-def _load(name: str, handlers: Handlers, usual: Limits) -> None:
+class _Lending:
+    """Runs a function of the user's own; `undercroft.generate` in it asks through this process's gateway."""
+
+    def __init__(self, function: FunctionHandler, office: JobOffice) -> None:
+        self.kind = function.kind
+        self.limits = function.limits
+        self._function = function
+        self._office = office
+
+    def check(self, input: bytes, /) -> str:
+        return self._function.check(input)
+
+    async def run(self, job: Job, context: JobContext, /) -> bytes:
+        with lent(self._office.line(job.who)):
+            return await self._function.run(job, context)
+
+
+def _load(name: str, office: JobOffice, usual: Limits) -> None:
     """Imports a module of the operator's, from the working directory too, as `python -m` would."""
     here = str(Path.cwd())
     if here not in sys.path:
@@ -148,9 +178,9 @@ def _load(name: str, handlers: Handlers, usual: Limits) -> None:
             hint="Modules are looked for in the working directory and among the installed packages.",
         ) from error
     for handler in functions_in(module, usual):
-        if handler.kind in handlers.kinds:
+        if handler.kind in office.handlers.kinds:
             raise ConfigurationError(f"{name} has a job {handler.kind!r}, and there is one of that name already.")
-        handlers.add(handler)
+        office.handlers.add(_Lending(handler, office))
 
 
 def _check_schedule(schedule: JobSchedule, handlers: Handlers) -> None:

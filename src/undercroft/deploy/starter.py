@@ -27,6 +27,10 @@ class Starter:
 
 STARTERS: Final[Mapping[str, Starter]] = {
     "simple-api": Starter("an API in one file, with tests", {}),
+    "production": Starter(
+        "API, worker, containers, Kubernetes and CI around code of your own",
+        {"compose": ".", "kubernetes": "kubernetes"},
+    ),
 }
 LONGEST_NAME: Final = 50
 

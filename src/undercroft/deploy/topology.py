@@ -59,6 +59,8 @@ class Build:
     with_model: bool | None = None
     index_url: str | None = None
     ca_file: Path | None = None
+    code: tuple[str, ...] = ()
+    command: tuple[str, ...] = ("undercroft", "serve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,8 @@ def topology(
             deploy.build.with_model if options.with_model is None else options.with_model,
             deploy.build.index_url,
             deploy.build.ca_file,
+            deploy.build.code,
+            deploy.build.command,
         ),
         api=_process(deploy.api),
         worker=_process(deploy.worker),

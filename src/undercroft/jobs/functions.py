@@ -5,6 +5,7 @@ import inspect
 import threading
 import typing
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from types import ModuleType
 from typing import Any, Final, TypeVar
 
@@ -166,7 +167,8 @@ async def _in_thread(function: Callable[..., Any], given: dict[str, Any]) -> Any
         except RuntimeError:
             return  # the loop is gone, and nobody waits
 
-    threading.Thread(target=call, name="undercroft-job", daemon=True).start()
+    context = copy_context()
+    threading.Thread(target=context.run, args=(call,), name="undercroft-job", daemon=True).start()
     try:
         return await asyncio.shield(outcome)
     except asyncio.CancelledError:

@@ -14,6 +14,7 @@ Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(Mi|Gi)$", examples=["51
 Label = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,48}[a-z0-9])?$", examples=["ai-api"])]
 Image = Annotated[str, Field(pattern=r"^[a-z0-9][A-Za-z0-9._:/@-]{0,254}$", examples=["python:3.11-slim"])]
 Registry = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.:/_-]*[a-z0-9]$", examples=["mirror.example/hub"])]
+Folder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$", examples=["api"])]
 Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", examples=["1.0.0"])]
 Address = Annotated[str, Field(pattern=r"^https?://[^\s@]+$", examples=["https://packages.example/simple"])]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
@@ -51,6 +52,10 @@ class DeployBuild(Section):
 
     with_model: bool | None = None
     """Whether the bundled models are part of it (about 250 MB); default: for compose, not for Kubernetes."""
+    code: tuple[Folder, ...] = ()
+    """Folders of your own code, beside the rendered Dockerfile, that go into the image."""
+    command: tuple[Text, ...] = ("undercroft", "serve")
+    """What the API's containers run, e.g. uvicorn with an application of your own, on port 8000 of every address."""
     index_url: Address | None = None
     """Package index; default: the one of the machine that builds."""
     ca_file: Path | None = None

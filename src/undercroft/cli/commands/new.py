@@ -99,7 +99,8 @@ def _render(name: str, project: Path, into: Path, *, package: Package) -> None:
     described = topology(loaded, version=__version__, settings_file=text, options=Options(source=source))
     chosen = target.find(name)
     bundle = chosen.render(described)
-    files = contents(bundle, described)
+    # README and the like are the project's own: what it brings along stays.
+    files = {path: text for path, text in contents(bundle, described).items() if not (into / path).exists()}
     found = folder.look(into, name, files)
     folder.write(into, name, folder.changes(name, files, found), found, on_edited="refuse")
     if bundle.env:

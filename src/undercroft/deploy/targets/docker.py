@@ -36,9 +36,10 @@ def with_model(topology: Topology, *, otherwise: bool) -> bool:
 def image_files(topology: Topology, *, target: str, is_with_model: bool = False) -> dict[str, str]:
     """Everything that building the image takes, but the wheel."""
     made = made_by(target)
+    own_code = "".join(f"!{folder}/\n{folder}/**/__pycache__\n" for folder in topology.build.code)
     rendered = {
         "Dockerfile": made + _dockerfile(topology, is_with_model=with_model(topology, otherwise=is_with_model)),
-        ".dockerignore": made + _IGNORED,
+        ".dockerignore": made + _IGNORED + own_code,
         "manage.py": made + _MANAGE,
         "healthcheck.py": made + _HEALTHCHECK,
         "slim.py": made + _SLIM,
@@ -168,6 +169,7 @@ def _runtime(topology: Topology, *, is_with_model: bool) -> str:
         f"COPY --from=build {HOME} {HOME}\n"
         "WORKDIR /app\n"
         "COPY manage.py healthcheck.py ./\n"
+        f"{''.join(f'COPY {folder} {folder}{chr(10)}' for folder in topology.build.code)}"
         f"ENV PATH={HOME}/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \\\n"
         f"    UNDERCROFT_DATA_DIR={DATA} UNDERCROFT_SERVER__HOST=0.0.0.0 PORT={PORT}\n"
         f"USER {USER}:{USER}\n"
@@ -175,7 +177,7 @@ def _runtime(topology: Topology, *, is_with_model: bool) -> str:
         "# Whether it lives, not whether the database is migrated: a container that waits for its schema is well.\n"
         "HEALTHCHECK --interval=2s --timeout=2s --start-period=30s --retries=5 \\\n"
         '    CMD ["python", "-SI", "healthcheck.py"]\n'
-        'CMD ["undercroft", "serve"]\n'
+        f"CMD {json.dumps(topology.build.command)}\n"
     )
 
 

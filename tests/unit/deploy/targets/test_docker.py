@@ -44,6 +44,18 @@ def test_a_release_is_installed_without_a_wheel_and_without_locks(tmp_path: Path
     assert not any(path.startswith("requirements") for path in files)
 
 
+def test_code_of_ones_own_goes_into_the_image_and_is_what_runs(tmp_path: Path) -> None:
+    text = '[deploy.build]\ncode = ["api", "jobs"]\ncommand = ["uvicorn", "api.main:app", "--port", "8000"]'
+    files = rendered("docker", described(tmp_path, text))
+
+    assert "COPY api api\nCOPY jobs jobs\n" in files["Dockerfile"]
+    assert files["Dockerfile"].endswith('CMD ["uvicorn", "api.main:app", "--port", "8000"]\n')
+    assert "!api/\n" in files[".dockerignore"]
+    assert 'CMD ["undercroft", "serve"]' not in files["Dockerfile"]
+    # In Kubernetes the image is that of the project: there is no second place to build it in.
+    assert not [path for path in rendered("kubernetes", described(tmp_path, text)) if path.startswith("image/")]
+
+
 def test_the_same_topology_gives_the_same_files(tmp_path: Path) -> None:
     described_once = described(tmp_path, EVERYTHING)
 

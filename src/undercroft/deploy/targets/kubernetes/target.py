@@ -47,6 +47,8 @@ class Kubernetes:
             files[f"overlays/{region}/region.yaml"] = made + document(_in_region(region))
         built = image_files(topology, target=self.name)
         built |= gpu_files(topology, target=self.name) if topology.gpu.count else {}
+        if topology.build.code:  # it lies beside a Dockerfile that is there already
+            return Bundle({**files, "README.md": _readme(topology)}, vendored_at=None)
         image = {f"image/{path}": text for path, text in built.items()}
         return Bundle({**files, **image, "README.md": _readme(topology)}, vendored_at="image/vendor")
 
@@ -118,7 +120,7 @@ def _readme(topology: Topology) -> str:
 
 Build the image and push it to where the cluster gets its images:
 
-    docker build --tag {image} image
+    docker build --tag {image} {".." if topology.build.code else "image"}
     docker push {image}
 {gpu}
 Give the cluster its secrets, once ({optional} may be left out):
