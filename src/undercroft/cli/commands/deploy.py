@@ -18,7 +18,9 @@ from undercroft.errors import ConfigurationError, InvalidRequest
 from undercroft.settings.files import FileProblem, read_text
 from undercroft.settings.sources import FILE_NAME, load
 
-HELP = """Writes the files of a deployment from [deploy] of undercroft.toml, and checks them.
+HELP = """Writes deployment files, and checks them.
+
+They are made from [deploy] of undercroft.toml.
 
 Example: undercroft deploy render compose --out stack
          undercroft deploy render kubernetes --out k8s --diff
