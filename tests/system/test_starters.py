@@ -44,7 +44,9 @@ class Project:
 
     def key(self) -> str:
         """The master key in `.env`."""
-        return re.findall(r"^UNDERCROFT_MASTER_KEY=(.+)$", (self.folder / ".env").read_text(), re.MULTILINE)[0]
+        found = re.search(r"^UNDERCROFT_MASTER_KEY=(.+)$", (self.folder / ".env").read_text(), re.MULTILINE)
+        assert found is not None, "the .env has no master key"
+        return found[1]
 
     def serve(self, line: str, port: int):  # type: ignore[no-untyped-def]  # what `serving` gives
         """A line that becomes a server."""
