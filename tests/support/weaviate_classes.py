@@ -139,12 +139,13 @@ def _compare(asked: Any, kind: str, held: Any) -> bool:
     if held is None:
         return False
     bound = asked.value_number
-    return {
+    answers: dict[Any, bool] = {
         Operator.OPERATOR_GREATER_THAN: held > bound,
         Operator.OPERATOR_GREATER_THAN_EQUAL: held >= bound,
         Operator.OPERATOR_LESS_THAN: held < bound,
         Operator.OPERATOR_LESS_THAN_EQUAL: held <= bound,
-    }[asked.operator]
+    }
+    return answers[asked.operator]
 
 
 def _words(text: str) -> list[str]:

@@ -41,12 +41,14 @@ def arguments(parser: ArgumentParser) -> None:
     _what_it_is(create)
     every = actions.add_parser("list", help="all keys", description="All keys.  Example: undercroft keys list --json")
     revoke = actions.add_parser(
-        "revoke", help="closes the door to a key for good", description="Example: undercroft keys revoke k3y1d2ab"
+        "revoke",
+        help="closes the door to a key for good",
+        description="Closes the door to a key for good.  Example: undercroft keys revoke k3y1d2ab",
     )
     rotate = actions.add_parser(
         "rotate",
         help="gives a key another secret; its id and what it has used stay",
-        description="Example: undercroft keys rotate k3y1d2ab --overlap 24h",
+        description="Gives a key another secret.  Example: undercroft keys rotate k3y1d2ab --overlap 24h",
     )
     rotate.add_argument(
         "--overlap", type=span, default=86_400, metavar="TIME", help="how long the former secret opens (default: 24h)"
@@ -60,8 +62,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 def _what_it_is(create: ArgumentParser) -> None:
     create.add_argument("--name", default="", help="what it is for")
-    create.add_argument("--team", default="default")
-    create.add_argument("--user", default="default")
+    create.add_argument("--team", default="default", help="whose it is; made where it is new (default: default)")
+    create.add_argument("--user", default="default", help="the member of the team (default: default)")
     create.add_argument("--model", action="append", metavar="NAME", help="may call only this; repeat for more")
     create.add_argument(
         "--permission",
@@ -72,8 +74,8 @@ def _what_it_is(create: ArgumentParser) -> None:
     create.add_argument("--expires", type=span, metavar="TIME", help="90d, 12h: how long it opens")
     create.add_argument("--budget", type=usd, metavar="USD", help="what it may spend")
     create.add_argument("--per", choices=PERIODS, default="month", help="of the budget (default: month)")
-    create.add_argument("--requests-per-minute", type=positive, metavar="N")
-    create.add_argument("--tokens-per-minute", type=positive, metavar="N")
+    create.add_argument("--requests-per-minute", type=positive, metavar="N", help="calls it may make in a minute")
+    create.add_argument("--tokens-per-minute", type=positive, metavar="N", help="input and output tokens in a minute")
     create.add_argument("--concurrent", type=positive, metavar="N", help="calls at the same time")
 
 
