@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from undercroft.errors import ConfigurationError, UndercroftError
+from undercroft.errors import ConfigurationError
 from undercroft.llm.types import EmbeddingsRequest
 from undercroft.settings.model import Settings
 
@@ -47,21 +46,18 @@ class Embedder:
 
 
 def machines(provider: str, region: str | None) -> "FindMachine":
-    """Finds the cheapest machine of a cloud. Raises InvalidRequest for an unknown cloud or region."""
+    """Finds the cheapest machine of a cloud. Raises OutOfRange for an unknown cloud or region."""
+    from undercroft.planning import instances
+    from undercroft.planning.bounds import OutOfRange
     from undercroft.vectors.compare import Machine
 
-    try:
-        instances = import_module("undercroft.planning.instances")
-    except ModuleNotFoundError:
-        # Without the planner nothing is known of machines: they stay unknown.
-        return lambda _vcpu, _memory_gib: None
     instances.instances(provider, region)
 
     def find(vcpu: float, memory_gib: float) -> "Machine | None":
         needs = instances.Needs(vcpu=vcpu, memory_gib=memory_gib, takes_burstable=False)
         try:
             best = instances.cheapest(needs, provider, region)
-        except UndercroftError:
+        except OutOfRange:
             return None
         one = best.instance
         return Machine(

@@ -109,7 +109,7 @@ max_body_bytes = 1979-05-27
     assert refusal(tmp_path, file=file) == [
         "undercroft.toml:2: server.prot is not a setting; did you mean 'server.port'?",
         'undercroft.toml:3: server.port takes a whole number from 0 to 65535, got "8000"',
-        "undercroft.toml:5: limits.rpm is not a setting; [limits] takes nothing in this version",
+        "undercroft.toml:5: limits.rpm is not a setting; [limits] takes rules, output_tokens, unknown_price, estimate",
         'undercroft.toml:10: models[0].deployments[0].price.input takes text such as "0.25", got 0.25',
         "undercroft.toml:11: models[0].deployments[1].provider is missing; it takes text",
         "undercroft.toml:12: models[0].deployments[1].weight takes a whole number above 0, got 0",
@@ -166,11 +166,9 @@ def test_what_this_version_does_not_use_is_warned_about_unless_it_is_the_default
     found = loaded(
         tmp_path,
         file='[telemetry]\nlog_level = "info"\n',
-        QDRANT_URL="http://x",
         SENTRY_DSN="https://x@sentry.example/1",
     )
     assert sorted(found.warnings) == [
-        "environment (QDRANT_URL): vectors.qdrant_url is set, but this version does not use it yet",
         "environment (SENTRY_DSN): telemetry.sentry_dsn is set, but this version does not use it yet",
     ]
     assert found.settings.provider_keys == {}

@@ -49,6 +49,8 @@ def test_what_is_imported_is_found_and_copied(folder: Path, capsys: pytest.Captu
         (["compare", "--vectors", "many", "--dim", "2", "--qps", "1"], "write 200000, 200k or 5M"),
         (["compare", "--vectors", "5M", "--dim", "0", "--qps", "1"], "--dim is 0"),
         (["compare", "--vectors", "5M", "--dim", "2", "--qps", "1", "--prices", "none"], "cannot be read"),
+        (["compare", "--vectors", "5M", "--dim", "2", "--qps", "1", "--provider", "sun"], "provider"),
+        (["compare", "--vectors", "5M", "--dim", "2", "--qps", "1", "--region", "moon"], "region"),
         (["bench", "--data", "none.jsonl"], "cannot be read"),
         (["bench", "--data", "points.jsonl"], "at least 100"),
         (["bench", "--stores", "embedded,none"], "no vector store 'none'"),
@@ -87,5 +89,6 @@ def test_a_comparison_says_what_it_does_not_know(folder: Path, capsys: pytest.Ca
     assert main(["vectors", "compare", "--vectors", "5M", "--dim", "1536", "--qps", "50", "--json"]) == 0
     rows = {row["store"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["qdrant-cloud"]["usd_month"] is None
-    assert float(rows["pinecone"]["usd_month"]) > 0
+    assert all(float(rows[name]["usd_month"]) > 0 for name in ("pinecone", "qdrant", "pgvector", "weaviate"))
+    assert rows["qdrant"]["machines"] == 2
     assert all(row["reasons"] and row["risks"] and row["basis"] for row in rows.values())
