@@ -46,7 +46,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "usage": ("undercroft.cli.commands.usage", "What was used and what it cost."),
     "ledger": ("undercroft.cli.commands.ledger", "Verifies the books."),
-    "plan": ("undercroft.cli.commands.plan", "What a workload needs and costs, and proof that the plan was right."),
+    "plan": ("undercroft.cli.commands.plan", "What a workload needs, how fast it will be and what it costs."),
     "webhooks": ("undercroft.cli.commands.webhooks", "Who is told of events by HTTP."),
     "new": ("undercroft.cli.commands.new", "Makes a project to begin with."),
     "deploy": ("undercroft.cli.commands.deploy", "Writes deployment files, and checks them."),

@@ -84,14 +84,15 @@ class _Axis:
         self._start, self._end, self._is_log = start, end, is_log
         low, high = min(values), max(values)
         if is_log:
-            self.ticks = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
-            low, high = self.ticks[0], max(self.ticks[-1], self.ticks[0] * 10)
+            first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+            powers = [10.0**power for power in range(first, last + 1)]
+            self.ticks = [power for power in powers if power]  # the smallest of floats have a power below them all
+            self._low, self._high = float(first), float(max(last, first + 1))
         else:
             step = _round_step((high - low) / 5)
             first = math.floor(low / step)
             self.ticks = [count * step for count in range(first, math.ceil(high / step) + 1)]
-            low, high = self.ticks[0], max(self.ticks[-1], self.ticks[0] + step)
-        self._low, self._high = self._scale(low), self._scale(high)
+            self._low, self._high = self.ticks[0], max(self.ticks[-1], self.ticks[0] + step)
 
     def at(self, value: float) -> float:
         share = (self._scale(value) - self._low) / (self._high - self._low)

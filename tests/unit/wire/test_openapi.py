@@ -40,7 +40,8 @@ def test_every_route_is_there_with_an_id_of_its_own() -> None:
     operations = [operation for item in DOCUMENT["paths"].values() for operation in item.values()]
     assert len(operations) == len(OPERATIONS)
     assert len({operation["operationId"] for operation in operations}) == len(operations)
-    assert all(operation["summary"] and operation["responses"]["200"] for operation in operations)
+    assert all(operation["summary"] for operation in operations)
+    assert all(any(status[0] == "2" for status in operation["responses"]) for operation in operations)
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,8 @@ def told_error(error: Mapping[str, Any], *, param: str) -> UndercroftError:
 def raised_error(error: BaseException) -> UndercroftError:
     """An exception out of the runtime, in our words."""
     message = str(error).rpartition("Automatic parser generation failed: ")[2]
-    if isinstance(error, ValueError | RuntimeError):  # a schema it cannot use; text that is no Unicode
+    # A schema it cannot use; text that is no Unicode, which its JSON library may call a TypeError.
+    if isinstance(error, ValueError | RuntimeError) or (isinstance(error, TypeError) and "UTF-8" in message):
         return InvalidRequest(f"The local model cannot use the request: {message}")
     return UpstreamGarbled(f"The local model failed: {type(error).__name__}: {message}")
 

@@ -201,10 +201,10 @@ def test_a_read_only_folder_is_refused(open_folder: Path, exists: bool) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of half a megabyte."""
+    """A file system of a megabyte."""
     place = tmp_path / "disk"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
         pytest.skip("needs root and the right to mount")
     yield place

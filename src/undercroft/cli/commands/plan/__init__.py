@@ -7,7 +7,7 @@ from undercroft.cli.commands.plan.arguments import ACTIONS
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_json
 
-HELP = """What a workload needs, how fast it will be and what it costs; and proof that the plan was right.
+HELP = """What a workload needs, how fast it will be and what it costs. Verifies, too, that a plan was right.
 
 Example: undercroft plan estimate --daily-requests 1000000 --avg-ms 200
          undercroft plan compare --daily-requests 1000000 --avg-ms 200
