@@ -24,6 +24,7 @@ from undercroft.jobs.types import Job, Limits
 from undercroft.record import Who
 from undercroft.settings.model import Jobs as JobsSettings
 from undercroft.settings.model import JobSchedule, Settings
+from undercroft.telemetry.logs import get_logger
 from undercroft.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -121,6 +122,13 @@ class JobOffice:
 
     async def _run(self, stop: asyncio.Event) -> None:
         await self._link.first_look()
+        try:
+            await self._work(stop)
+        except OSError as error:  # the files that prove this worker alive cannot be made
+            self._why_closed = f"Jobs are not taken: {error.filename} cannot be written ({error.strerror})."
+            get_logger("undercroft.jobs").error("jobs_not_taken", reason=self._why_closed)
+
+    async def _work(self, stop: asyncio.Event) -> None:
         # Imported here, with SQLAlchemy, once the port has long been answering.
         from undercroft.assembly.job_effects import ToldEffects
         from undercroft.assembly.job_workshop import workshop

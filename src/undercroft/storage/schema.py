@@ -158,7 +158,7 @@ calls = Table(
     Column("end_user", Text, nullable=False),
     Column("tags", Json, nullable=False),
     Column("format", Integer, nullable=False),
-    Column("spool", Text, nullable=False, server_default=""),
+    Column("spool", Text),
     Index("calls_started", "organisation", "started_us"),
     Index("calls_key_started", "organisation", "key", "started_us"),
 )

@@ -28,7 +28,7 @@ def upgrade() -> None:
     op.add_column("api_keys", sa.Column("tags", json))
     op.add_column("api_keys", sa.Column("former_hash", sa.LargeBinary))
     op.add_column("api_keys", sa.Column("former_until_us", sa.BigInteger))
-    op.add_column("calls", sa.Column("spool", sa.Text, nullable=False, server_default=""))
+    op.add_column("calls", sa.Column("spool", sa.Text))
 
 
 def downgrade() -> None:
