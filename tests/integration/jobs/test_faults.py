@@ -2,11 +2,12 @@
 
 import os
 import signal
+import threading
 import time
 
 import pytest
 
-from tests.support.job_cluster import LEASE_S, Cluster
+from tests.support.job_cluster import LEASE_S, Cluster, Handed
 from tests.support.server import until
 
 pytestmark = pytest.mark.xdist_group("job faults")
@@ -85,10 +86,7 @@ def test_a_killed_broker_that_comes_back_empty_loses_nothing(celery: Cluster, aw
     next_thread, next_handed = celery.handing_in(20, name=f"after-{away_s}")
     waited_s = celery.next_finish_after(back, within_s=BROKER_S * SLACK)
     print(f"the next job ended {waited_s:.2f} s after the broker was back")
-    for each in (thread, next_thread):
-        each.join()
-    celery.prove(handed)
-    celery.prove(next_handed)
+    prove_both(celery, (thread, handed), (next_thread, next_handed))
 
 
 def test_jobs_are_accepted_and_done_while_the_broker_is_unreachable(celery: Cluster) -> None:
@@ -121,6 +119,15 @@ def test_messages_that_come_twice_or_too_late_change_nothing(celery: Cluster) ->
     celery.prove(handed)
 
 
+def prove_both(cluster: Cluster, *given: tuple[threading.Thread, Handed]) -> None:
+    """Proves what was handed in at the same time, once all of it is done: a proof wants nothing to be left."""
+    for thread, _ in given:
+        thread.join()
+    until(lambda: all(cluster.finished(each) == len(each.ids) for _, each in given), within_s=120, every_s=0.1)
+    for _, handed in given:
+        cluster.prove(handed)
+
+
 def running(cluster: Cluster) -> int:
     """Jobs that are in some worker's hands."""
     return int(cluster.sql("SELECT count(*) FROM jobs WHERE state = 'running'")[0][0])
@@ -137,9 +144,7 @@ def test_a_worker_that_slept_through_its_lease_records_nothing(cluster: Cluster)
         until(lambda: lost_since(cluster, paused) > 0, within_s=LEASE_S * SLACK)
     finally:
         sleeper.send(signal.SIGCONT)
-    for each, given in ((slow_thread, slow), (thread, handed)):
-        each.join()
-        cluster.prove(given)
+    prove_both(cluster, (slow_thread, slow), (thread, handed))
 
 
 def test_jobs_outlive_the_database_s_kill_9(cluster: Cluster) -> None:
