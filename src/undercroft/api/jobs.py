@@ -3,10 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl
-
-import msgspec
 
 from undercroft.api.calls import OFF_LOOP_BYTES, trace_id
 from undercroft.api.exchange import Exchange
@@ -14,11 +10,9 @@ from undercroft.api.following import follow
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft
 from undercroft.assembly.job_views import Following, view_of, wanted_of
-from undercroft.errors import InvalidRequest
 from undercroft.wire import jobs as wire
-from undercroft.wire.body import invalid, refusal
-
-T = TypeVar("T")
+from undercroft.wire.body import invalid
+from undercroft.wire.query import read_query
 
 PATH = "/api/v1/jobs"
 IDEMPOTENCY_KEY = b"idempotency-key"
@@ -48,7 +42,7 @@ class Jobs:
 
     async def list(self, exchange: Exchange) -> None:
         """The organisation's jobs, the latest first."""
-        asked = _query(exchange, wire.JobQuery)
+        asked = read_query(exchange.query, wire.JobQuery)
         desk = await self._office.desk()
         found = await desk.page(
             exchange.caller.who,
@@ -84,7 +78,7 @@ class Jobs:
 
     async def events(self, exchange: Exchange) -> None:
         """What happens to a job until it has ended, as server-sent events: status, progress, output."""
-        asked = _query(exchange, wire.FollowQuery)
+        asked = read_query(exchange.query, wire.FollowQuery)
         desk = await self._office.desk()
         who, job_id = exchange.caller.who, exchange.path_values["job_id"]
         await desk.find(who, job_id)  # a 404 is still told as one
@@ -119,16 +113,3 @@ def routes(undercroft: Undercroft) -> list[Route]:
         Route("POST", f"{one}/retry", "ai", jobs.retry),
         Route("GET", f"{one}/events", "ai", jobs.events),
     ]
-
-
-def _query(exchange: Exchange, shape: type[T]) -> T:
-    """The query string's fields, or InvalidRequest."""
-    try:
-        pairs = parse_qsl(exchange.query.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict")
-    except UnicodeDecodeError as error:
-        raise InvalidRequest("The query string is not percent-encoded UTF-8.", code="invalid_query") from error
-    fields: dict[str, Any] = dict(pairs)
-    try:
-        return msgspec.convert(fields, shape, strict=False)
-    except msgspec.ValidationError as error:
-        raise refusal(error, fields) from error

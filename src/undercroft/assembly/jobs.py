@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from undercroft.assembly.beside import beside
 from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.events import EventDesk
 from undercroft.assembly.job_kinds import built_in
@@ -103,18 +104,8 @@ class JobOffice:
             self._is_there.set()
             yield
             return
-        stop = asyncio.Event()
-        task = asyncio.create_task(self._run(stop))
-        # Whatever goes wrong in there is raised at the end; until then there is no desk, and nobody waits for one.
-        task.add_done_callback(lambda _: self._close())
-        try:
+        async with beside(self._run, opened=self._is_there, close=self._close):
             yield
-        finally:
-            stop.set()
-            if not self._is_there.is_set():
-                task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     def _close(self) -> None:
         self._desk = None

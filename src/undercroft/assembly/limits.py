@@ -10,10 +10,10 @@ from undercroft.clock import Clock
 from undercroft.errors import Unavailable
 from undercroft.ledger.allowances import Allowances, Hold, Need
 from undercroft.ledger.limit_book import LimitBook
-from undercroft.ledger.limits import Limit, Measure
+from undercroft.ledger.limits import Limit, Measure, limits_from
 from undercroft.ledger.slices import Slice
 from undercroft.money import parse_usd
-from undercroft.settings.model import LimitRule, Limits
+from undercroft.settings.model import Limits
 from undercroft.telemetry.logs import get_logger
 
 LAST_SETTLING_S = 5.0
@@ -85,23 +85,12 @@ class Limiter:
 def rules_of(settings: Limits) -> Iterator[Limit]:
     """The limits that the configuration sets."""
     for rule in settings.rules:
-        for measure, amount in _amounts(rule):
-            yield Limit(
-                scope=rule.per,
-                subject=rule.subject or "",
-                measure=measure,
-                amount=amount,
-                period="total" if measure == "concurrent" else rule.period,
-                model=rule.model or "",
-            )
-
-
-def _amounts(rule: LimitRule) -> Iterator[tuple[Measure, int]]:
-    if rule.requests is not None:
-        yield "requests", rule.requests
-    if rule.tokens is not None:
-        yield "tokens", rule.tokens
-    if rule.spend is not None:
-        yield "spend", parse_usd(rule.spend)
-    if rule.concurrent is not None:
-        yield "concurrent", rule.concurrent
+        amounts: dict[Measure, int | None] = {
+            "requests": rule.requests,
+            "tokens": rule.tokens,
+            "spend": None if rule.spend is None else parse_usd(rule.spend),
+            "concurrent": rule.concurrent,
+        }
+        yield from limits_from(
+            amounts, scope=rule.per, period=rule.period, subject=rule.subject or "", model=rule.model or ""
+        )

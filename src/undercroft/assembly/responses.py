@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from undercroft.assembly.beside import beside
 from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.reloads import UnderWay
 from undercroft.clock import Clock
@@ -77,18 +78,8 @@ class ResponseDesk:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Answers background responses for as long as the block lasts."""
-        stop = asyncio.Event()
-        task = asyncio.create_task(self._run(stop))
-        # Whatever goes wrong in there is raised at the end; until then there is no shelf, and nobody waits for one.
-        task.add_done_callback(lambda _: self._close())
-        try:
+        async with beside(self._run, opened=self._is_there, close=self._close):
             yield
-        finally:
-            stop.set()
-            if not self._is_there.is_set():
-                task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     def _close(self) -> None:
         self._shelf = None

@@ -1,23 +1,12 @@
 """The most a call can use: what is held of budgets and token limits until it has ended."""
 
 from collections.abc import Iterable, Iterator
-from typing import Final, Protocol
 
-from undercroft.gateway.call import Call, Deployment, Model
+from undercroft.gateway.call import Call, Model
+from undercroft.gateway.stages.meter import Rates
 from undercroft.llm.tokens import CHARACTERS_PER_TOKEN, estimate_conversation, estimate_input
 from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, ModerationRequest, Request
 from undercroft.record import Usage
-
-BYTES_PER_TOKEN_AT_LEAST: Final = 1
-"""No tokenizer makes more tokens of a text than it has bytes."""
-
-
-class Rates(Protocol):
-    """What a deployment's tokens cost."""
-
-    def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int) -> tuple[int, str]:
-        """Nano-dollars, and the price's source; (0, "") when the price is not known."""
-        ...
 
 
 def most_output(request: Request, *, usual: int) -> int:
@@ -37,9 +26,10 @@ def likely_input(request: Request) -> int:
 
 
 def most_input(request: Request) -> int:
-    """Tokens that may be read: as many as the request has bytes, and room for its images."""
+    """Tokens that may be read: as many as the request has bytes, since no tokenizer makes more of a text, and room for
+    its images."""
     sent = len(request.source.body) if request.source is not None else 0
-    return max(sent // BYTES_PER_TOKEN_AT_LEAST, likely_input(request) * CHARACTERS_PER_TOKEN)
+    return max(sent, likely_input(request) * CHARACTERS_PER_TOKEN)
 
 
 def most_spent(call: Call, models: Iterable[Model], rates: Rates, *, output: int) -> int | None:

@@ -4,7 +4,7 @@ A plain decision over values: who a call is for and what it may use at most, aga
 budgets are the same thing in different units, so that one way of counting serves both.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
@@ -82,6 +82,16 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
         whose = f"the {self.scope} '{self.subject}'" if self.subject else f"each {self.scope}"
         which = f" and the model '{self.model}'" if self.model else ""
         return f"{self.told(self.amount)}{_EVERY[self.period]} for {whose}{which}"
+
+
+def limits_from(
+    amounts: Mapping[Measure, int | None], *, scope: Scope, period: Period, subject: str = "", model: str = ""
+) -> Iterator[Limit]:
+    """A limit for each amount that is given. How many calls may run at a time has no period."""
+    for measure, amount in amounts.items():
+        if amount is not None:
+            of = "total" if measure == "concurrent" else period
+            yield Limit(scope=scope, measure=measure, amount=amount, period=of, subject=subject, model=model)
 
 
 _UNITS: Final[Mapping[Measure, str]] = {

@@ -8,7 +8,7 @@ from undercroft.planning.bounds import bounded
 from undercroft.planning.estimate import MOST_MS
 from undercroft.planning.figures import BAND
 from undercroft.planning.gpu import SelfHosted
-from undercroft.planning.instances import Architecture
+from undercroft.planning.instances import CLOUDS, Architecture, Recommendation, recommend_instance
 from undercroft.planning.own_prices import NONE, OwnPrices
 from undercroft.planning.scenario import Autoscaler, Clients, Provider, Routing, Scenario, Window, service_times
 from undercroft.planning.verification.verify import LOADS, Course
@@ -59,6 +59,23 @@ class InstancesRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gpu_memory_gib: float | None = None
     arch: Architecture | None = None
     spot: bool = False
+
+    def recommended(self) -> list[Recommendation]:
+        """The instance of each cloud that is asked for. Raises OutOfRange and InvalidRequest."""
+        clouds = CLOUDS if self.provider is None else (self.provider,)
+        return [
+            recommend_instance(
+                self.workload,
+                provider=cloud,
+                region=self.region,
+                vcpu=self.vcpu,
+                memory_gib=self.memory_gib,
+                gpu_memory_gib=self.gpu_memory_gib,
+                arch=self.arch,
+                spot=self.spot,
+            )
+            for cloud in clouds
+        ]
 
 
 class SimulationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

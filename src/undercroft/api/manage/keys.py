@@ -15,7 +15,7 @@ from undercroft.assembly import Undercroft
 from undercroft.assembly import keys as desk
 from undercroft.clock import rfc3339
 from undercroft.errors import InvalidRequest
-from undercroft.ledger.limits import NEVER_US, Limit, Measure
+from undercroft.ledger.limits import NEVER_US, Limit, Measure, limits_from
 from undercroft.money import format_usd, parse_usd
 
 ORGANISATION: Final = "default"
@@ -47,12 +47,9 @@ class LimitBody(_Body):
             "spend": None if self.spend is None else parse_usd(self.spend),
             "concurrent": self.concurrent,
         }
-        given = {measure: amount for measure, amount in amounts.items() if amount is not None}
-        if not given:
+        if all(amount is None for amount in amounts.values()):
             raise InvalidRequest("A limit names requests, tokens, spend or concurrent.", param="limits")
-        for measure, amount in given.items():
-            period = "total" if measure == "concurrent" else self.period
-            yield Limit(scope="key", measure=measure, amount=amount, period=period, model=self.model or "")
+        yield from limits_from(amounts, scope="key", period=self.period, model=self.model or "")
 
 
 class NewKeyBody(_Body):

@@ -15,7 +15,7 @@ from undercroft.planning.bounds import bounded
 from undercroft.planning.compare import Comparison, compare
 from undercroft.planning.gpu import SelfHosted
 from undercroft.planning.history import read_history
-from undercroft.planning.instances import CLOUDS, Recommendation, recommend_instance
+from undercroft.planning.instances import Recommendation
 from undercroft.planning.optimize import Savings, find_savings, fleet_of
 from undercroft.planning.own_prices import NONE
 from undercroft.planning.plan import Plan, make_plan
@@ -183,20 +183,7 @@ class Planner:
 def _recommended(asked: InstancesRequest) -> list[Recommendation]:
     if asked.region is not None and asked.provider is None:
         raise InvalidRequest("region needs provider.", param="provider")
-    clouds = CLOUDS if asked.provider is None else (asked.provider,)
-    return [
-        recommend_instance(
-            asked.workload,
-            provider=cloud,
-            region=asked.region,
-            vcpu=asked.vcpu,
-            memory_gib=asked.memory_gib,
-            gpu_memory_gib=asked.gpu_memory_gib,
-            arch=asked.arch,
-            spot=asked.spot,
-        )
-        for cloud in clouds
-    ]
+    return asked.recommended()
 
 
 def _checked(asked: PlanRequest) -> SelfHosted | None:

@@ -1,8 +1,7 @@
 """What callers do with responses they come back to: fetch, follow, cancel, delete, and list what went in."""
 
 import asyncio
-from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import parse_qsl
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -14,10 +13,9 @@ from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft
 from undercroft.errors import InvalidRequest
 from undercroft.responses.types import Kept
-from undercroft.wire.body import refusal
 from undercroft.wire.openai import responses as wire
+from undercroft.wire.query import read_query
 
-T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -50,7 +48,7 @@ class KeptResponses:
 
     async def show(self, exchange: Exchange) -> None:
         """A kept response; with `stream` the events of one that runs in the background, from the first or a later."""
-        asked = _query(exchange, Fetch)
+        asked = read_query(exchange.query, Fetch)
         kept = await self._find(exchange)
         if not asked.stream:
             await exchange.respond(kept.ended.body)
@@ -88,7 +86,7 @@ class KeptResponses:
 
     async def list_items(self, exchange: Exchange) -> None:
         """What went into a response, the conversation before it included; the latest first."""
-        asked = _query(exchange, Page)
+        asked = read_query(exchange.query, Page)
         kept = await self._find(exchange)
         shelf = await self._responses.desk.shelf()
         items = await shelf.input_items(kept.who.organisation, kept.ended.id)
@@ -137,16 +135,3 @@ def _page(items: list[dict[str, Any]], asked: Page) -> wire.ItemList:
         last_id=shown[-1]["id"] if shown else "",
         has_more=len(items) > len(shown),
     )
-
-
-def _query(exchange: Exchange, shape: type[T]) -> T:
-    """The query string's fields, or InvalidRequest."""
-    try:
-        pairs = parse_qsl(exchange.query.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict")
-    except UnicodeDecodeError as error:
-        raise InvalidRequest("The query string is not percent-encoded UTF-8.", code="invalid_query") from error
-    fields: dict[str, Any] = dict(pairs)
-    try:
-        return msgspec.convert(fields, shape, strict=False)
-    except msgspec.ValidationError as error:
-        raise refusal(error, fields) from error

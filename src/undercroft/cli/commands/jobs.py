@@ -11,17 +11,17 @@ from sqlalchemy import Connection
 
 from undercroft.assembly.job_effects import ToldEffects
 from undercroft.assembly.job_views import view_of
-from undercroft.cli.commands.ledger import read_settings
+from undercroft.cli.installation import read_settings, ready_database
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock
-from undercroft.errors import InvalidRequest, NotFound, Unavailable
+from undercroft.errors import InvalidRequest, NotFound
 from undercroft.events.outbox import Outbox
 from undercroft.jobs import repository
 from undercroft.jobs.statements import moment_of
 from undercroft.jobs.types import ENDED, Attempt, Job, Status
 from undercroft.settings.model import Settings
-from undercroft.storage.engine import FILE_NAME, Database, open_database
+from undercroft.storage.engine import FILE_NAME, Database
 
 HELP = "Lists, shows, cancels and retries jobs, and waits for them.  Example: undercroft jobs list --status dead"
 ORGANISATION: Final = "default"
@@ -226,13 +226,5 @@ def _opened(settings: Settings) -> Iterator[Database]:
             f"There are no jobs in {settings.data_dir.absolute()}: no server ever ran there.",
             hint="Run this in the server's folder, or name its database in DATABASE_URL.",
         )
-    database = open_database(
-        url.get_secret_value() if url else None, data_dir=settings.data_dir, pool_size=1, clock=SystemClock()
-    )
-    try:
-        state = database.state_sync()
-        if not state.is_ready:
-            raise Unavailable(f"Jobs cannot be read: {state.reason}")
+    with ready_database(settings, otherwise="Jobs cannot be read") as database:
         yield database
-    finally:
-        database.close()

@@ -12,15 +12,13 @@ from sqlalchemy import Connection
 from undercroft.access.keys import make_key, new_secret
 from undercroft.access.repository import KeyRow, Wanted, keys_of, revoke_key, rotate_key
 from undercroft.assembly import keys as desk
-from undercroft.cli.commands.ledger import read_settings
+from undercroft.cli.installation import read_settings, ready_database
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock, rfc3339
-from undercroft.errors import Unavailable
-from undercroft.ledger.limits import Limit, Measure, Period
+from undercroft.ledger.limits import Limit, Measure, limits_from
 from undercroft.money import parse_usd
 from undercroft.settings.model import Settings
-from undercroft.storage.engine import open_database
 
 HELP = """Makes, lists, rotates and revokes virtual API keys, with what each may use.
 
@@ -151,30 +149,19 @@ def _rotate(settings: Settings, options: Namespace, out: Output) -> int:
 
 
 def _limits(options: Namespace) -> Iterator[Limit]:
-    given: tuple[tuple[Measure, int | None, Period], ...] = (
-        ("spend", options.budget, options.per),
-        ("requests", options.requests_per_minute, "minute"),
-        ("tokens", options.tokens_per_minute, "minute"),
-        ("concurrent", options.concurrent, "total"),
-    )
-    for measure, amount, period in given:
-        if amount is not None:
-            yield Limit(scope="key", measure=measure, amount=amount, period=period)
+    yield from limits_from({"spend": options.budget}, scope="key", period=options.per)
+    rates: dict[Measure, int | None] = {
+        "requests": options.requests_per_minute,
+        "tokens": options.tokens_per_minute,
+        "concurrent": options.concurrent,
+    }
+    yield from limits_from(rates, scope="key", period="minute")
 
 
 def _in_database(settings: Settings, work: Callable[[Connection], T]) -> T:
-    """Runs `work` in one transaction. An SQLite file that is not there yet is made."""
-    url = settings.database.url
-    database = open_database(
-        url.get_secret_value() if url else None, data_dir=settings.data_dir, pool_size=1, clock=SystemClock()
-    )
-    try:
-        state = database.state_sync()
-        if not state.is_ready:
-            raise Unavailable(f"Keys cannot be stored: {state.reason}.")
+    """Runs `work` in one transaction."""
+    with ready_database(settings, otherwise="Keys cannot be stored") as database:
         return database.write_sync(work)
-    finally:
-        database.close()
 
 
 def _cells(row: KeyRow) -> dict[str, object]:

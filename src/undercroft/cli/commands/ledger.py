@@ -1,21 +1,19 @@
 """`undercroft ledger verify`."""
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from undercroft.cli.installation import read_settings, ready_database
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
-from undercroft.clock import SystemClock
-from undercroft.errors import NotFound, Unavailable
+from undercroft.errors import NotFound
 from undercroft.ledger.verify import verify
 from undercroft.money import format_usd
 from undercroft.settings.model import Settings
-from undercroft.settings.sources import load
-from undercroft.storage.engine import FILE_NAME, Database, open_database
+from undercroft.storage.engine import FILE_NAME, Database
 
 HELP = "Verifies the books: every cost from its own row, the sums, the spools.  Example: undercroft ledger verify"
 
@@ -44,13 +42,6 @@ def run(options: Namespace, out: Output) -> int:
     return 1 if findings.faults else 0
 
 
-def read_settings(options: Namespace, out: Output) -> Settings:
-    loaded = load(config=options.config, environment=os.environ, directory=Path.cwd())
-    for warning in loaded.warnings:
-        out.note(warning)
-    return loaded.settings
-
-
 def spool_root(settings: Settings) -> Path:
     return settings.data_dir / "spool"
 
@@ -65,16 +56,5 @@ def opened_database(settings: Settings) -> Iterator[Database]:
             f"There is no ledger in {settings.data_dir.absolute()}: nothing was used yet.",
             hint="Run this in the server's folder, or name its database in DATABASE_URL.",
         )
-    database = open_database(
-        url.get_secret_value() if url else None,
-        data_dir=settings.data_dir,
-        pool_size=1,
-        clock=SystemClock(),
-    )
-    try:
-        state = database.state_sync()
-        if not state.is_ready:
-            raise Unavailable(f"The ledger cannot be read: {state.reason}")
+    with ready_database(settings, otherwise="The ledger cannot be read") as database:
         yield database
-    finally:
-        database.close()

@@ -6,7 +6,8 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from functools import partial
 from typing import Final
 
-from undercroft.cli.commands.ledger import opened_database, read_settings, spool_root
+from undercroft.cli.commands.ledger import opened_database, spool_root
+from undercroft.cli.installation import read_settings
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock

@@ -12,7 +12,7 @@ import msgspec
 from undercroft.assembly.vector_tools import Embedder
 from undercroft.assembly.vectors import STORES, open_store
 from undercroft.cli.commands import vectors_choosing, vectors_measuring, vectors_moving
-from undercroft.cli.commands.ledger import read_settings
+from undercroft.cli.installation import read_settings
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock

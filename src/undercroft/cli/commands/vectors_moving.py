@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from undercroft.assembly.vectors import STORES, open_store
-from undercroft.cli.commands.ledger import read_settings
+from undercroft.cli.installation import read_settings
 from undercroft.cli.output import Output
 from undercroft.clock import SystemClock
 from undercroft.errors import InvalidRequest

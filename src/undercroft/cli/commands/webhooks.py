@@ -8,8 +8,8 @@ from typing import Final
 
 from undercroft.assembly.events import webhook_sinks
 from undercroft.assembly.secrets import StoredSecrets
-from undercroft.cli.commands.ledger import read_settings
 from undercroft.cli.commands.usage import moment
+from undercroft.cli.installation import read_settings
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock, rfc3339

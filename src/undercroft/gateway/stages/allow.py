@@ -6,7 +6,8 @@ from typing import Final, Literal, Protocol
 from undercroft.errors import NotAllowed
 from undercroft.gateway.call import Call, Handler, Model, kind_of
 from undercroft.gateway.catalogue import Catalogue
-from undercroft.gateway.most import Rates, likely_input, most_output, most_spent
+from undercroft.gateway.most import likely_input, most_output, most_spent
+from undercroft.gateway.stages.meter import Rates
 from undercroft.ledger.allowances import Hold, Need
 from undercroft.ledger.limits import Ask, Limit, Measure, asked_of, period_of, tightest
 from undercroft.llm.reply import Reply

@@ -4,26 +4,24 @@ from argparse import Namespace
 
 from undercroft.cli.output import Output
 from undercroft.errors import InvalidRequest
-from undercroft.planning.instances import CLOUDS, Recommendation, recommend_instance
+from undercroft.planning.instances import Recommendation
+from undercroft.planning.requests import InstancesRequest
 
 
 def run(options: Namespace, out: Output) -> int:
     if options.region is not None and options.provider is None:
         raise InvalidRequest("--region needs --provider.", param="provider", hint="e.g. --provider gcp")
-    clouds = CLOUDS if options.provider is None else (options.provider,)
-    found = [
-        recommend_instance(
-            options.workload,
-            provider=cloud,
-            region=options.region,
-            vcpu=options.vcpu,
-            memory_gib=options.memory_gib,
-            gpu_memory_gib=options.gpu_memory_gib,
-            arch=options.arch,
-            spot=options.spot,
-        )
-        for cloud in clouds
-    ]
+    asked = InstancesRequest(
+        workload=options.workload,
+        provider=options.provider,
+        region=options.region,
+        vcpu=options.vcpu,
+        memory_gib=options.memory_gib,
+        gpu_memory_gib=options.gpu_memory_gib,
+        arch=options.arch,
+        spot=options.spot,
+    )
+    found = asked.recommended()
     if out.json:
         out.show(found)
         return 0

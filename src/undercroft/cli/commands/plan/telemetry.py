@@ -6,8 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from undercroft.cli.commands.ledger import opened_database, read_settings
+from undercroft.cli.commands.ledger import opened_database
 from undercroft.cli.commands.usage import ORGANISATION, flush, moment
+from undercroft.cli.installation import read_settings
 from undercroft.cli.output import Output
 from undercroft.clock import SystemClock
 from undercroft.errors import InvalidRequest

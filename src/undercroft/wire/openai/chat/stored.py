@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from undercroft.errors import InvalidRequest
-from undercroft.wire.body import read, refusal
+from undercroft.wire.body import read
 from undercroft.wire.openai.answers import (
     Annotation,
     CalledFunction,
@@ -18,6 +17,7 @@ from undercroft.wire.openai.answers import (
     SpokenAnswer,
 )
 from undercroft.wire.openai.sampling import Metadata
+from undercroft.wire.query import pairs_of, read_pairs
 
 
 class Identity(msgspec.Struct):
@@ -109,20 +109,13 @@ def decode_update(body: bytes) -> dict[str, str]:
 
 def decode_page(query: bytes) -> tuple[Page, dict[str, str]]:
     """Which completions are wanted, and with which labels (`metadata[name]=value`). Raises InvalidRequest."""
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict")
-    except UnicodeDecodeError as error:
-        raise InvalidRequest("The query string is not percent-encoded UTF-8.", code="invalid_query") from error
-    fields = dict(pairs)
+    pairs = pairs_of(query)
     labels = {
         name.removeprefix("metadata[").removesuffix("]"): value
         for name, value in pairs
         if name.startswith("metadata[") and name.endswith("]")
     }
-    try:
-        return msgspec.convert(fields, Page, strict=False), labels
-    except msgspec.ValidationError as error:
-        raise refusal(error, fields) from error
+    return read_pairs(pairs, Page), labels
 
 
 def one(answer: bytes, metadata: dict[str, str]) -> bytes:
