@@ -43,7 +43,8 @@ def test_a_planted_bug_is_found(bug: str) -> None:
     planted = BUGS[bug]
     for seed in range(SEEDS):
         outcome = simulate(seed, partial(world, bug=planted)).result
-        assert all(outcome.hits[right] for right in planted), "the bug is not in any statement"
         if faults_of(outcome):
+            # Not asked of every seed: in some nobody waits for another job, and that statement is never made.
+            assert all(outcome.hits[right] for right in planted), "the bug is not in any statement"
             return
     pytest.fail(f"{SEEDS} seeds did not find it")

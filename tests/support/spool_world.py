@@ -26,7 +26,7 @@ from undercroft.ledger.shipping import GONE, Flushed, Shipper
 from undercroft.ledger.spool import Spool
 from undercroft.ledger.verify import verify
 from undercroft.record import CallProgressed, CallRecord, Usage
-from undercroft.storage.schema import calls, spool_offsets
+from undercroft.storage.schema import calls, slices, spool_offsets
 
 ROOT: Final = Path("/spool")
 PRICE: Final = price_of("settings", (0, Rates(250_000_000, 2_000_000_000, 25_000_000, 250_000_000, 2_000_000_000)))
@@ -356,7 +356,7 @@ class Judge:
 
 async def spool_world(loop: SimulatedLoop) -> Counter[str]:
     """One seed. Raises Violation; otherwise tells what happened."""
-    with simulated_database(loop, calls, spool_offsets) as database:
+    with simulated_database(loop, calls, slices, spool_offsets) as database:
         database.execute(*WATCHES)
         return await World(loop, database).run()
 
