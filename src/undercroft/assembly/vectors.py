@@ -16,7 +16,7 @@ PACKAGES: Final = {
     "numpy": "vectors",
     "usearch": "vectors",
     "qdrant_client": "qdrant",
-    "qdrant_edge": "qdrant",
+    "qdrant_edge": "qdrant-edge",
     "weaviate": "weaviate",
     "pinecone": "pinecone",
 }
