@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 if TYPE_CHECKING:
     from tests.support.postgres import PostgresServer
+    from undercroft.storage.engine import Database
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +36,16 @@ def postgres_url(postgres_server: "PostgresServer") -> Iterator[str]:
     url = postgres_server.new_database()
     yield url
     postgres_server.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[Database]":
+    """Both kinds in turn, with the current schema."""
+    from tests.support.databases import migrated
+
+    server = request.getfixturevalue("postgres_server") if request.param == "postgresql" else None
+    with migrated(server, tmp_path) as database:
+        yield database
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """Kept responses on both databases."""
 
 import asyncio
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,19 +13,10 @@ from undercroft.clock import SystemClock
 from undercroft.errors import InvalidRequest, NotFound
 from undercroft.responses import repository
 from undercroft.responses.shelf import Shelf
-from undercroft.storage.engine import Database, open_database
+from undercroft.storage.engine import Database
 from undercroft.wire.openai.responses import read_ended, stopped
 
 LEASE_US = 60_000_000
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
-    opened = open_database(url, data_dir=tmp_path, pool_size=4, clock=SystemClock(), migrates=False)
-    opened.migrate()
-    yield opened
-    opened.close()
 
 
 def shelf_of(database: Database, clock: ManualClock | None = None) -> Shelf:

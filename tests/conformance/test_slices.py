@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Iterator
 from functools import partial
 from itertools import count
-from pathlib import Path
 
 import pytest
 
+from tests.support.databases import migrated
 from undercroft.clock import SystemClock
 from undercroft.ledger.slice_stores.sql import SqlSliceStore
-from undercroft.storage.engine import Database, open_database
+from undercroft.storage.engine import Database
 from undercroft.testing.providers import name_of
 from undercroft.testing.slices import Claim, Subject, slice_claims
 
@@ -21,14 +21,9 @@ NUMBERS = count()
 @pytest.fixture(params=["sqlite", "postgresql"], scope="module")
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """One for all claims: each has windows of its own."""
-    folder: Path = tmp_path_factory.mktemp("slices")
-    url = None
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_server").new_database()
-    database = open_database(url, data_dir=folder, pool_size=8, clock=SystemClock())
-    database.migrate()
-    yield database
-    database.close()
+    server = request.getfixturevalue("postgres_server") if request.param == "postgresql" else None
+    with migrated(server, tmp_path_factory.mktemp("slices"), pool_size=8) as database:
+        yield database
 
 
 @pytest.mark.parametrize("claim", slice_claims(), ids=name_of)

@@ -29,6 +29,7 @@ _SETTINGS = {
     "max_connections": "60",
     "log_min_messages": "fatal",
 }
+_ROOM_BYTES = 2 * 1024**3
 _HASTE = ("fsync", "full_page_writes", "shared_buffers")
 
 
@@ -53,11 +54,11 @@ class PostgresServer:
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@/{database}?host={self._folder}"
 
-    def new_database(self) -> str:
-        """The address of an empty database."""
-        name = f"test_{next(self._numbers)}"
+    def new_database(self, name: str = "", *, template: str = "template1") -> str:
+        """The address of a database as `template` is: an empty one."""
+        name = name or f"test_{next(self._numbers)}"
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY".encode())
         return self.url(name)
 
     def drop(self, url: str) -> None:
@@ -111,13 +112,20 @@ class PostgresServer:
 @contextmanager
 def running_postgres(*, is_durable: bool = False) -> Iterator[PostgresServer]:
     """A server in a folder of its own, with a path short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="undercroft-pg-") as folder:
+    with tempfile.TemporaryDirectory(prefix="undercroft-pg-", dir=None if is_durable else _memory()) as folder:
         server = PostgresServer(Path(folder), is_durable=is_durable)
         server.start()
         try:
             yield server
         finally:
             server.stop()
+
+
+def _memory() -> str | None:
+    """Where files lie in memory, if there is room: a new database takes a tenth of the time there."""
+    place = "/dev/shm"
+    is_roomy = os.access(place, os.W_OK) and shutil.disk_usage(place).free > _ROOM_BYTES
+    return place if is_roomy else None
 
 
 def _programs(folder: Path) -> Path:

@@ -1,19 +1,12 @@
 """The same tests on both databases."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.support.jobs import JobRows
 from undercroft.clock import SystemClock
-from undercroft.storage.engine import open_database
+from undercroft.storage.engine import Database
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def rows(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JobRows]:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
-    opened = open_database(url, data_dir=tmp_path, pool_size=4, clock=SystemClock(), migrates=False)
-    opened.migrate()
-    yield JobRows(opened, SystemClock().now_us())
-    opened.close()
+@pytest.fixture
+def rows(database: Database) -> JobRows:
+    return JobRows(database, SystemClock().now_us())

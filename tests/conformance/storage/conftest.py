@@ -16,10 +16,3 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[D
     opened = open_database(url, data_dir=tmp_path, pool_size=4, clock=SystemClock(), migrates=False)
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def database(empty_database: Database) -> Database:
-    """A database with the current schema."""
-    empty_database.migrate()
-    return empty_database

@@ -2,35 +2,24 @@
 
 import asyncio
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from tests.support.ledger import ended
-from undercroft.clock import SystemClock
 from undercroft.errors import NotFound
 from undercroft.ledger.entries import row_of
 from undercroft.planning.history import History, read_arrivals, read_history
 from undercroft.planning.optimize import Saving, Savings, find_savings, fleet_of
 from undercroft.planning.own_prices import NONE, OwnPrices
 from undercroft.record import CallRecord, Usage, Who
-from undercroft.storage.engine import Database, open_database
+from undercroft.storage.engine import Database
 from undercroft.storage.schema import calls
 
 DAY_ONE = 1_767_225_600_000_000
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
-    database = open_database(url, data_dir=tmp_path / "data", pool_size=2, clock=SystemClock())
-    database.migrate()
-    yield database
-    database.close()
 
 
 def filled(database: Database, records: Sequence[CallRecord]) -> None:
