@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import msgspec
 import pytest
 
 from tests.support.http import ENVELOPE
-from tests.support.server import SCRIPTED, Server, ledger_rows, run, started, until
+from tests.support.server import SCRIPTED, Server, environment, ledger_rows, run, started, until
 from undercroft import create_app
 from undercroft.settings.model import Settings
 
@@ -213,3 +214,13 @@ def test_making_an_application_touches_nothing(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "undercroft.toml").write_text(SCRIPTED, encoding="utf-8")
     create_app()
     assert [path.name for path in tmp_path.iterdir()] == ["undercroft.toml"]
+
+
+def test_a_program_that_asks_the_bundled_model_ends_in_silence(tmp_path: Path) -> None:
+    program = "import undercroft; print(undercroft.generate('hi'))"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.strip()

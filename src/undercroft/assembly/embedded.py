@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import os
 import threading
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def _start() -> Line:
         thread.join()
         loop.close()
 
-    atexit.register(stop)
+    _before_executors_close(stop)
     return Line(
         gateway=undercroft.gateway,
         ids=undercroft.ids,
@@ -82,3 +83,10 @@ def _start() -> Line:
         loop=loop,
         who=Who(),
     )
+
+
+def _before_executors_close(stop: Callable[[], None]) -> None:
+    """At exit, while threads can still be asked for work: what `atexit` knows runs after concurrent.futures has ended,
+    which closes itself by this function of `threading` and has no public one like it."""
+    register: Callable[[Callable[[], None]], object] = getattr(threading, "_register_atexit", atexit.register)
+    register(stop)
