@@ -28,8 +28,12 @@ CONNECTION: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
     "fallback_application_name": "undercroft",
+    "client_encoding": "utf8",
 }
-"""So that a server that vanished without a word is noticed; what the address says itself wins."""
+"""So that a server that vanished without a word is noticed; what the address says itself wins. Text is UTF-8 whatever
+the database prefers: one of SQL_ASCII would hand out bytes."""
+ENCODINGS: Final = ("UTF8", "SQL_ASCII")
+"""Those that keep every character; SQL_ASCII takes what it is given."""
 LIMITS: Final = """
 SELECT set_config(name, value, false)
 FROM (
@@ -97,7 +101,7 @@ class PostgresDatabase:
     def migrate(self, target: str = "head", /) -> tuple[str | None, str | None]:
         # A connection of its own: the lock belongs to the session and goes with it, however this ends.
         engine = self._made_engine(poolclass=NullPool)
-        event.listen(engine, "connect", _check_version)
+        event.listen(engine, "connect", _check_server)
         with _explained(), engine.connect() as connection:
             connection.exec_driver_sql(MIGRATION_LIMITS)
             connection.execute(select(func.pg_advisory_lock(MIGRATION_LOCK)))
@@ -123,6 +127,14 @@ def check_version(number: int) -> None:
     if number // 10_000 < OLDEST:
         raise ConfigurationError(
             f"The server is PostgreSQL {number // 10_000}.{number % 10_000}; undercroft needs {OLDEST} or newer."
+        )
+
+
+def check_encoding(name: str) -> None:
+    """Raises ConfigurationError for a database that cannot hold every character."""
+    if name not in ENCODINGS:
+        raise ConfigurationError(
+            f"The database stores text as {name}, which cannot hold every character; make one with ENCODING 'UTF8'."
         )
 
 
@@ -164,9 +176,10 @@ def _explained(*, is_reading: bool = False) -> Iterator[None]:
         raise explained from error
 
 
-def _check_version(session: psycopg.Connection[Any], _record: object) -> None:
+def _check_server(session: psycopg.Connection[Any], _record: object) -> None:
     try:
         check_version(session.info.server_version)
+        check_encoding(session.info.parameter_status("server_encoding") or "unknown")
     except ConfigurationError:
         session.close()  # the pool forgets what an event refuses, without closing it
         raise
@@ -174,6 +187,6 @@ def _check_version(session: psycopg.Connection[Any], _record: object) -> None:
 
 def _settle(session: psycopg.Connection[Any], record: object) -> None:
     """Sets the limits in one round trip; not as start-up options, which a pooler in between refuses."""
-    _check_version(session, record)
+    _check_server(session, record)
     session.execute(LIMITS)
     session.commit()

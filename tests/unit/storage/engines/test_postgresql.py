@@ -6,7 +6,7 @@ from sqlalchemy.exc import DataError, InternalError, OperationalError, SQLAlchem
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from undercroft.errors import ConfigurationError, Unavailable
-from undercroft.storage.engines.postgresql import check_version, explain
+from undercroft.storage.engines.postgresql import check_encoding, check_version, explain
 
 
 def failed(kind: type[psycopg.Error], wrapper: type[OperationalError] = OperationalError) -> SQLAlchemyError:
@@ -55,3 +55,10 @@ def test_fourteen_is_too_old_and_fifteen_is_not() -> None:
     check_version(150000)
     with pytest.raises(ConfigurationError, match=r"PostgreSQL 14\.13; undercroft needs 15"):
         check_version(140013)
+
+
+def test_a_database_that_cannot_hold_every_character_is_refused() -> None:
+    check_encoding("UTF8")
+    check_encoding("SQL_ASCII")
+    with pytest.raises(ConfigurationError, match=r"LATIN1.*ENCODING 'UTF8'"):
+        check_encoding("LATIN1")
