@@ -1,7 +1,7 @@
 """One HTTP request and its answer, over ASGI: what routes use instead of a framework's request object."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from undercroft.access.doors import NOBODY, Caller
@@ -131,20 +131,39 @@ class Exchange:
         while True:
             if len(body) > limit:
                 raise _too_large(limit)
-            try:
-                async with asyncio.timeout(timeout_s):
-                    message = await self._receive()
-            except TimeoutError as error:
-                raise InvalidRequest(
-                    f"No more of the request's body came within {timeout_s:g} s.", code="request_timeout"
-                ) from error
-            if message["type"] == "http.disconnect":
-                raise ClientClosed("The client left before its request was complete.")
+            message = await self._next_piece(timeout_s)
             body += message.get("body", b"")
             if not message.get("more_body"):
                 if len(body) > limit:
                     raise _too_large(limit)
                 return bytes(body)
+
+    async def pieces(self, *, limit: int, timeout_s: float, setting: str) -> AsyncGenerator[bytes, None]:
+        """The body as it comes, for what is too large for memory. Raises as `body` does; `setting` sets the limit."""
+        announced = self.header(b"content-length")
+        if announced.isdecimal() and int(announced) > limit:
+            raise _too_large(limit, setting)
+        size, more = 0, True
+        while more:
+            message = await self._next_piece(timeout_s)
+            piece, more = message.get("body", b""), bool(message.get("more_body"))
+            size += len(piece)
+            if size > limit:
+                raise _too_large(limit, setting)
+            if piece:
+                yield piece
+
+    async def _next_piece(self, timeout_s: float) -> Message:
+        try:
+            async with asyncio.timeout(timeout_s):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise InvalidRequest(
+                f"No more of the request's body came within {timeout_s:g} s.", code="request_timeout"
+            ) from error
+        if message["type"] == "http.disconnect":
+            raise ClientClosed("The client left before its request was complete.")
+        return message
 
     async def respond(
         self, body: bytes, *, status: int = 200, content_type: bytes = b"application/json", headers: Headers = ()
@@ -335,7 +354,5 @@ class TaskWatch(Watch):
             self._watcher.cancel()
 
 
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(
-        f"The request's body is larger than {limit} bytes.", hint="[server.limits] max_body_bytes sets this."
-    )
+def _too_large(limit: int, setting: str = "[server.limits] max_body_bytes") -> TooLarge:
+    return TooLarge(f"The request's body is larger than {limit} bytes.", hint=f"{setting} sets this.")

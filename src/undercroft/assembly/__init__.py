@@ -16,6 +16,7 @@ from undercroft.access.keys import KeyRing
 from undercroft.assembly.bundled import LOCAL, BundledModels, OwnModels, SharedModels
 from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.events import EventDesk
+from undercroft.assembly.files import FileOffice
 from undercroft.assembly.health import Health
 from undercroft.assembly.jobs import JobOffice
 from undercroft.assembly.limits import Limiter, rules_of
@@ -61,6 +62,7 @@ class Undercroft:
     responses: Responses
     jobs: JobOffice
     events: EventDesk
+    files: FileOffice
     vectors: Vectors
     metrics: Metrics
     link: DatabaseLink
@@ -208,6 +210,7 @@ async def installed(
             responses=ResponseDesk(settings.responses, link=link, ids=ids, clock=clock, is_frozen=is_frozen),
             jobs=JobOffice(settings, link=link, events=events, ids=ids, metrics=metrics, clock=clock),
             events=events,
+            files=FileOffice(settings, link=link, ids=ids, clock=clock),
             vectors=vectors,
             opened=opened,
             reloads=Reloads(generation=generation, metrics=metrics, clock=clock),
@@ -218,6 +221,7 @@ async def installed(
         stack.push_async_callback(installation.close)
         await stack.enter_async_context(lasting.responses.running())
         await stack.enter_async_context(lasting.events.running())
+        await stack.enter_async_context(lasting.files.running(is_frozen=is_frozen))
         await stack.enter_async_context(lasting.jobs.running(is_frozen=is_frozen))
         yield installation
 
@@ -242,6 +246,7 @@ class Lasting:
     responses: ResponseDesk
     jobs: JobOffice
     events: EventDesk
+    files: FileOffice
     vectors: Vectors
     opened: OpenedPrices
     reloads: Reloads
@@ -304,6 +309,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             responses=Responses(settings, desk=lasting.responses, gateway=gateway, under_way=under_way, clock=clock),
             jobs=lasting.jobs,
             events=lasting.events,
+            files=lasting.files,
             vectors=lasting.vectors,
             metrics=lasting.metrics,
             link=lasting.link,

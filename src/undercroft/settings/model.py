@@ -337,6 +337,19 @@ class Events(Section):
     """About how many events the Redis stream `undercroft:events` holds; older ones leave it."""
 
 
+FileStore = Literal["directory", "database"]
+
+
+class Files(Section):
+    """Uploaded files, and those that batches leave."""
+
+    max_bytes: Positive = 512_000_000
+    """The largest file; a larger one is 413."""
+    store: FileStore | None = None
+    """Where their bytes are: `directory` (`files` in `data_dir`, which all processes must share) or `database`;
+    default: the database with PostgreSQL, else the directory."""
+
+
 Delivery = Literal["inline", "postgres", "celery"]
 
 
@@ -538,6 +551,7 @@ class Settings(Section):
     responses: Responses = Responses()
     redis: Redis = Redis()
     events: Events = Events()
+    files: Files = Files()
     jobs: Jobs = Jobs()
     vectors: Vectors = Vectors()
     telemetry: Telemetry = Telemetry()
@@ -558,6 +572,11 @@ class Settings(Section):
         if self.jobs.broker_url is not None:
             return "celery"
         return "postgres" if self.database.is_postgresql else "inline"
+
+    @property
+    def file_store(self) -> FileStore:
+        """Where the bytes of files are."""
+        return self.files.store or ("database" if self.database.is_postgresql else "directory")
 
     @property
     def runs_jobs(self) -> bool:

@@ -23,6 +23,7 @@ from undercroft.wire.openai.chat.stored import (
 )
 from undercroft.wire.openai.completions import CompletionBody
 from undercroft.wire.openai.described import ChatCompletionRequest
+from undercroft.wire.openai.files import FileDeleted, FileList, FileObject, FileUpload
 from undercroft.wire.openai.inputs import TokenId
 from undercroft.wire.openai.models import Model, ModelDeleted, Models
 from undercroft.wire.openai.moderations import ModerationAnswer
@@ -103,6 +104,10 @@ class Operation:
     done: str = "Done."
     """What its success says."""
     success: str = "200"
+    is_form: bool = False
+    """The request is multipart/form-data."""
+    is_file: bool = False
+    """The answer is bytes, whatever they are."""
     conflicts: bool = False
     """May be 409."""
 
@@ -187,6 +192,19 @@ OPERATIONS: Final = (
         "delete", "/v1/models/{model}", "Delete a model", ModelDeleted,
         done="Deleted. (Models of the settings, all there are in this version, answer 403.)",
     ),
+    Operation("post", "/v1/files", "Hand in a file", FileObject, request=FileUpload, is_form=True),
+    Operation(
+        "get", "/v1/files", "Files, the latest first", FileList,
+        query=(
+            ("purpose", _TEXT),
+            ("limit", {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 10_000}),
+            ("order", {"type": "string", "enum": ["asc", "desc"], "default": "desc"}),
+            ("after", _TEXT),
+        ),
+    ),
+    Operation("get", "/v1/files/{file_id}", "One file", FileObject),
+    Operation("delete", "/v1/files/{file_id}", "Delete a file", FileDeleted),
+    Operation("get", "/v1/files/{file_id}/content", "What is in a file", is_file=True),
     Operation(
         "post", "/v1/messages", "Continue a conversation, in Anthropic's format", AnthropicMessage,
         request=MessagesRequest, streams=True, error=AnthropicErrorBody,
@@ -278,7 +296,11 @@ def _described(operation: Operation) -> dict[str, Any]:
     if operation.request is not None:
         described["requestBody"] = {
             "required": not operation.query,
-            "content": {"application/json": {"schema": _reference(operation.request)}},
+            "content": {
+                "multipart/form-data" if operation.is_form else "application/json": {
+                    "schema": _reference(operation.request)
+                }
+            },
         }
     described["responses"] = _responses(operation)
     if operation.is_open:
@@ -306,7 +328,9 @@ def _in_query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def _responses(operation: Operation) -> dict[str, Any]:
     content: dict[str, Any] = {}
-    if operation.answer is None:
+    if operation.is_file:
+        content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    elif operation.answer is None:
         content = {} if operation.streams else {"text/plain": {"schema": _TEXT}}
     else:
         content = {"application/json": {"schema": _reference(operation.answer)}}
