@@ -77,7 +77,7 @@ class MemoryRecorder:
 class FlatRates:
     """A nano-dollar a token."""
 
-    def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int) -> tuple[int, str]:
+    def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int, is_batch: bool = False) -> tuple[int, str]:
         return usage.total, "flat"
 
 

@@ -158,7 +158,7 @@ FATES: Final = [*ERRORS, "busy", "reset", "silent", "stall", "stall", "cut", "cu
 class TokenRates:
     """A nano-dollar a token."""
 
-    def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int) -> tuple[int, str]:
+    def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int, is_batch: bool = False) -> tuple[int, str]:
         return usage.total, "flat"
 
 

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from undercroft.access.doors import Bind, Door, host_name
 from undercroft.access.keys import KeyRing
+from undercroft.assembly.batches import BatchOffice
 from undercroft.assembly.bundled import LOCAL, BundledModels, OwnModels, SharedModels
 from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.events import EventDesk
@@ -63,6 +64,7 @@ class Undercroft:
     jobs: JobOffice
     events: EventDesk
     files: FileOffice
+    batches: BatchOffice
     vectors: Vectors
     metrics: Metrics
     link: DatabaseLink
@@ -193,6 +195,8 @@ async def installed(
         opened = OpenedPrices(prices, settings.models)
         await stack.enter_async_context(shipping(link, kept, settings, prices=opened, clock=clock, is_frozen=is_frozen))
         events = EventDesk(settings, link=link, ids=ids, clock=clock, is_frozen=is_frozen)
+        files = FileOffice(settings, link=link, ids=ids, clock=clock)
+        jobs = JobOffice(settings, link=link, events=events, ids=ids, metrics=metrics, clock=clock)
         lasting = Lasting(
             bind=bind,
             clock=clock,
@@ -208,9 +212,10 @@ async def installed(
             limiter=limiter,
             link=link,
             responses=ResponseDesk(settings.responses, link=link, ids=ids, clock=clock, is_frozen=is_frozen),
-            jobs=JobOffice(settings, link=link, events=events, ids=ids, metrics=metrics, clock=clock),
+            jobs=jobs,
             events=events,
-            files=FileOffice(settings, link=link, ids=ids, clock=clock),
+            files=files,
+            batches=BatchOffice(settings, link=link, files=files, jobs=jobs, events=events, ids=ids, clock=clock),
             vectors=vectors,
             opened=opened,
             reloads=Reloads(generation=generation, metrics=metrics, clock=clock),
@@ -223,6 +228,7 @@ async def installed(
         await stack.enter_async_context(lasting.events.running())
         await stack.enter_async_context(lasting.files.running(is_frozen=is_frozen))
         await stack.enter_async_context(lasting.jobs.running(is_frozen=is_frozen))
+        await stack.enter_async_context(lasting.batches.running(is_frozen=is_frozen))
         yield installation
 
 
@@ -247,6 +253,7 @@ class Lasting:
     jobs: JobOffice
     events: EventDesk
     files: FileOffice
+    batches: BatchOffice
     vectors: Vectors
     opened: OpenedPrices
     reloads: Reloads
@@ -272,15 +279,9 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
         ).catalogue()
         if not lasting.is_frozen:
             await stack.enter_async_context(checking(settings, catalogue, clock=clock, rng=rng))
-        overrides = {
-            f"{model.name}/{place}": deployment.price
-            for model in settings.models
-            for place, deployment in enumerate(model.deployments)
-            if deployment.price is not None
-        }
         limits = settings.limits
         estimate = limits.estimate if limits.unknown_price == "estimate" else None
-        rates = BookedRates(lasting.prices, overrides=overrides, estimate=estimate)
+        rates = BookedRates(lasting.prices, models=settings.models, estimate=estimate)
         gateway = Gateway(
             catalogue=catalogue,
             recorder=lasting.recorder,
@@ -310,6 +311,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             jobs=lasting.jobs,
             events=lasting.events,
             files=lasting.files,
+            batches=lasting.batches,
             vectors=lasting.vectors,
             metrics=lasting.metrics,
             link=lasting.link,
@@ -378,7 +380,7 @@ class Installation:
         lasting.opened.replace(settings.models)
         lasting.limiter.book.follow(rules_of(settings.limits))
         lasting.responses.answer_with(undercroft.responses)
-        lasting.jobs.answer_with(undercroft.gateway, undercroft.under_way)
+        lasting.jobs.answer_with(undercroft.gateway, undercroft.responses, undercroft.under_way)
         lasting.events.configure(settings)
         lasting.bundled.start(
             chat=uses(settings, "local") or catalogue.default("chat") == LOCAL,

@@ -41,6 +41,10 @@ class FileOffice:
         """Raises Unavailable while the database is away."""
         await self._link.first_look()
         self._link.database()
+        return self.opened()
+
+    def opened(self) -> "Cabinet":
+        """The same, whether or not the database is there: whoever uses it then gets Unavailable."""
         if self._cabinet is None:
             self._cabinet = cabinet_of(self._settings, database=self._link, ids=self._ids, clock=self._clock)
         return self._cabinet

@@ -1,21 +1,29 @@
-"""What becomes of jobs, told as events in the transaction that makes it so."""
+"""What becomes of jobs, told in the transaction that makes it so: as events or, of a batch's jobs, to their batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
+from undercroft.batches import recording
 from undercroft.events.outbox import Outbox
 from undercroft.events.types import Fact, JobData
 from undercroft.jobs.effects import JobEvent
 
 
 class ToldEffects:
-    """Effects that are written to the outbox."""
+    """Effects that are written to the outbox. The jobs of a batch are not told one by one: the batch is."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, *, recorded: Callable[[], None] = lambda: None) -> None:
+        """`recorded` is called, in any thread, when lines of batches will soon have come to something."""
         self._outbox = outbox
+        self._recorded = recorded
 
     def append(self, connection: Connection, events: Sequence[JobEvent], /) -> None:
+        items = [event.job for event in events if recording.is_item(event.job)]
+        if items:
+            recording.record(connection, items)
+            self._recorded()
+            events = [event for event in events if not recording.is_item(event.job)]
         self._outbox.append(connection, *(_fact(event) for event in events))
 
 

@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from undercroft.assembly.batch_items import BatchItems
 from undercroft.assembly.beside import beside
 from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.events import EventDesk
@@ -15,6 +16,7 @@ from undercroft.assembly.job_kinds import built_in
 from undercroft.assembly.job_metrics import JobMetrics
 from undercroft.assembly.lending import Line, lent
 from undercroft.assembly.reloads import UnderWay
+from undercroft.assembly.responses import Responses
 from undercroft.clock import Clock
 from undercroft.errors import ConfigurationError, InvalidRequest, Unavailable
 from undercroft.gateway.gateway import Gateway
@@ -47,21 +49,25 @@ class JobOffice:
         self._clock = clock
         self._metrics = JobMetrics(metrics)
         self._gateway: Gateway | None = None
+        self._responses: Responses | None = None
         self._under_way = UnderWay()
         self._desk: Desk | None = None
         self._crew: Crew | None = None
         self._is_there = asyncio.Event()
         self._why_closed = "The server is shutting down."
         limits = limits_of(settings.jobs)
-        self.handlers = Handlers(built_in(limits=limits, in_force=self, ids=ids, clock=clock))
+        self.batch_items = BatchItems(limits=limits, in_force=self, ids=ids, clock=clock)
+        self.items_recorded: Callable[[], None] = lambda: None
+        """Called, in any thread, when lines of batches will soon have come to something."""
+        self.handlers = Handlers([self.batch_items, *built_in(limits=limits, in_force=self, ids=ids, clock=clock)])
         for name in settings.jobs.modules:
             _load(name, self, limits)
         for schedule in settings.jobs.schedules:
             _check_schedule(schedule, self.handlers)
 
-    def answer_with(self, gateway: Gateway, under_way: UnderWay) -> None:
+    def answer_with(self, gateway: Gateway, responses: Responses, under_way: UnderWay) -> None:
         """From now on jobs call models under this configuration."""
-        self._gateway, self._under_way = gateway, under_way
+        self._gateway, self._responses, self._under_way = gateway, responses, under_way
 
     def line(self, who: Who) -> Line:
         """What a function of the user's own asks models through. Only on the event loop."""
@@ -78,6 +84,10 @@ class JobOffice:
         assert self._gateway is not None, "nothing is accepted before a configuration is in force"
         return self._gateway
 
+    def responses(self) -> Responses:
+        assert self._responses is not None, "nothing is accepted before a configuration is in force"
+        return self._responses
+
     def begin(self) -> UnderWay:
         """A call is under way: a configuration that follows waits for it. `end` is the result's."""
         self._under_way.begin()
@@ -87,6 +97,10 @@ class JobOffice:
         """Raises Unavailable while the database is away."""
         await self._is_there.wait()
         self._link.database()
+        return self.open_desk()
+
+    def open_desk(self) -> "Desk":
+        """The same at once, for who works beside it. Raises Unavailable while it is not open."""
         if self._desk is None:
             raise Unavailable(self._why_closed, code="interrupted")
         return self._desk
@@ -129,7 +143,7 @@ class JobOffice:
             self._settings,
             database=self._link,
             handlers=self.handlers,
-            effects=ToldEffects(outbox),
+            effects=ToldEffects(outbox, recorded=self.items_recorded),
             metrics=self._metrics,
             ids=self._ids,
             clock=self._clock,

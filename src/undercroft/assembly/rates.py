@@ -1,26 +1,40 @@
 """What a deployment's tokens cost: the operator's own price, else the price book's, else an estimate."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from undercroft.gateway.call import Deployment
-from undercroft.ledger.prices import PriceBook, charge
+from undercroft.ledger.prices import Price, PriceBook, charge
 from undercroft.record import Usage
-from undercroft.settings.model import Price
+from undercroft.settings.model import Model
+from undercroft.settings.model import Price as PriceSettings
 
 
 class BookedRates:
-    """The gateway's rates. `overrides` are the configuration's prices by deployment id; `estimate` is for models that
-    nobody knows the price of."""
+    """The gateway's rates: the prices of the configuration, which hold at any time, before those of the book.
 
-    def __init__(self, book: PriceBook, *, overrides: Mapping[str, Price], estimate: Price | None = None) -> None:
+    `estimate` is for models that nobody knows the price of. A line of a batch costs what its deployment's
+    `batch_price` says; the book knows none, and lines reach providers as any other call does.
+    """
+
+    def __init__(self, book: PriceBook, *, models: Iterable[Model], estimate: PriceSettings | None = None) -> None:
         self._book = book
-        found = None if estimate is None else book.price("", "", estimate, at_us=0)
+        found = self._own(estimate)
         self._estimate = None if found is None else found.renamed("estimate")
-        # Such a price holds at any time.
-        self._fixed = {name: book.price("", "", override, at_us=0) for name, override in overrides.items()}
+        self._fixed: dict[str, Price] = {}
+        self._of_batches: dict[str, Price] = {}
+        for model in models:
+            for place, deployment in enumerate(model.deployments):
+                if (price := self._own(deployment.price)) is not None:
+                    self._fixed[f"{model.name}/{place}"] = price
+                if (price := self._own(deployment.batch_price)) is not None:
+                    self._of_batches[f"{model.name}/{place}"] = price
 
-    def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int) -> tuple[int, str]:
-        price = self._fixed.get(deployment.id)
+    def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int, is_batch: bool = False) -> tuple[int, str]:
+        price = self._of_batches.get(deployment.id) if is_batch else None
+        price = price or self._fixed.get(deployment.id)
         if price is None:
             price = self._book.price(deployment.provider, deployment.upstream_model, at_us=at_us)
         return charge(price or self._estimate, usage)
+
+    def _own(self, price: PriceSettings | None) -> Price | None:
+        return None if price is None else self._book.price("", "", price, at_us=0)

@@ -198,6 +198,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """Monotonic seconds, as is `deadline`."""
     deadline: float
     trace: str = ""
+    batch: str = ""
+    """The batch that it is a line of: booked at the batch price where there is one."""
     wish: Wish | None = None
     """What the caller said about the place where it is to be answered."""
     trail: Trail = msgspec.field(default_factory=Trail)

@@ -41,7 +41,7 @@ def most_spent(call: Call, models: Iterable[Model], rates: Rates, *, output: int
         times = 2 if model.policy.on_cut == "continue" else 1
         for deployment in model.deployments:
             for usage in _dearest(read, output):
-                cost_nano, price = rates.cost(deployment, usage, at_us=call.started_us)
+                cost_nano, price = rates.cost(deployment, usage, at_us=call.started_us, is_batch=bool(call.batch))
                 if not price:
                     return None
                 most = max(most, cost_nano * times)

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Literal
 
@@ -91,7 +91,7 @@ class Desk:
             partial(repository.accept, spec=spec, moment=moment_of(self._clock), effects=self._effects)
         )
         if accepted.was == "new":
-            await self._announce(accepted.job)
+            await self.announce([accepted.job])
         return accepted
 
     def spec(self, who: Who, wanted: Wanted) -> JobSpec:
@@ -155,7 +155,7 @@ class Desk:
         """Runs a dead or cancelled job again from the beginning. Raises NotFound and Conflict."""
         retry = partial(repository.retry, organisation=who.organisation, id=id)
         job = _found(await self._database.write(partial(retry, moment=moment_of(self._clock))), id)
-        await self._announce(job)
+        await self.announce([job])
         return job
 
     async def follow(self, who: Who, id: str, *, after: int = -1) -> AsyncGenerator[News, None]:
@@ -201,11 +201,13 @@ class Desk:
         pieces = partial(repository.pieces_after, organisation=job.organisation, id=job.id, after=after)
         return await self._database.read(pieces)
 
-    async def _announce(self, job: Job) -> None:
-        if job.state == "queued":
-            await self._queue.deliver([job])
-        elif job.state == "delayed":
-            self._expect(max(0, job.run_at_us - self._clock.now_us()))
+    async def announce(self, jobs: Sequence[Job]) -> None:
+        """Lets workers know of jobs that were committed (by `accept`, or in a transaction of the caller's own)."""
+        if queued := [job for job in jobs if job.state == "queued"]:
+            await self._queue.deliver(queued)
+        for job in jobs:
+            if job.state == "delayed":
+                self._expect(max(0, job.run_at_us - self._clock.now_us()))
 
 
 def fingerprint(wanted: Wanted) -> str:

@@ -147,6 +147,8 @@ class Deployment(Section):
     """Share of the calls among the model's deployments, for the strategies that go by it."""
     price: Price | None = None
     """Overrides the price book."""
+    batch_price: Price | None = None
+    """What lines of a batch cost here; default: what other calls do, for providers are asked them as any other call."""
     priority: Count = 0
     """Lower goes first; the next one answers only when nothing of a better one can take the call."""
     region: Name | None = None

@@ -433,7 +433,7 @@ files = Table(
     Index("files_expires", "expires_us", postgresql_where=text("expires_us > 0"), sqlite_where=text("expires_us > 0")),
 )
 
-# The bytes of files where the database keeps them, a megabyte a row (files/blobs/database.py).
+# The bytes of files where the database keeps them, in pieces (files/blobs/database.py).
 blob_pieces = Table(
     "blob_pieces",
     metadata,
@@ -489,12 +489,7 @@ batch_items = Table(
     Column("outcome", Text, nullable=False),
     Column("answer", Text, nullable=False),
     Column("usage", Json, nullable=False),
-    Index(
-        "batch_items_pending",
-        *("organisation", "batch", "line"),
-        postgresql_where=text("outcome = 'pending'"),
-        sqlite_where=text("outcome = 'pending'"),
-    ),
+    Index("batch_items_outcome", "organisation", "batch", "outcome"),
 )
 
 # Counters that processes poll to learn that something they hold in memory has changed (storage/versions.py).

@@ -15,6 +15,7 @@ from undercroft.wire.errors import ErrorBody
 from undercroft.wire.generate import GenerateAnswer, GenerateRequest
 from undercroft.wire.jobs import JobList, JobRequest, JobStatus, JobView
 from undercroft.wire.openai.answers import ChatCompletion, Completion, EmbeddingList
+from undercroft.wire.openai.batches import BatchList, BatchObject, BatchRequest
 from undercroft.wire.openai.chat.stored import (
     StoredChatDeleted,
     StoredChatList,
@@ -205,6 +206,13 @@ OPERATIONS: Final = (
     Operation("get", "/v1/files/{file_id}", "One file", FileObject),
     Operation("delete", "/v1/files/{file_id}", "Delete a file", FileDeleted),
     Operation("get", "/v1/files/{file_id}/content", "What is in a file", is_file=True),
+    Operation("post", "/v1/batches", "Hand in a batch of calls", BatchObject, request=BatchRequest),
+    Operation(
+        "get", "/v1/batches", "Batches, the latest first", BatchList,
+        query=(("after", _TEXT), ("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20})),
+    ),
+    Operation("get", "/v1/batches/{batch_id}", "How far a batch has come", BatchObject),
+    Operation("post", "/v1/batches/{batch_id}/cancel", "Cancel a batch", BatchObject, conflicts=True),
     Operation(
         "post", "/v1/messages", "Continue a conversation, in Anthropic's format", AnthropicMessage,
         request=MessagesRequest, streams=True, error=AnthropicErrorBody,

@@ -34,8 +34,10 @@ class Recorder(Protocol):
 class Rates(Protocol):
     """What a deployment's tokens cost."""
 
-    def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int) -> tuple[int, str]:
-        """Nano-dollars of a call that started at `at_us`, and the price's source; (0, "") when it is unknown."""
+    def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int, is_batch: bool = False) -> tuple[int, str]:
+        """Nano-dollars of a call that started at `at_us`, and the price's source; (0, "") when it is unknown.
+
+        `is_batch`: it is a line of a batch, for which some deployments have a price of its own."""
         ...
 
 
@@ -118,7 +120,7 @@ class Meter:
             usage, estimated, cost_nano, price = self._in_parts(call)
         else:
             usage, estimated = usage_of(call, answered=error is None)
-            cost_nano, price = self._rates.cost(deployment, usage, at_us=call.started_us) if deployment else (0, "")
+            cost_nano, price = self._cost(call, deployment, usage) if deployment else (0, "")
         trail.usage, trail.cost_nano = usage, cost_nano
         if trail.settle is not None:
             trail.settle(tokens=usage.total, cost_nano=cost_nano)
@@ -146,8 +148,12 @@ class Meter:
                 streamed=call.request.stream,
                 trace=call.trace,
                 end_user=call.request.end_user,
+                tags={"batch": call.batch} if call.batch else {},
             )
         )
+
+    def _cost(self, call: Call, deployment: Deployment, usage: Usage) -> tuple[int, str]:
+        return self._rates.cost(deployment, usage, at_us=call.started_us, is_batch=bool(call.batch))
 
     def _in_parts(self, call: Call) -> tuple[Usage, bool, int, str]:
         """An answer that several deployments gave a part of: each part at its own price."""
@@ -159,7 +165,7 @@ class Meter:
         if not last.output:  # cut again before the provider told what it had written
             last = replace(last, output=estimate_text(trail.produced_characters))
         costs = [
-            self._rates.cost(deployment, usage, at_us=call.started_us)
+            self._cost(call, deployment, usage)
             for deployment, usage in (
                 *((part.deployment, part.usage) for part in trail.parts),
                 (trail.deployment, last),

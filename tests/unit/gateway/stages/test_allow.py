@@ -27,7 +27,7 @@ KEY = Who(key="k1")
 class NoPrice:
     """Nobody knows what anything costs."""
 
-    def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int) -> tuple[int, str]:
+    def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int, is_batch: bool = False) -> tuple[int, str]:
         return 0, ""
 
 

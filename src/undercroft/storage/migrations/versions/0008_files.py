@@ -62,7 +62,7 @@ def upgrade() -> None:
         sa.Column("usage", json, nullable=False),
         sa.PrimaryKeyConstraint("organisation", "batch", "line", name="batch_items_pkey"),
     )
-    _partial("batch_items_pending", "batch_items", ["organisation", "batch", "line"], "outcome = 'pending'")
+    op.create_index("batch_items_outcome", "batch_items", ["organisation", "batch", "outcome"])
 
 
 def downgrade() -> None:
