@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from tests.support import golden
 
-AREAS: Final = ("chat", "completions", "embeddings", "models", "moderations")
-"""What is compared; files, batches and vector stores come when their routes do."""
+AREAS: Final = ("batches", "chat", "completions", "embeddings", "files", "models", "moderations")
+"""What is compared; vector stores come when their routes do."""
 DEEPEST = 6
 """Schemas refer to themselves: beyond this nobody compares."""
 
@@ -65,8 +65,9 @@ def _operation(document: Mapping[str, Any], operation: Mapping[str, Any], place:
         ("answer", operation.get("responses", {}).get("200", {})),
     ):
         content = _resolved(document, body).get("content", {})
-        if "application/json" in content:
-            _schema(document, content["application/json"]["schema"], f"{place} {name}", found, depth=0)
+        for kind in ("application/json", "multipart/form-data"):
+            if kind in content:
+                _schema(document, content[kind]["schema"], f"{place} {name}", found, depth=0)
 
 
 def _schema(document: Mapping[str, Any], schema: Any, place: str, found: Facts, *, depth: int) -> None:

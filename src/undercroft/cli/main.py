@@ -40,6 +40,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "Lists the models that can be asked for; checks and fetches the weights of the bundled ones.",
     ),
     "jobs": ("undercroft.cli.commands.jobs", "Lists, shows, cancels and retries jobs, and waits for them."),
+    "batches": ("undercroft.cli.commands.batches", "Many calls as one order: makes, shows and awaits batches."),
     "vectors": (
         "undercroft.cli.commands.vectors",
         "Vector collections: make, fill, search, measure, compare and move them.",
