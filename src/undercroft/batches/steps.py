@@ -18,7 +18,7 @@ from undercroft.batches.lifecycle import final_status
 from undercroft.batches.lines import LineRefused, parse
 from undercroft.batches.output import error_line, output_line, refusal_of
 from undercroft.batches.types import KIND, Batch, Item, ItemInput, Line, LineError
-from undercroft.batches.validation import Checker, Validation, chunks
+from undercroft.batches.validation import CHUNK_LINES, Checker, Validation, chunks
 from undercroft.clock import Clock
 from undercroft.errors import NotFound, Unavailable, UndercroftError
 from undercroft.events.outbox import Outbox
@@ -33,9 +33,8 @@ from undercroft.jobs.statements import moment_of
 from undercroft.jobs.types import ENDED, MAX_PRIORITY, Job, JobSpec
 from undercroft.record import Usage
 
-STOPPED_AT_ONCE: Final = 200
-WRITTEN_AT_ONCE: Final = 200
-CLEARED_AT_ONCE: Final = 1000
+AT_ONCE: Final = CHUNK_LINES
+"""Lines of one transaction, or one page of a file."""
 KEPT_S: Final = 30 * 86_400
 """How long the files of a batch are kept where its order does not say."""
 GONE: Final = LineError(code="input_file_gone", message="The input file was deleted before all its lines were asked.")
@@ -56,6 +55,7 @@ class Steps:
         effects: Effects,
         outbox: Outbox,
         clock: Clock,
+        at_once: int = AT_ONCE,
     ) -> None:
         """`jobs` is where jobs are handed in, and raises Unavailable while it is not open."""
         self._duty = duty
@@ -66,6 +66,7 @@ class Steps:
         self._effects = effects
         self._outbox = outbox
         self._clock = clock
+        self._at_once = at_once
 
     async def validate(self, batch: Batch) -> None:
         """Reads the input once through, and lets the batch begin or fail."""
@@ -149,7 +150,7 @@ class Steps:
     async def stop(self, batch: Batch) -> None:
         """Cancels what has not come to anything: what waits at once, what runs within moments."""
         after = 0
-        pending = partial(repository.pending_jobs, batch=batch, limit=STOPPED_AT_ONCE)
+        pending = partial(repository.pending_jobs, batch=batch, limit=self._at_once)
         while found := await self._database.read(partial(pending, after=after)):
             after = found[-1][0]
             await self._duty.write(partial(self._stop, batch=batch, found=found))
@@ -214,13 +215,16 @@ class Steps:
 
     async def clear(self, batch: Batch) -> None:
         """Forgets its items: its files hold them."""
-        while await self._duty.write(partial(repository.clear, batch=batch, limit=CLEARED_AT_ONCE)):
+        while await self._duty.write(partial(repository.clear, batch=batch, limit=self._at_once)):
             pass
 
     def _input(self, batch: Batch) -> AsyncGenerator[list[tuple[int, bytes]], None]:
         async def lines() -> AsyncGenerator[list[tuple[int, bytes]], None]:
             file = await self._files.find(batch.organisation, batch.input_file)
-            async with aclosing(self._files.content(file)) as pieces, aclosing(chunks(pieces)) as found:
+            async with (
+                aclosing(self._files.content(file)) as pieces,
+                aclosing(chunks(pieces, self._at_once)) as found,
+            ):
                 async for chunk in found:
                     yield chunk
 
@@ -228,7 +232,7 @@ class Steps:
 
     async def _lines(self, batch: Batch, tally: "_Tally", *, is_output: bool) -> AsyncGenerator[bytes, None]:
         after = 0
-        page = partial(repository.page, batch=batch, limit=WRITTEN_AT_ONCE)
+        page = partial(repository.page, batch=batch, limit=self._at_once)
         while items := await self._database.read(partial(page, after=after)):
             after = items[-1].line
             await self._duty.renew()

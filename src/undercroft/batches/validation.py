@@ -90,14 +90,16 @@ class Validation:
             self.errors.append(LineError(code="too_many_inputs", message=message))
 
 
-async def chunks(pieces: AsyncIterable[bytes]) -> AsyncGenerator[list[tuple[int, bytes]], None]:
+async def chunks(
+    pieces: AsyncIterable[bytes], most: int = CHUNK_LINES
+) -> AsyncGenerator[list[tuple[int, bytes]], None]:
     """Lines, some at a time: few enough for memory, and for one transaction. Raises LineRefused."""
     chunk: list[tuple[int, bytes]] = []
     size = 0
     async for number, text in split(pieces):
         chunk.append((number, text))
         size += len(text)
-        if len(chunk) >= CHUNK_LINES or size >= CHUNK_BYTES:
+        if len(chunk) >= most or size >= CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0
     if chunk:
