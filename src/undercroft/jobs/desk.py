@@ -109,8 +109,7 @@ class Desk:
             return taken
 
         jobs = await self._database.write(accept)
-        for job in jobs:
-            await self._announce(job)
+        await self.announce(jobs)
         return jobs
 
     def spec(self, who: Who, wanted: Wanted) -> JobSpec:
