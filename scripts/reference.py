@@ -109,8 +109,10 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "unknown_file": "There is no such file, or it is another organisation's.",
     "unknown_job": "There is no such job, or it is another organisation's.",
     "unknown_job_kind": "Nobody does jobs of this kind.",
+    "unknown_file_batch": "There is no such batch of files in this vector store.",
     "unknown_queue": "There is no such queue.",
     "unknown_route": "There is no such path.",
+    "unknown_vector_store": "There is no such vector store, or it is another organisation's.",
     "unsupported_parameter": "The model, or a batch, cannot do what a parameter asks for.",
     "unsupported_operation": "The model cannot do this kind of call.",
 }

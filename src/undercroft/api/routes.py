@@ -4,7 +4,17 @@ from typing import TYPE_CHECKING
 
 from undercroft.api import generate, health, jobs, manage, metrics, pages
 from undercroft.api.anthropic import count_tokens, messages
-from undercroft.api.openai import batches, chat, completions, embeddings, files, models, moderations, responses
+from undercroft.api.openai import (
+    batches,
+    chat,
+    completions,
+    embeddings,
+    files,
+    models,
+    moderations,
+    responses,
+    vector_stores,
+)
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft
 
@@ -25,6 +35,7 @@ def table(application: "Application", undercroft: Undercroft) -> list[Route]:
         routes += responses.routes(undercroft)
         routes += models.routes(undercroft)
         routes += files.routes(undercroft)
+        routes += vector_stores.routes(undercroft)
         routes += batches.routes(undercroft)
         routes += messages.routes(undercroft)
         routes += count_tokens.routes(undercroft)

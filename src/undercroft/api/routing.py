@@ -1,5 +1,6 @@
 """From method and path to the route: each route declares who may use it, so none is open by accident."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ Handle = Callable[[Exchange], Awaitable[None]]
 @dataclass(frozen=True, slots=True)
 class Route:
     """A method and path template with its permission. `{name}` takes the rest of the path or, with something after it
-    (`/v1/responses/{id}/cancel`), one step of it.
+    (`/v1/responses/{id}/cancel`), one step of it. Of several, each takes one step.
 
     `metered` routes are the AI routes: every request to them is a call that is counted and booked.
     """
@@ -34,6 +35,8 @@ class Router:
         self._templates: list[tuple[str, str, str, dict[str, Route]]] = []
         """Prefix, name, what comes after it, and the routes by method; the longest endings first, then the longest
         prefixes."""
+        self._patterns: list[tuple[str, re.Pattern[str], dict[str, Route]]] = []
+        """Of templates with several names: what comes before the first, the whole, and the routes by method."""
         for route in self.routes:
             self._table(route.path)[route.method] = route
 
@@ -50,6 +53,9 @@ class Router:
         return route, values
 
     def _match(self, path: str) -> tuple[dict[str, Route], Mapping[str, str]]:
+        for prefix, pattern, methods in self._patterns:
+            if path.startswith(prefix) and (found := pattern.fullmatch(path)):
+                return methods, found.groupdict()
         for prefix, name, ending, methods in self._templates:
             if path.startswith(prefix) and path.endswith(ending) and len(path) > len(prefix) + len(ending):
                 value = path[len(prefix) : len(path) - len(ending)]
@@ -61,6 +67,8 @@ class Router:
         if "{" not in path:
             return self._exact.setdefault(path, {})
         prefix, _, rest = path.partition("{")
+        if "{" in rest:
+            return self._pattern(prefix, path)
         name, _, ending = rest.partition("}")
         for known_prefix, known_name, known_ending, methods in self._templates:
             if (known_prefix, known_name, known_ending) == (prefix, name, ending):
@@ -68,4 +76,13 @@ class Router:
         methods = dict[str, Route]()
         self._templates.append((prefix, name, ending, methods))
         self._templates.sort(key=lambda template: (len(template[2]), len(template[0])), reverse=True)
+        return methods
+
+    def _pattern(self, prefix: str, path: str) -> dict[str, Route]:
+        pattern = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path)))
+        for _, known, methods in self._patterns:
+            if known == pattern:
+                return methods
+        methods = dict[str, Route]()
+        self._patterns.append((prefix, pattern, methods))
         return methods

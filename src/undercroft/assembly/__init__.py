@@ -17,9 +17,11 @@ from undercroft.assembly.batches import BatchOffice
 from undercroft.assembly.bundled import LOCAL, BundledModels, OwnModels, SharedModels
 from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.events import EventDesk
+from undercroft.assembly.file_search import FileSearch
 from undercroft.assembly.files import FileOffice
 from undercroft.assembly.health import Health
-from undercroft.assembly.jobs import JobOffice
+from undercroft.assembly.jobs import JobOffice, limits_of
+from undercroft.assembly.knowledge import KnowledgeOffice
 from undercroft.assembly.limits import Limiter, rules_of
 from undercroft.assembly.models import ModelBuilder
 from undercroft.assembly.rates import BookedRates
@@ -66,6 +68,7 @@ class Undercroft:
     files: FileOffice
     batches: BatchOffice
     vectors: Vectors
+    knowledge: KnowledgeOffice
     metrics: Metrics
     link: DatabaseLink
     bundled: BundledModels
@@ -197,6 +200,16 @@ async def installed(
         events = EventDesk(settings, link=link, ids=ids, clock=clock, is_frozen=is_frozen)
         files = FileOffice(settings, link=link, ids=ids, clock=clock)
         jobs = JobOffice(settings, link=link, events=events, ids=ids, metrics=metrics, clock=clock)
+        knowledge = KnowledgeOffice(
+            settings,
+            link=link,
+            vectors=vectors,
+            files=files,
+            jobs=jobs,
+            limits=limits_of(settings.jobs),
+            ids=ids,
+            clock=clock,
+        )
         lasting = Lasting(
             bind=bind,
             clock=clock,
@@ -217,6 +230,7 @@ async def installed(
             files=files,
             batches=BatchOffice(settings, link=link, files=files, jobs=jobs, events=events, ids=ids, clock=clock),
             vectors=vectors,
+            knowledge=knowledge,
             opened=opened,
             reloads=Reloads(generation=generation, metrics=metrics, clock=clock),
             reload=reload or _nothing_to_read,
@@ -227,6 +241,7 @@ async def installed(
         await stack.enter_async_context(lasting.responses.running())
         await stack.enter_async_context(lasting.events.running())
         await stack.enter_async_context(lasting.files.running(is_frozen=is_frozen))
+        await stack.enter_async_context(lasting.knowledge.running(is_frozen=is_frozen))
         await stack.enter_async_context(lasting.jobs.running(is_frozen=is_frozen))
         await stack.enter_async_context(lasting.batches.running(is_frozen=is_frozen))
         yield installation
@@ -255,6 +270,7 @@ class Lasting:
     files: FileOffice
     batches: BatchOffice
     vectors: Vectors
+    knowledge: KnowledgeOffice
     opened: OpenedPrices
     reloads: Reloads
     reload: Reload
@@ -307,12 +323,20 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             door=_door(settings, lasting.bind),
             keys=lasting.keys,
             gateway=gateway,
-            responses=Responses(settings, desk=lasting.responses, gateway=gateway, under_way=under_way, clock=clock),
+            responses=Responses(
+                settings,
+                desk=lasting.responses,
+                gateway=gateway,
+                search=FileSearch(lasting.knowledge),
+                under_way=under_way,
+                clock=clock,
+            ),
             jobs=lasting.jobs,
             events=lasting.events,
             files=lasting.files,
             batches=lasting.batches,
             vectors=lasting.vectors,
+            knowledge=lasting.knowledge,
             metrics=lasting.metrics,
             link=lasting.link,
             bundled=lasting.bundled,

@@ -10,6 +10,8 @@ import msgspec
 
 from undercroft.assembly.beside import beside
 from undercroft.assembly.database import DatabaseLink
+from undercroft.assembly.file_search import FileSearch
+from undercroft.assembly.knowledge import Caller
 from undercroft.assembly.reloads import UnderWay
 from undercroft.clock import Clock
 from undercroft.errors import InvalidRequest, Unavailable, UndercroftError
@@ -122,11 +124,19 @@ class Responses:
     """Responses under one configuration: how long they are kept, what of a request its model can be asked for."""
 
     def __init__(
-        self, settings: Settings, *, desk: ResponseDesk, gateway: Gateway, under_way: UnderWay, clock: Clock
+        self,
+        settings: Settings,
+        *,
+        desk: ResponseDesk,
+        gateway: Gateway,
+        search: FileSearch,
+        under_way: UnderWay,
+        clock: Clock,
     ) -> None:
         self.settings = settings.responses
         self.desk = desk
         self._gateway = gateway
+        self._search = search
         self._under_way = under_way
         self._clock = clock
         self._dropping = frozenset(model.name for model in settings.models if model.drop_unsupported)
@@ -139,8 +149,26 @@ class Responses:
         model = self._gateway.catalogue.find(request.model, "chat")
         if any(deployment.speaks_responses for deployment in model.deployments):
             return request, ()
-        unsupported = Unsupported(model.name, drop=model.name in self._dropping)
+        return self._portable(request, model.name)
+
+    def _portable(self, request: ChatRequest, model: str) -> tuple[ChatRequest, tuple[str, ...]]:
+        unsupported = Unsupported(model, drop=model in self._dropping)
         return wire.portable(request, unsupported), tuple(unsupported.names)
+
+    async def searches(self, asked: wire.Asked, request: ChatRequest, caller: Caller) -> bool:
+        """Whether vector stores are searched here ahead of the answer. Raises NotFound for one that nobody knows."""
+        if not asked.body.tools or wire.asked_search(asked.body) is None:
+            return False
+        return await self._search.is_ours(asked, caller, model=self._gateway.catalogue.find(request.model, "chat"))
+
+    async def lead(
+        self, asked: wire.Asked, request: ChatRequest, caller: Caller
+    ) -> tuple[ChatRequest, tuple[str, ...], wire.Retrieved | None]:
+        """As `fit`, with what was found in vector stores before the question. Whoever answers does so as in a chat."""
+        model = self._gateway.catalogue.find(request.model, "chat")
+        led = await self._search.lead(asked, request, caller, model=model)
+        plain, dropped = self._portable(led.request, model.name)
+        return wire.as_chat(plain), dropped, led.retrieved
 
     def model_name(self, request: ChatRequest) -> str:
         """The public name of the model that will answer."""
@@ -161,15 +189,23 @@ class Responses:
         }
         call: Call | None = None
         writer: wire.ResponseStream | None = None
+        retrieved: wire.Retrieved | None = None
 
         def begin() -> wire.ResponseStream:
             model = (call.answered_by if call else "") or queued.model
             begun = msgspec.structs.replace(queued, status="in_progress", model=model)
-            return wire.ResponseStream(begun, suffix=suffix, changes=changes, is_announced=True, first=wire.ANNOUNCED)
+            return wire.ResponseStream(
+                begun, suffix=suffix, changes=changes, is_announced=True, first=wire.ANNOUNCED, retrieved=retrieved
+            )
 
         self._under_way.begin()  # a configuration that follows waits for it
         try:
-            request, dropped = self.fit(wire.request_of(wire.decode(order.source), None))
+            asked = wire.decode(order.source)
+            request, caller = wire.request_of(asked, None), Caller(order.who, endpoint=ENDPOINT, trace=order.trace)
+            if await self.searches(asked, request, caller):
+                request, dropped, retrieved = await self.lead(asked, request, caller)
+            else:
+                request, dropped = self.fit(request)
             call = self._call(order, request)
             reply = await self._gateway.send(call)
             call.trail.dropped += dropped

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final, Literal
 
 import msgspec
+from sqlalchemy import Connection
 
 from undercroft.clock import Clock
 from undercroft.errors import InvalidRequest, NotFound
@@ -93,6 +94,23 @@ class Desk:
         if accepted.was == "new":
             await self.announce([accepted.job])
         return accepted
+
+    async def accept_with(
+        self, who: Who, wanted: Sequence[Wanted], beside: Callable[[Connection, Sequence[Job]], None]
+    ) -> list[Job]:
+        """Takes jobs, and writes what `beside` writes of them, in one transaction: all of it is there when this
+        returns, or nothing. Raises InvalidRequest and Conflict, and what `beside` does."""
+        specs = [self.spec(who, each) for each in wanted]
+        moment = moment_of(self._clock)
+
+        def accept(connection: Connection) -> list[Job]:
+            taken = [repository.accept(connection, spec, moment=moment, effects=self._effects).job for spec in specs]
+            beside(connection, taken)
+            return taken
+
+        jobs = await self._database.write(accept)
+        await self.announce(jobs)
+        return jobs
 
     def spec(self, who: Who, wanted: Wanted) -> JobSpec:
         """The job that this asks for, checked. Raises InvalidRequest."""

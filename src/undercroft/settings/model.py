@@ -428,6 +428,8 @@ class Vectors(Section):
     store: VectorStoreName | None = None
     """Where collections live: embedded, qdrant, qdrant_edge (Qdrant's engine in this process), pgvector, weaviate or
     pinecone; default: qdrant where its address is set, else embedded."""
+    embedding_model: str | None = None
+    """What new vector stores embed their files with; default: the usual model for embeddings."""
     durability: Literal["process", "power"] = "process"
     """Store `embedded`: `process`: an acknowledged point survives kill -9. `power`: it is on disk first."""
     threads: Positive = 2

@@ -14,6 +14,7 @@ from undercroft.wire.anthropic.request import CountTokensRequest, MessagesReques
 from undercroft.wire.errors import ErrorBody
 from undercroft.wire.generate import GenerateAnswer, GenerateRequest
 from undercroft.wire.jobs import JobList, JobRequest, JobStatus, JobView
+from undercroft.wire.openai import vector_stores as stores
 from undercroft.wire.openai.answers import ChatCompletion, Completion, EmbeddingList
 from undercroft.wire.openai.batches import BatchList, BatchObject, BatchRequest
 from undercroft.wire.openai.chat.stored import (
@@ -125,6 +126,17 @@ _STORED_CHATS: Final = (
     *_PAGE,
 )
 _TEXTS: Final = {"type": "array", "items": _TEXT}
+_STORES: Final = "/v1/vector_stores"
+_STORE: Final = f"{_STORES}/{{vector_store_id}}"
+_STORES_FILE: Final = f"{_STORE}/files/{{file_id}}"
+_FILE_BATCH: Final = f"{_STORE}/file_batches/{{batch_id}}"
+_LATEST: Final = (
+    ("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
+    ("order", {"type": "string", "enum": ["asc", "desc"], "default": "desc"}),
+    ("after", _TEXT),
+    ("before", _TEXT),
+)
+_THEIR_FILES: Final = (*_LATEST, ("filter", {"type": "string", "enum": list(get_args(stores.FileStatus))}))
 
 OPERATIONS: Final = (
     Operation(
@@ -206,6 +218,33 @@ OPERATIONS: Final = (
     Operation("get", "/v1/files/{file_id}", "One file", FileObject),
     Operation("delete", "/v1/files/{file_id}", "Delete a file", FileDeleted),
     Operation("get", "/v1/files/{file_id}/content", "What is in a file", is_file=True),
+    Operation("post", _STORES, "Make a vector store", stores.VectorStoreObject, request=stores.VectorStoreCreate),
+    Operation("get", _STORES, "Vector stores, the latest first", stores.VectorStoreList, query=_LATEST),
+    Operation("get", _STORE, "One vector store", stores.VectorStoreObject),
+    Operation("post", _STORE, "Change a vector store", stores.VectorStoreObject, request=stores.VectorStoreUpdate),
+    Operation("delete", _STORE, "Delete a vector store", stores.VectorStoreDeleted),
+    Operation("post", f"{_STORE}/search", "Find passages", stores.SearchResults, request=stores.VectorStoreSearch),
+    Operation(
+        "post", f"{_STORE}/files", "Take a file in", stores.VectorStoreFileObject, request=stores.FileAttach,
+    ),
+    Operation("get", f"{_STORE}/files", "Its files, the latest first", stores.VectorStoreFileList, query=_THEIR_FILES),
+    Operation("get", _STORES_FILE, "One of its files", stores.VectorStoreFileObject),
+    Operation(
+        "post", _STORES_FILE, "Give a file other attributes", stores.VectorStoreFileObject,
+        request=stores.AttributesUpdate,
+    ),
+    Operation("delete", _STORES_FILE, "Take a file out", stores.VectorStoreFileDeleted),
+    Operation("get", f"{_STORES_FILE}/content", "A file as it was read", stores.VectorStoreFileContent),
+    Operation(
+        "post", f"{_STORE}/file_batches", "Take files in together", stores.VectorStoreFileBatchObject,
+        request=stores.BatchCreate,
+    ),
+    Operation("get", _FILE_BATCH, "How far a batch is", stores.VectorStoreFileBatchObject),
+    Operation("post", f"{_FILE_BATCH}/cancel", "Stop a batch", stores.VectorStoreFileBatchObject),
+    Operation(
+        "get", f"{_FILE_BATCH}/files", "Files of a batch, the latest first", stores.VectorStoreFileList,
+        query=_THEIR_FILES,
+    ),
     Operation("post", "/v1/batches", "Hand in a batch of calls", BatchObject, request=BatchRequest),
     Operation(
         "get", "/v1/batches", "Batches, the latest first", BatchList,

@@ -12,6 +12,7 @@ from undercroft.api.following import follow
 from undercroft.api.openai import kept_responses
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft
+from undercroft.assembly.knowledge import Caller
 from undercroft.assembly.responses import ENDPOINT, Responses
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable, UndercroftError
@@ -32,9 +33,17 @@ class ResponsesCodec:
     endpoint = ENDPOINT
 
     def __init__(
-        self, asked: wire.Asked, *, is_kept: bool, is_continued: bool, responses: Responses, clock: Clock
+        self,
+        asked: wire.Asked,
+        *,
+        is_kept: bool,
+        is_continued: bool,
+        retrieved: wire.Retrieved | None,
+        responses: Responses,
+        clock: Clock,
     ) -> None:
         self._asked = asked
+        self._retrieved = retrieved
         self._is_kept = is_kept
         self._responses = responses
         self._clock = clock
@@ -54,7 +63,12 @@ class ResponsesCodec:
                 return Reply(self._keeping(call, reply.chunks))
             chunk = await reply.read()
             ended = wire.whole(
-                chunk, self._begun(call), suffix=_suffix(call), completed=self._now(), changes=self._changes
+                chunk,
+                self._begun(call),
+                suffix=_suffix(call),
+                completed=self._now(),
+                changes=self._changes,
+                retrieved=self._retrieved,
             )
             is_relayed = chunk.dialect == "openai.responses"
             self._ended = await self._keep(call, ended, is_relayed=is_relayed)
@@ -81,7 +95,9 @@ class ResponsesCodec:
 
     def stream(self, call: Call, /) -> wire.ResponseStream:
         if self._writer is None:
-            self._writer = wire.ResponseStream(self._begun(call), suffix=_suffix(call), changes=self._changes)
+            self._writer = wire.ResponseStream(
+                self._begun(call), suffix=_suffix(call), changes=self._changes, retrieved=self._retrieved
+            )
         return self._writer
 
     def end(self, _: Call, writer: wire.ResponseStream, /) -> bytes:
@@ -145,11 +161,28 @@ def routes(undercroft: Undercroft) -> list[Route]:
             request = await asyncio.to_thread(wire.request_of, asked, turns)
         else:
             request = wire.request_of(asked, turns)
-        fitting, dropped = responses.fit(request)
+        caller = Caller(
+            exchange.caller.who,
+            endpoint=ENDPOINT,
+            trace=trace_id(exchange.header(b"traceparent")),
+            seconds=server.request_timeout_s,
+        )
+        searches = await responses.searches(asked, request, caller)
+        fitting, dropped = responses.fit(wire.without_search(request) if searches else request)
         if asked.body.background:
             await _accept(exchange, asked, request, responses=responses, server=server)
             return
-        codec = ResponsesCodec(asked, is_kept=is_kept, is_continued=turns is not None, responses=responses, clock=clock)
+        retrieved = None
+        if searches:
+            fitting, dropped, retrieved = await responses.lead(asked, request, caller)
+        codec = ResponsesCodec(
+            asked,
+            is_kept=is_kept,
+            is_continued=turns is not None,
+            retrieved=retrieved,
+            responses=responses,
+            clock=clock,
+        )
         send = codec.sending(undercroft.gateway.send, dropped)
         await answer_call(exchange, codec, fitting, server=server, send=send)
 

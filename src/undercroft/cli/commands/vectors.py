@@ -11,17 +11,21 @@ import msgspec
 
 from undercroft.assembly.vector_tools import Embedder
 from undercroft.assembly.vectors import STORES, open_store
-from undercroft.cli.commands import vectors_choosing, vectors_measuring, vectors_moving
-from undercroft.cli.installation import read_settings
+from undercroft.cli.commands import vectors_choosing, vectors_ingesting, vectors_measuring, vectors_moving
+from undercroft.cli.installation import read_settings, ready_database
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock
 from undercroft.errors import InvalidRequest
+from undercroft.settings.model import Settings
 from undercroft.vectors.data_sets import read_point
 from undercroft.vectors.filters import Filter, parse
+from undercroft.vectors.ingestion import visible
+from undercroft.vectors.ingestion.types import GENERATION, Place
+from undercroft.vectors.search import Request, search
 from undercroft.vectors.store import VectorStore
 from undercroft.vectors.tune import Tuned, read_tuned
-from undercroft.vectors.types import CollectionSpec, IndexOptions, Point, Query, vector_of
+from undercroft.vectors.types import CollectionSpec, Hit, IndexOptions, Point, vector_of
 
 T = TypeVar("T")
 
@@ -29,6 +33,7 @@ HELP = """Vector collections: make, fill, search, measure, compare and move them
 
 Example: undercroft vectors create notes --dim 384
          undercroft vectors import notes notes.jsonl
+         undercroft vectors ingest docs/ --collection notes
          undercroft vectors search notes --text "when is the archive open?"
          undercroft vectors compare --vectors 5M --dim 1536 --qps 50"""
 
@@ -44,6 +49,7 @@ _SEARCH = """The nearest points, by a text or a vector.
 Example: undercroft vectors search notes --text "when is the archive open?" --limit 3
          undercroft vectors search notes --text hours --filter '{"type": "eq", "key": "lang", "value": "en"}'"""
 BATCH: Final = 500
+ORGANISATION: Final = vectors_ingesting.ORGANISATION
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -67,7 +73,12 @@ def arguments(parser: ArgumentParser) -> None:
         action.add_argument("--store", metavar="NAME", help=f"{', '.join(STORES)}; default: as the settings say")
     for action in (load, search):
         action.add_argument("--namespace", default="", help="default: the collection's default one")
-    others = [*vectors_choosing.add(actions), *vectors_measuring.add(actions), *vectors_moving.add(actions)]
+    others = [
+        *vectors_ingesting.add(actions),
+        *vectors_choosing.add(actions),
+        *vectors_measuring.add(actions),
+        *vectors_moving.add(actions),
+    ]
     for action in (create, load, search, *others):
         add_config(action)
         add_json(action)
@@ -81,6 +92,10 @@ def run(options: Namespace, out: Output) -> int:
             return _import(options, out)
         case "search":
             return _search(options, out)
+        case "ingest":
+            return vectors_ingesting.ingest(options, out)
+        case "forget":
+            return vectors_ingesting.forget(options, out)
         case "compare":
             return vectors_choosing.compare(options, out)
         case "bench":
@@ -157,8 +172,7 @@ def _search(options: Namespace, out: Output) -> int:
             (vector,) = await Embedder(settings).embed([options.text])
         else:
             vector = vector_of(_numbers(options.vector))
-        query = Query(vector=vector, limit=options.limit, where=where, namespace=options.namespace)
-        hits = await store.search(options.collection, query)
+        hits = await _hits(store, settings, options, Request(vector=vector, limit=options.limit, where=where))
         return [
             {"id": hit.id, "score": round(hit.score, 4), "text": hit.text or "", "metadata": dict(hit.metadata)}
             for hit in hits
@@ -171,6 +185,17 @@ def _search(options: Namespace, out: Output) -> int:
         shown = [row | {"metadata": json.dumps(row["metadata"], ensure_ascii=False)} for row in rows]
         out.table(shown, empty="Nothing was found.")
     return 0
+
+
+async def _hits(store: VectorStore, settings: Settings, options: Namespace, request: Request) -> list[Hit]:
+    """Of files that were taken in, only what is seen: for that the database is asked, and for nothing else."""
+    asked = msgspec.structs.replace(request, namespace=options.namespace)
+    found = await search(store, options.collection, asked)
+    if any(GENERATION in each.hit.metadata for each in found):
+        place = Place(organisation=ORGANISATION, collection=options.collection, namespace=options.namespace)
+        with ready_database(settings, otherwise="What was taken in cannot be told from what is left over") as database:
+            found = await visible.search(store, database, place, request)
+    return [each.hit for each in found]
 
 
 def _filter(text: str) -> Filter:

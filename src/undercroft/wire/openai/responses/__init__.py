@@ -16,6 +16,16 @@ from undercroft.wire.openai.responses.answer import (
     read_ended,
     stopped,
 )
+from undercroft.wire.openai.responses.file_search import (
+    RESULTS,
+    Cited,
+    FileSearchBody,
+    Retrieved,
+    asked_search,
+    question_in,
+    with_passages,
+    without_search,
+)
 from undercroft.wire.openai.responses.items import listed
 from undercroft.wire.openai.responses.portable import as_chat, portable, unknown_response
 from undercroft.wire.openai.responses.request import Asked, ResponsesBody, Turn, decode, request_of
@@ -31,18 +41,23 @@ from undercroft.wire.openai.responses.stream import (
 __all__ = [
     "ACTIVE",
     "ANNOUNCED",
+    "RESULTS",
     "Asked",
+    "Cited",
     "DeletedResponse",
     "Ended",
+    "FileSearchBody",
     "InputTokens",
     "ItemList",
     "Response",
     "ResponseFailure",
     "ResponseStream",
     "ResponsesBody",
+    "Retrieved",
     "Turn",
     "announced",
     "as_chat",
+    "asked_search",
     "begun",
     "changed",
     "decode",
@@ -52,9 +67,12 @@ __all__ = [
     "listed",
     "output_of",
     "portable",
+    "question_in",
     "read_ended",
     "request_of",
     "stopped",
     "unknown_response",
     "whole",
+    "with_passages",
+    "without_search",
 ]

@@ -85,7 +85,26 @@ class Reasoning(msgspec.Struct, kw_only=True, tag_field="type", tag="reasoning")
     encrypted_content: str | None = None
 
 
-OutputItem = OutputMessage | FunctionCall | CustomToolCall | Reasoning
+class FoundInFile(msgspec.Struct, kw_only=True):
+    """A passage that was found."""
+
+    file_id: str
+    filename: str
+    score: float
+    attributes: dict[str, Any]
+    text: str
+
+
+class FileSearchCall(msgspec.Struct, kw_only=True, tag_field="type", tag="file_search_call"):
+    """A search in vector stores that was made for the answer."""
+
+    id: str
+    status: Literal["in_progress", "searching", "completed"]
+    queries: list[str]
+    results: list[FoundInFile] | None = None
+
+
+OutputItem = OutputMessage | FunctionCall | CustomToolCall | Reasoning | FileSearchCall
 
 
 class ResponseInputDetails(msgspec.Struct, kw_only=True):

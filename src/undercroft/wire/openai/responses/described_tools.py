@@ -48,7 +48,7 @@ class AttributeComparison(msgspec.Struct, kw_only=True):
     type: Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "and", "or"]
     key: str | None = None
     value: str | float | bool | list[str | float] | None = None
-    filters: list[dict[str, Any]] | None = None
+    filters: "list[AttributeComparison] | None" = None
 
 
 class HybridWeights(msgspec.Struct, kw_only=True):

@@ -60,6 +60,8 @@ def _turn(item: Item, where: str) -> Message | None:
             return Message(role="tool", tool_call_id=call_id, content=_content(item, "output", where))
         case "reasoning":
             return _reasoning(item)
+        case "file_search_call":  # what came of it is in the answer that follows
+            return None
         case _:
             return Message(role="assistant", content=(_foreign(kind, where),))
 

@@ -1,11 +1,13 @@
 """The items of a response while they are being made: each says the events of its own growth."""
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from undercroft.wire.openai.responses.answer import (
     CustomToolCall,
+    FileSearchCall,
     FunctionCall,
     ItemStatus,
     OutputItem,
@@ -60,13 +62,56 @@ class OpenItem(Protocol):
         ...
 
 
+Annotate = Callable[[str], list[dict[str, Any]]]
+"""Finds what a text cites."""
+
+
+class DoneItem:
+    """An item that was there before the model said anything: a search for its answer."""
+
+    __slots__ = ("_events", "_item")
+
+    def __init__(self, events: Events, item: FileSearchCall) -> None:
+        self._events = events
+        self._item = item
+
+    def told(self, index: int) -> bytes:
+        """Its whole life, in events."""
+        event, where = self._events.event, {"output_index": index, "item_id": self._item.id}
+        begun = msgspec.structs.replace(self._item, status="in_progress", queries=[], results=None)
+        return (
+            event("response.output_item.added", output_index=index, item=begun)
+            + event("response.file_search_call.in_progress", **where)
+            + event("response.file_search_call.searching", **where)
+            + event("response.file_search_call.completed", **where)
+            + event("response.output_item.done", output_index=index, item=self._item)
+        )
+
+    def finish(self, _: ItemStatus, /) -> bytes:
+        return b""
+
+    def item(self, _: ItemStatus, /) -> FileSearchCall:
+        return self._item
+
+
 class OpenPart:
     """A content part that grows: text, a refusal or reasoning."""
 
-    __slots__ = ("_begin", "_events", "_kind", "_logprobs", "_pieces", "_where")
+    __slots__ = ("_annotate", "_annotations", "_begin", "_events", "_kind", "_logprobs", "_pieces", "_where")
 
-    def __init__(self, events: Events, kind: bytes, *, item_id: str, output_index: int, content_index: int) -> None:
+    def __init__(
+        self,
+        events: Events,
+        kind: bytes,
+        *,
+        item_id: str,
+        output_index: int,
+        content_index: int,
+        annotate: Annotate | None = None,
+    ) -> None:
         self._events = events
+        self._annotate = annotate if kind == b"output_text" else None
+        self._annotations: list[dict[str, Any]] = []
         self._kind = kind
         self._where = {"item_id": item_id, "output_index": output_index, "content_index": content_index}
         self._begin = _encode(self._where)[1:-1] + b","
@@ -74,7 +119,7 @@ class OpenPart:
         self._logprobs: list[dict[str, Any]] = []
 
     def start(self) -> bytes:
-        return self._events.event("response.content_part.added", **self._where, part=_part(self._kind, "", []))
+        return self._events.event("response.content_part.added", **self._where, part=_part(self._kind, "", [], []))
 
     def grow(self, text: str, logprobs: list[dict[str, Any]]) -> bytes:
         self._pieces.append(text)
@@ -86,23 +131,33 @@ class OpenPart:
         return self._events.framed(b"response.%b.delta" % self._kind, members)
 
     def part(self) -> Part:
-        return _part(self._kind, "".join(self._pieces), self._logprobs)
+        return _part(self._kind, "".join(self._pieces), self._logprobs, self._annotations)
 
     def finish(self) -> bytes:
         text = "".join(self._pieces)
         told: dict[str, object] = {_NAMES[self._kind]: text}
         if self._kind == b"output_text":
             told["logprobs"] = _short(self._logprobs)
-        done = self._events.event(f"response.{self._kind.decode()}.done", **self._where, **told)
+        cited = b""
+        if self._annotate is not None:
+            self._annotations = self._annotate(text)
+            for place, annotation in enumerate(self._annotations):
+                cited += self._events.event(
+                    "response.output_text.annotation.added",
+                    **self._where,
+                    annotation_index=place,
+                    annotation=annotation,
+                )
+        done = cited + self._events.event(f"response.{self._kind.decode()}.done", **self._where, **told)
         return done + self._events.event("response.content_part.done", **self._where, part=self.part())
 
 
 _NAMES: Final = {b"output_text": "text", b"refusal": "refusal", b"reasoning_text": "text"}
 
 
-def _part(kind: bytes, text: str, logprobs: list[dict[str, Any]]) -> Part:
+def _part(kind: bytes, text: str, logprobs: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> Part:
     if kind == b"output_text":
-        return OutputText(text=text, logprobs=logprobs)
+        return OutputText(text=text, annotations=annotations, logprobs=logprobs)
     return OutputRefusal(refusal=text) if kind == b"refusal" else ReasoningText(text=text)
 
 
@@ -124,10 +179,11 @@ def _short(logprobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 class OpenMessage:
     """What the model is saying."""
 
-    __slots__ = ("_done", "_events", "_id", "_index", "_kind", "_part")
+    __slots__ = ("_annotate", "_done", "_events", "_id", "_index", "_kind", "_part")
 
-    def __init__(self, events: Events, *, id: str, index: int) -> None:
+    def __init__(self, events: Events, *, id: str, index: int, annotate: Annotate | None = None) -> None:
         self._events = events
+        self._annotate = annotate
         self._id = id
         self._index = index
         self._done: list[OutputText | OutputRefusal] = []
@@ -143,7 +199,12 @@ class OpenMessage:
             begun = self._close()
             self._kind = kind
             self._part = OpenPart(
-                self._events, kind, item_id=self._id, output_index=self._index, content_index=len(self._done)
+                self._events,
+                kind,
+                item_id=self._id,
+                output_index=self._index,
+                content_index=len(self._done),
+                annotate=self._annotate,
             )
             begun += self._part.start()
         return begun + self._part.grow(text, logprobs)

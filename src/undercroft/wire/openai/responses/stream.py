@@ -25,17 +25,31 @@ from undercroft.wire.openai.responses.answer import (
     stopped,
     text_logprobs,
 )
-from undercroft.wire.openai.responses.parts import Events, OpenCall, OpenItem, OpenMessage, OpenReasoning
+from undercroft.wire.openai.responses.file_search import Retrieved
+from undercroft.wire.openai.responses.parts import DoneItem, Events, OpenCall, OpenItem, OpenMessage, OpenReasoning
 from undercroft.wire.openai.responses.relay import Relay
 
+SEARCH: Final = "fs_"
 
-def whole(chunk: Chunk, response: Response, *, suffix: str, completed: int, changes: Mapping[str, object]) -> Ended:
+
+def whole(
+    chunk: Chunk,
+    response: Response,
+    *,
+    suffix: str,
+    completed: int,
+    changes: Mapping[str, object],
+    retrieved: Retrieved | None = None,
+) -> Ended:
     """A whole answer: the provider's own where it speaks this format, but for what only we know."""
     if chunk.source is not None and chunk.whole and chunk.dialect == "openai.responses":
         return read_ended(changed(chunk.source, **changes) if changes else chunk.source)
     choice = chunk.choices[0] if chunk.choices else Choice()
     usage = chunk.usage or Usage()
-    return ended(_complete(response, items_of(choice, suffix), choice.finish_reason, usage, completed=completed))
+    items = items_of(choice, suffix)
+    if retrieved is not None:
+        items = [retrieved.call(item_id(SEARCH, suffix, 0)), *retrieved.annotated(items)]
+    return ended(_complete(response, items, choice.finish_reason, usage, completed=completed))
 
 
 def _complete(
@@ -53,7 +67,7 @@ def _complete(
 
 
 class ResponseStream:
-    """Writes one answer's event stream.
+    """Writes one answer's event stream, behind what was `retrieved` for it.
 
     `frame` for each chunk, then `finish`, which says how it came out (to be stored), and `end`, the last event. A
     broken stream ends with `error`. Where the response has been `announced`, it goes on from event number `first`.
@@ -72,6 +86,7 @@ class ResponseStream:
         "_reasoning",
         "_relay",
         "_response",
+        "_retrieved",
         "_suffix",
         "_usage",
     )  # fmt: skip
@@ -84,8 +99,10 @@ class ResponseStream:
         changes: Mapping[str, object],
         is_announced: bool = False,
         first: int = 0,
+        retrieved: Retrieved | None = None,
     ) -> None:
         self._response = response
+        self._retrieved = retrieved
         self._suffix = suffix
         self._events = Events(first=first)
         self._is_announced = is_announced
@@ -116,7 +133,17 @@ class ResponseStream:
     def _begin(self) -> bytes:
         self._is_begun = True
         told = b"" if self._is_announced else self._events.event("response.created", response=self._response)
-        return told + self._events.event("response.in_progress", response=self._response)
+        return told + self._events.event("response.in_progress", response=self._response) + self._lead()
+
+    def _lead(self) -> bytes:
+        """What was searched for the answer, before the model says anything."""
+        if self._retrieved is None:
+            return b""
+        item = self._retrieved.call(item_id(SEARCH, self._suffix, 0))
+        done = DoneItem(self._events, item)
+        self._items.append(done)
+        self._done[0] = item
+        return done.told(0)
 
     def _say(self, choice: Choice) -> bytes:
         said = b""
@@ -150,7 +177,10 @@ class ResponseStream:
             said = self._close(self._reasoning)
             self._reasoning = None
             index = len(self._items)
-            self._message = OpenMessage(self._events, id=item_id("msg_", self._suffix, index), index=index)
+            annotate = self._retrieved.annotations if self._retrieved is not None else None
+            self._message = OpenMessage(
+                self._events, id=item_id("msg_", self._suffix, index), index=index, annotate=annotate
+            )
             self._items.append(self._message)
             said += self._message.start()
         return said + self._message.say(kind, text, logprobs)
@@ -185,7 +215,7 @@ class ResponseStream:
 
     def _close_all(self) -> bytes:
         said = b""
-        if not self._items:  # an answer without a word is a message without a word
+        if len(self._items) == (self._retrieved is not None):  # an answer without a word is a message without a word
             said = self._speak(b"output_text", "", [])
         status: ItemStatus = "incomplete" if incomplete_reason(self._finish_reason) else "completed"
         for index, item in enumerate(self._items):

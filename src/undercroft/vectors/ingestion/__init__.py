@@ -1,0 +1,1 @@
+"""From files to points: read, cut into chunks, embedded, and shown in one step."""

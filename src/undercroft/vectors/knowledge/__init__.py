@@ -1,0 +1,1 @@
+"""OpenAI's vector stores: files that are searched together, each store a namespace of a collection."""
