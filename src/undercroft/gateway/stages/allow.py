@@ -70,6 +70,7 @@ class Allow:
             [(limit, limit.window(who, call.started_us), asked_of(limit, ask)) for limit in limits]
         )
         trail.settle = hold.settle
+        trail.held_nano = ask.spend_nano
         trail.own_limits = tuple(headers_of(hold.left(), now_us=call.started_us))
         return await proceed(call)
 

@@ -144,11 +144,14 @@ class Meter:
                 usage_estimated=estimated,
                 cost_nano=cost_nano,
                 price=price,
-                cache=trail.cache,
+                cache=trail.cache or ("miss" if trail.cache_id else ""),
                 streamed=call.request.stream,
                 trace=call.trace,
                 end_user=call.request.end_user,
                 tags={"batch": call.batch} if call.batch else {},
+                saved_nano=trail.saved_nano,
+                held_nano=trail.held_nano,
+                steps=trail.steps,
             )
         )
 
