@@ -1,4 +1,4 @@
-"""Cached answers in memory, in both databases and in Redis, by the suite that is shipped for those who write another."""
+"""Cached answers in memory, both databases and Redis, by the suite that is shipped to who writes another store."""
 
 import asyncio
 from pathlib import Path

@@ -23,7 +23,8 @@ _PIECE: Final = re.compile(rf"{_NUMBER}|{_WORD}|\S")
 _NEUTRAL_SIGNS: Final = frozenset(",.?")
 _ASKING: Final = (
     "i would like to know", "i want to know", "i need to know", "please let me know", "please tell me",
-    "please explain", "could you please tell me", "can you please tell me", "would you please tell me", "could you tell me",
+    "please explain", "could you please tell me", "can you please tell me", "would you please tell me",
+    "could you tell me",
     "can you tell me", "would you tell me", "can you explain", "could you explain", "do you know", "let me know",
     "tell me", "show me", "give me", "please",
 )  # fmt: skip

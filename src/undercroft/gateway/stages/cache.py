@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 from undercroft.cache.control import USUAL, Control
 from undercroft.cache.entry import Entry, is_complete, size_of
-from undercroft.cache.key import Keys
+from undercroft.cache.key import Keys, Place
 from undercroft.cache.similar import Question, Similar, question_of
 from undercroft.cache.store import CacheStore
 from undercroft.clock import Clock
@@ -75,6 +75,22 @@ class Cache:
         if size_of(whole) <= self._max_entry_bytes:
             await self._keep(call, (whole,), question)
         return Reply(whole=whole, dropped=reply.dropped, limits=reply.limits)
+
+    def _place(self, call: Call, model: Model) -> Place:
+        wish = call.wish
+        return Place(
+            organisation=call.who.organisation,
+            endpoint=call.endpoint,
+            answers=self._description(model),
+            wish=() if wish is None else (*sorted(wish.tags), f"region={wish.region}"),
+        )
+
+    def _description(self, model: Model) -> str:
+        known = self._described.get(model.name)
+        if known is None or known[0] is not model:
+            behind = sorted({f"{each.provider}:{each.upstream_model}" for each in model.deployments})
+            known = self._described[model.name] = (model, "\n".join([model.name, *behind]))
+        return known[1]
 
     def _question(self, call: Call, model: Model, control: Control) -> Question | None:
         request = call.request
