@@ -75,17 +75,17 @@ def test_a_removed_answer_is_made_anew_and_refusals_are_not_kept(tmp_path: Path,
         extra = {"REDIS_URL": redis.url} if store == "redis" else None
         with serving(tmp_path, toml=TOML.replace("[cache]", f'[cache]\nstore = "{store}"'), extra=extra) as server:
             assert [outcome(server) for _ in range(2)] == ["miss", "hit"]
-            id = server.chat("Hi").headers["x-undercroft-cache-id"]
-            known = server.ask(f"/api/v1/cache/{id}").json
+            cached = server.chat("Hi").headers["x-undercroft-cache-id"]
+            known = server.ask(f"/api/v1/cache/{cached}").json
             assert (known["model"], known["deployment"], known["is_stream"]) == ("chat", "chat/0", False)
-            assert server.ask(f"/api/v1/cache/{id}", method="DELETE").status == 204
+            assert server.ask(f"/api/v1/cache/{cached}", method="DELETE").status == 204
             assert outcome(server) == "miss"
             assert server.ask("/api/v1/cache/cache_none", method="DELETE").error["code"] == "not_found"
             assert "x-undercroft-cache" not in server.chat(model="plain").headers
             if store == "redis":
                 redis.kill()
                 assert [outcome(server) for _ in range(2)] == ["miss", "miss"]
-                assert server.ask(f"/api/v1/cache/{id}", method="DELETE").error["code"] == "cache_unavailable"
+                assert server.ask(f"/api/v1/cache/{cached}", method="DELETE").error["code"] == "cache_unavailable"
 
 
 def test_a_wrong_directive_is_refused_whole(tmp_path: Path) -> None:
@@ -94,9 +94,12 @@ def test_a_wrong_directive_is_refused_whole(tmp_path: Path) -> None:
         answer = server.ask("/v1/chat/completions", json=body, headers={"x-undercroft-cache-control": "sometimes"})
         assert answer.status == 400
         assert "sometimes" in answer.error["message"]
-        assert server.ask(
-            "/v1/chat/completions", json=body, headers={"x-undercroft-cache-control": "no-store"}
-        ).headers["x-undercroft-cache"] == "miss"
+        assert (
+            server.ask("/v1/chat/completions", json=body, headers={"x-undercroft-cache-control": "no-store"}).headers[
+                "x-undercroft-cache"
+            ]
+            == "miss"
+        )
         assert outcome(server) == "miss"
 
 
