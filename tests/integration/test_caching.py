@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.redis import running_redis
-from tests.support.server import Server, serving, until
+from tests.support.server import Server, run, serving, until
 
 TOML = """
 [cache]
@@ -107,3 +107,24 @@ def outcome(server: Server) -> str:
     answer = server.chat("Hi")
     assert answer.status == 200, answer
     return answer.headers["x-undercroft-cache"]
+
+
+def test_why_tells_what_became_of_a_call(tmp_path: Path) -> None:
+    with serving(tmp_path, toml=TOML) as server:
+        first, second = (server.chat("Hi") for _ in range(2))
+        assert first.headers["x-undercroft-deployment"] == "chat/0"
+        assert first.headers["x-undercroft-attempts"] == "1"
+        assert first.headers["x-undercroft-cost"] == "0.000009"
+        assert second.headers["x-undercroft-cost"] == "0"
+        assert "x-undercroft-deployment" not in second.headers
+        path = f"/api/v1/requests/{second.request_id}/explanation"
+        until(lambda: server.ask(path).status == 200)
+        told = server.ask(path).json
+        assert (told["cache"], told["cost_usd"], told["saved_usd"]) == ("hit", "0", "0.000009")
+        assert [step["step"] for step in told["steps"]] == ["asked", "cache", "answer", "cost"]
+        assert server.ask("/api/v1/requests/req_none/explanation").error["code"] == "not_found"
+        shown = run(tmp_path, "why", first.request_id)
+        assert shown.exit_code == 0, shown
+        assert "1. /v1/chat/completions was asked for the model 'chat'" in shown.stdout
+        assert "by the price settings 1/2" in shown.stdout
+        assert run(tmp_path, "why", "req_none").exit_code == 1

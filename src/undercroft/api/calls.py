@@ -12,6 +12,7 @@ from undercroft.errors import UndercroftError
 from undercroft.gateway.call import Call, Handler
 from undercroft.gateway.filters import REGION_HEADER, TAGS_HEADER, Wish, wish_of
 from undercroft.llm.types import Chunk, Request
+from undercroft.money import format_usd
 from undercroft.settings.model import Server
 
 OFF_LOOP_BYTES = 256 * 1024
@@ -95,7 +96,9 @@ async def answer_call(
                 await _stream(exchange, call, chunks, codec)
         else:
             answer = codec.whole(call, await reply.read())
-            await exchange.respond(answer, headers=_headers(call))
+            headers = _headers(call)
+            headers.append((b"x-undercroft-cost", format_usd(call.trail.cost_nano).encode()))
+            await exchange.respond(answer, headers=headers)
 
 
 async def _stream(exchange: Exchange, call: Call, chunks: AsyncGenerator[Chunk, None], codec: Encoder[Writer]) -> None:
@@ -113,7 +116,11 @@ async def _stream(exchange: Exchange, call: Call, chunks: AsyncGenerator[Chunk, 
 
 def _headers(call: Call) -> list[tuple[bytes, bytes]]:
     trail = call.trail
-    headers = []
+    headers = [(b"x-undercroft-attempts", b"%d" % trail.attempts)]
+    if trail.deployment is not None:
+        headers.append((b"x-undercroft-deployment", trail.deployment.shown))
+    if trail.held_nano:
+        headers.append((b"x-undercroft-hold", format_usd(trail.held_nano).encode()))
     if trail.substituted_for:
         headers.append((b"x-undercroft-model-substituted", _shown(trail.substituted_for)))
     if trail.asked is not None:

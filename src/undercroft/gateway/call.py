@@ -48,7 +48,7 @@ class Deployment:
     `id` is `model/0`: stable across restarts while the configuration stays.
     """
 
-    __slots__ = ("_doors", "check", "client", "id", "provider", "speaks_responses", "upstream_model", "weight")
+    __slots__ = ("_doors", "check", "client", "id", "provider", "shown", "speaks_responses", "upstream_model", "weight")
 
     def __init__(self, *, id: str, provider: str, upstream_model: str, client: object, weight: int = 1) -> None:
         self.id = id
@@ -56,6 +56,8 @@ class Deployment:
         self.upstream_model = upstream_model
         self.weight = weight
         self.client = client
+        self.shown = id.encode("ascii", "backslashreplace").translate(None, b"\r\n\0")
+        """As answers name it in a header."""
         self.speaks_responses = isinstance(client, ResponsesProvider) and client.speaks_responses
         """Requests of OpenAI's Responses reach it in their own format."""
         self._doors = _doors(client)
