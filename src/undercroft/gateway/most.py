@@ -20,6 +20,11 @@ def most_output(request: Request, *, usual: int) -> int:
             return 0
 
 
+def says_how_long(request: Request) -> bool:
+    """Whether the request itself sets an end to its answer: providers keep to it, so nothing outgrows its hold."""
+    return not isinstance(request, ChatRequest | CompletionRequest) or request.sampling.max_tokens is not None
+
+
 def likely_input(request: Request) -> int:
     """Tokens that are read, about: for limits on tokens, which are not money."""
     return estimate_conversation(request) if isinstance(request, ChatRequest) else estimate_input(request)
