@@ -15,7 +15,8 @@ FORMAT: Final = 1
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """Tokens of one call by class. `cache_read` and `cache_write` are parts of `input`, `reasoning` of `output`.
+    """Tokens of one call by class. `cache_read`, `cache_write` and `audio_input` are parts of `input`, `reasoning` and
+    `audio_output` of `output`. Images are input tokens like any other.
 
     (OpenAI counts this way; Anthropic's input excludes the cache and is converted at the edge.)
     """
@@ -25,6 +26,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     cache_read: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
 
     @property
     def total(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from undercroft.clock import Clock
 from undercroft.gateway.attempt import Attempt
-from undercroft.gateway.call import Call, Stage
+from undercroft.gateway.call import Call, Handler, Stage
 from undercroft.gateway.catalogue import Catalogue
 from undercroft.gateway.pipeline import pipeline
 from undercroft.gateway.stages.allow import Allow
@@ -45,22 +45,30 @@ class Gateway:
         """Without `allow` nothing is limited, without `cache` nothing is answered twice."""
         self.catalogue = catalogue
         self.meter = Meter(recorder=recorder, rates=rates, clock=clock)
-        self._run = pipeline(
-            [
-                self.meter,  # sees everything, also what the stages below refuse
-                Find(catalogue),
-                *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
-                *([cache] if cache is not None else []),  # inside Allow: a hit is for who may call
-                *_wanted(catalogue, clock=clock, caches=cache is not None),
-                Retry(clock=clock, rng=rng),  # outside Route, so that another attempt may go to another deployment
-                Route(gauge, clock=clock),
-                self.meter.opening,
-            ],
-            Attempt().ask,
-        )
+        retry = Retry(clock=clock, rng=rng)
+
+        def run(cache: Cache | None) -> Handler:
+            return pipeline(
+                [
+                    self.meter,  # sees everything, also what the stages below refuse
+                    Find(catalogue),
+                    *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
+                    *([cache] if cache is not None else []),  # inside Allow: a hit is for who may call
+                    *_wanted(catalogue, clock=clock, caches=cache is not None),
+                    retry,  # outside Route, so that another attempt may go to another deployment
+                    Route(gauge, clock=clock),
+                    self.meter.opening,
+                ],
+                Attempt().ask,
+            )
+
+        self._asking_cache = run(cache)
+        caches_unasked = any(policy.cache for policy in catalogue.policies())
+        self._run = self._asking_cache if caches_unasked or cache is None else run(None)
+        """Of calls that say nothing of the cache: where no model has one, it is not on their way."""
 
     async def send(self, call: Call) -> Reply:
-        return await self._run(call)
+        return await (self._run(call) if call.cache is None else self._asking_cache(call))
 
     async def count_tokens(self, request: ChatRequest) -> int:
         """How many tokens a conversation is: as a provider of its model counts them, else estimated. Books nothing."""

@@ -40,6 +40,8 @@ def most_input(request: Request) -> int:
 def most_spent(call: Call, models: Iterable[Model], rates: Rates, *, output: int) -> int | None:
     """Nano-dollars of the dearest way to answer a call; None where one of the ways has no known price."""
     read = most_input(call.request)
+    source = call.request.source
+    has_audio = source is not None and (b"audio" in source.body)
     most = 0
     for model in models:
         # A stream that is cut and gone on with is read, and may be written, a second time.
@@ -47,13 +49,17 @@ def most_spent(call: Call, models: Iterable[Model], rates: Rates, *, output: int
         for deployment in model.deployments:
             for usage in _dearest(read, output):
                 cost_nano, price = rates.cost(deployment, usage, at_us=call.started_us, is_batch=bool(call.batch))
+            for usage in _dearest(read, output, has_audio=has_audio):
+                cost_nano, price = rates.cost(deployment, usage, at_us=call.started_us)
                 if not price:
                     return None
                 most = max(most, cost_nano * times)
     return most
 
 
-def _dearest(read: int, written: int) -> Iterator[Usage]:
+def _dearest(read: int, written: int, *, has_audio: bool) -> Iterator[Usage]:
     """Reading into the provider's cache may cost more than reading, and thinking more than writing."""
     yield Usage(input=read, output=written)
     yield Usage(input=read, cache_write=read, output=written, reasoning=written)
+    if has_audio:
+        yield Usage(input=read, audio_input=read, output=written, audio_output=written)

@@ -121,6 +121,8 @@ def usage_of(row: Columns) -> Usage:
         cache_read=row["cache_read_tokens"],
         cache_write=row["cache_write_tokens"],
         reasoning=row["reasoning_tokens"],
+        audio_input=row["audio_input_tokens"] or 0,  # absent from rows of before they were counted
+        audio_output=row["audio_output_tokens"] or 0,
     )
 
 

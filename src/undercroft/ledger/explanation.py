@@ -116,6 +116,8 @@ def _tokens(usage: Usage, *, is_estimated: bool) -> str:
     named = (("read from the provider's cache", usage.cache_read), ("written to it", usage.cache_write))
     parts += [f"{count} {what}" for what, count in named if count]
     parts += [f"{usage.reasoning} for reasoning"] if usage.reasoning else []
+    audio = usage.audio_input + usage.audio_output
+    parts += [f"{audio} of all were audio"] if audio else []
     by = "estimated, since the provider did not tell" if is_estimated else "as the provider counted"
     return f"Tokens: {', '.join(parts)}; {by}."
 

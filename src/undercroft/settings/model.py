@@ -118,11 +118,17 @@ class Price(Section):
     input: Usd
     """Prompt tokens."""
     output: Usd = "0"
-    """Completion tokens, reasoning included."""
+    """Completion tokens."""
     cache_read: Usd | None = None
     """Prompt tokens read from the provider's cache; default: as `input`."""
     cache_write: Usd | None = None
     """Prompt tokens written to the provider's cache; default: as `input`."""
+    reasoning: Usd | None = None
+    """Completion tokens spent on reasoning; default: as `output`."""
+    audio_input: Usd | None = None
+    """Prompt tokens that were audio; default: as `input`."""
+    audio_output: Usd | None = None
+    """Completion tokens that are audio; default: as `output`."""
 
 
 class Deployment(Section):

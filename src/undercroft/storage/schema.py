@@ -162,6 +162,8 @@ calls = Table(
     Column("saved_nano", BigInteger),
     Column("held_nano", BigInteger),
     Column("steps", Json),
+    Column("audio_input_tokens", BigInteger),
+    Column("audio_output_tokens", BigInteger),
     Index("calls_started", "organisation", "started_us"),
     Index("calls_key_started", "organisation", "key", "started_us"),
 )

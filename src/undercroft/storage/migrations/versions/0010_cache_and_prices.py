@@ -1,4 +1,4 @@
-"""Answers that may be given again; what a hit saved, what a call held, and which deployments failed it."""
+"""Answers that may be given again; what a hit saved, what a call held, which deployments failed it, and its audio."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -27,9 +27,11 @@ def upgrade() -> None:
     op.add_column("calls", sa.Column("saved_nano", sa.BigInteger))
     op.add_column("calls", sa.Column("held_nano", sa.BigInteger))
     op.add_column("calls", sa.Column("steps", json))
+    op.add_column("calls", sa.Column("audio_input_tokens", sa.BigInteger))
+    op.add_column("calls", sa.Column("audio_output_tokens", sa.BigInteger))
 
 
 def downgrade() -> None:
-    for column in ("steps", "held_nano", "saved_nano"):
+    for column in ("audio_output_tokens", "audio_input_tokens", "steps", "held_nano", "saved_nano"):
         op.drop_column("calls", column)
     op.drop_table("cache_entries")
