@@ -47,10 +47,8 @@ def most_spent(call: Call, models: Iterable[Model], rates: Rates, *, output: int
         # A stream that is cut and gone on with is read, and may be written, a second time.
         times = 2 if model.policy.on_cut == "continue" else 1
         for deployment in model.deployments:
-            for usage in _dearest(read, output):
-                cost_nano, price = rates.cost(deployment, usage, at_us=call.started_us, is_batch=bool(call.batch))
             for usage in _dearest(read, output, has_audio=has_audio):
-                cost_nano, price = rates.cost(deployment, usage, at_us=call.started_us)
+                cost_nano, price = rates.cost(deployment, usage, at_us=call.started_us, is_batch=bool(call.batch))
                 if not price:
                     return None
                 most = max(most, cost_nano * times)

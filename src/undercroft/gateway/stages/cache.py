@@ -134,7 +134,7 @@ class Cache:
         if by_another or trail.deployment is None or not is_complete(call.request, chunks):
             return
         usage = next((chunk.usage for chunk in reversed(chunks) if chunk.usage is not None), Usage())
-        cost_nano, _ = self._rates.cost(trail.deployment, usage, at_us=call.started_us)
+        cost_nano, _ = self._rates.cost(trail.deployment, usage, at_us=call.started_us, is_batch=bool(call.batch))
         now_us = self._clock.now_us()
         ttl_us = self._ttl_us
         if call.cache is not None and call.cache.ttl_s is not None:

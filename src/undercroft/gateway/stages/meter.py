@@ -121,8 +121,6 @@ class Meter:
         else:
             usage, estimated = usage_of(call, answered=error is None)
             cost_nano, price = self._cost(call, deployment, usage) if deployment else (0, "")
-        trail.usage, trail.cost_nano = usage, cost_nano
-            cost_nano, price = self._rates.cost(deployment, usage, at_us=call.started_us) if deployment else (0, "")
         trail.cost_nano = cost_nano
         if not trail.cache:  # else the answer still tells what it took when it was made
             trail.usage = usage

@@ -154,8 +154,9 @@ def _traffic(params: Part, table: Table) -> None:
     if region and _TAG.fullmatch(region):
         table["region"] = region
     if isinstance(tags, list) and tags:
-        table["tags"] = [str(tag) for tag in tags if _TAG.fullmatch(str(tag))]
-        if len(table["tags"]) < len(tags):
+        fitting = [str(tag) for tag in tags if _TAG.fullmatch(str(tag))]
+        table["tags"] = fitting
+        if len(fitting) < len(tags):
             params.leave("tags", "a tag is letters, digits and . _ : / - here")
 
 
