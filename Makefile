@@ -22,7 +22,7 @@ test-system: ## clone this checkout, run it, break it: minutes, and it starts se
 	@$(SETUP) test -n 0 -m system --capture=no tests/system $(ARGS)
 
 golden: ## write the files in tests/golden and docs/reference anew; look at the diff
-	@UNDERCROFT_GOLDEN=write $(SETUP) test tests/golden tests/unit/deploy/targets tests/docs/test_reference.py $(ARGS)
+	@UNDERCROFT_GOLDEN=write $(SETUP) test tests/golden tests/unit/deploy/targets tests/unit/imports tests/docs/test_reference.py $(ARGS)
 
 torture: ## kill what runs jobs, again and again, for hours; prints the seed that repeats it
 	@UNDERCROFT_FAULT_JOBS=$${UNDERCROFT_FAULT_JOBS:-2000} $(SETUP) test -n 0 --capture=no -m "not system" tests/integration/jobs $(ARGS)

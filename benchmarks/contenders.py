@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -66,7 +66,7 @@ def pinned(core: int) -> tuple[str, ...]:
     return (taskset, "-c", str(core)) if taskset and (os.cpu_count() or 1) > 1 else ()
 
 
-def undercroft(folder: Path, *, port: int, upstream: int) -> Contender:
+def undercroft(folder: Path, *, port: int, upstream: int, settings: str = "") -> Contender:
     """This gateway with everything on: ledger, metrics, log line, guard."""
     config = folder / "undercroft.toml"
     models = "".join(
@@ -75,9 +75,15 @@ def undercroft(folder: Path, *, port: int, upstream: int) -> Contender:
         f'price = {{ input = "0.25", output = "2.00" }}\n'
         for name in ("plain", "slow", "stream", "drip")
     )
-    config.write_text(f'data_dir = "{folder / "data"}"\n{models}', "utf-8")
+    config.write_text(f'data_dir = "{folder / "data"}"\n{settings}{models}', "utf-8")
     command = (sys.executable, "-m", "undercroft", "serve", "--config", str(config), "--port", str(port))
     return Contender("undercroft", port, command, {"BENCH_KEY": "sk-upstream"}, translates=True)
+
+
+def undercroft_cached(folder: Path, *, port: int, upstream: int) -> Contender:
+    """The same with a cache: after the first, every answer is a hit."""
+    contender = undercroft(folder, port=port, upstream=upstream, settings='[cache]\nmode = "always"\n')
+    return replace(contender, name="undercroft_cached")
 
 
 def naive(_: Path, *, port: int, upstream: int) -> Contender:

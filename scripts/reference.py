@@ -69,6 +69,7 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "budget_reserved": "Calls under way hold what is left of a budget until they end.",
     "context_length_exceeded": "Prompt and answer do not fit into the model's context.",
     "database_busy": "Others write to the database; the same request again will do.",
+    "cache_unavailable": "The store of cached answers is away; calls are answered by their providers.",
     "database_closed": "The server is winding down.",
     "database_timeout": "The database did not answer in time.",
     "database_unavailable": "The database is away, or waits for `undercroft migrate`.",

@@ -2,7 +2,7 @@
 
 Importing genai-prices costs 0.35 s and pulls in an HTTP client, so the product reads this conversion instead.
 What is kept: who sells, how a model's name is recognised, since when which price holds. What is left out: units
-that a call record does not count (audio, images, pages, searches, one-hour caches), batch and other variants.
+that a call record does not count (images, pages, searches, one-hour caches), batch and other variants.
 A model that is sold only in such units stays in, without a price: its name is known, its price is not.
 """
 
@@ -19,7 +19,10 @@ from genai_prices.data import providers
 from undercroft.clock import SystemClock, rfc3339
 
 TARGET = Path(__file__).parents[1] / "src/undercroft/ledger/data/prices.json"
-CLASSES = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "output_reasoning_mtok")
+CLASSES = (
+    "input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "output_reasoning_mtok", "input_audio_mtok",
+    "output_audio_mtok",
+)  # fmt: skip
 NANO = Decimal("0.000000001")
 
 
@@ -53,7 +56,7 @@ def decimal_text(price: Decimal) -> str:
 
 
 def tiers(prices: types.ModelPrice) -> list[list[int | str | None]]:
-    """Rows of `more input tokens than, input, output, cache read, cache write, reasoning`; empty: not sold by token."""
+    """Rows of `more input tokens than`, and a price for each of CLASSES; empty: not sold by token."""
     given = {name: price for name in CLASSES if (price := getattr(prices, name)) is not None}
     if "input_mtok" not in given and "output_mtok" not in given:
         return []

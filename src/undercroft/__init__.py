@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from undercroft.access.secrets import decrypt_api_key as decrypt_api_key
     from undercroft.access.secrets import encrypt_api_key as encrypt_api_key
     from undercroft.api.app import create_app as create_app
+    from undercroft.assembly.cached_completion import cached_completion as cached_completion
     from undercroft.assembly.embedded import agenerate as agenerate
     from undercroft.assembly.embedded import generate as generate
     from undercroft.assembly.local_models import fetch_models as fetch_models
@@ -30,6 +31,7 @@ _HOMES = {
     "LoadBalancer": "undercroft.gateway.balance",
     "SensitiveFilter": "undercroft.telemetry.redaction",
     "agenerate": "undercroft.assembly.embedded",
+    "cached_completion": "undercroft.assembly.cached_completion",
     "calculate_cost": "undercroft.planning.estimate",
     "configure_logging": "undercroft.telemetry.logs",
     "create_app": "undercroft.api.app",

@@ -15,7 +15,8 @@ FORMAT: Final = 1
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """Tokens of one call by class. `cache_read` and `cache_write` are parts of `input`, `reasoning` of `output`.
+    """Tokens of one call by class. `cache_read`, `cache_write` and `audio_input` are parts of `input`, `reasoning` and
+    `audio_output` of `output`. Images are input tokens like any other.
 
     (OpenAI counts this way; Anthropic's input excludes the cache and is converted at the edge.)
     """
@@ -25,6 +26,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     cache_read: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
 
     @property
     def total(self) -> int:
@@ -39,6 +42,14 @@ class Who(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     user: str = "default"
     key: str = ""
     """The virtual key's public id; empty for the open door and the master key."""
+
+
+class Step(msgspec.Struct, frozen=True, array_like=True):
+    """A deployment that was asked and did not do."""
+
+    deployment: str
+    error: str
+    """The failure's code."""
 
 
 class CallOpened(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=0):
@@ -92,12 +103,20 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
     price: str = ""
     """Where the price came from, e.g. `genai-prices 0.2.3` or `settings`; empty: the price is unknown and cost is 0."""
     cache: str = ""
+    """Where the answer came from, if not from a provider for this call alone: `hit`, `semantic`, `coalesced`. `miss`:
+    from a provider, since the cache had none. Empty: the cache had no part in it."""
     streamed: bool = False
     trace: str = ""
     end_user: str = ""
     """The request's own `user` field."""
     tags: dict[str, str] = {}
     format: int = FORMAT
+    saved_nano: int = 0
+    """What the answer had cost when it was made, where the cache gave it."""
+    held_nano: int = 0
+    """What was held of budgets while it ran; 0: no budget counts it."""
+    steps: tuple[Step, ...] = ()
+    """The attempts that failed, in order."""
 
 
 SpoolRecord = CallOpened | CallProgressed | CallRecord

@@ -4,24 +4,45 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import pytest
+from sqlalchemy import Connection, select
 
 from tests.support.background import upstream_in_background
 from tests.support.server import SCRIPTED, Server, ledger_rows, run, serving, started, until
 from tests.support.upstream import Upstream
+from undercroft.clock import SystemClock
+from undercroft.ledger.slice_stores.sql import SETTLED
+from undercroft.storage.engine import open_database
+from undercroft.storage.schema import slices
 
-ANSWERS = int(os.environ.get("UNDERCROFT_KILL_ANSWERS", "600"))
-"""Finished answers to see in all; UNDERCROFT_KILL_ANSWERS=20000 for a long night."""
+T = TypeVar("T")
+
+ANSWERS = int(os.environ.get("UNDERCROFT_KILL_ANSWERS", "2000"))
+"""Finished answers to see in all; UNDERCROFT_KILL_ANSWERS=200000 for a long night."""
 CALLERS = 8
 KILLS = 4
 SERVES_AGAIN_S = 2.0
 SLACK = 10
+LIMITED = """
+[[limits.rules]]
+per = "user"
+period = "total"
+tokens = 1000000000
+spend = "1000000"
+
+[[limits.rules]]
+per = "user"
+concurrent = 1000
+"""
+"""Wide enough for all, and counted to the last token."""
+LONGEST_LEASE_S = 15.0
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +100,7 @@ def under_load(server: Server, seen: Seen, enough: int, rng: random.Random) -> N
 
 def test_every_answer_that_was_seen_to_its_end_is_booked_exactly_once(upstream: Upstream, tmp_path: Path) -> None:
     fake = '[[models]]\nname = "fake"\n[[models.deployments]]\nprovider = "openai_compatible"\n'
-    toml = f'{SCRIPTED}{fake}base_url = "{upstream.base_url}"\nprice = {{ input = "1", output = "2" }}\n'
+    toml = f'{SCRIPTED}{fake}base_url = "{upstream.base_url}"\nprice = {{ input = "1", output = "2" }}\n{LIMITED}'
     seen, rng = Seen(), random.Random(9)
     for life in range(1, KILLS + 1):
         begun = time.monotonic()
@@ -87,6 +108,8 @@ def test_every_answer_that_was_seen_to_its_end_is_booked_exactly_once(upstream: 
             assert time.monotonic() - begun < SERVES_AGAIN_S * SLACK
             under_load(server, seen, ANSWERS * life // KILLS, rng)
 
+    with serving(tmp_path, toml=toml):  # frees what the last of the dead held
+        until(lambda: not holders(tmp_path), within_s=LONGEST_LEASE_S * SLACK, every_s=0.2)
     assert run(tmp_path, "usage", "--json").exit_code == 0
     rows = {row.id: row for row in ledger_rows(tmp_path)}
     assert len(rows) == len(ledger_rows(tmp_path))
@@ -100,8 +123,36 @@ def test_every_answer_that_was_seen_to_its_end_is_booked_exactly_once(upstream: 
     interrupted = [row for row in rows.values() if row.error]
     assert interrupted
     assert all(row.usage_estimated and row.input_tokens and row.cost_nano for row in interrupted)
-    assert run(tmp_path, "ledger", "verify").exit_code == 0
+    counted = settled(tmp_path)
+    assert counted == {
+        "spend": sum(row.cost_nano for row in rows.values()),
+        "tokens": sum(row.input_tokens + row.output_tokens for row in rows.values()),
+    }
+    verified = run(tmp_path, "ledger", "verify", "--json")
+    assert verified.exit_code == 0, verified
+    assert msgspec.json.decode(verified.stdout)["balances"] == len(counted)
     print(f"{len(seen.finished)} finished answers over {KILLS} kills: all booked; {len(interrupted)} interrupted")
+
+
+def read(folder: Path, work: Callable[[Connection], T]) -> T:
+    database = open_database(None, data_dir=folder / ".undercroft", pool_size=1, clock=SystemClock(), migrates=False)
+    try:
+        return database.read_sync(work)
+    finally:
+        database.close()
+
+
+def holders(folder: Path) -> set[str]:
+    """The processes that hold a part of a limit, the dead included."""
+    held = select(slices.c.owner).where(slices.c.owner != SETTLED, slices.c.amount > 0)
+    return read(folder, lambda connection: set(connection.execute(held).scalars()))
+
+
+def settled(folder: Path) -> dict[str, int]:
+    """What limits on tokens and money count as used, by their measure."""
+    sums = select(slices.c.name, slices.c.amount).where(slices.c.owner == SETTLED)
+    rows = read(folder, lambda connection: list(connection.execute(sums).all()))
+    return {measure: row.amount for row in rows for measure in ("spend", "tokens") if measure in row.name}
 
 
 def test_a_restarted_server_ships_what_its_dead_predecessor_left(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from undercroft.gateway.call import Call, Deployment, Model
 from undercroft.gateway.catalogue import Catalogue, Defaults
 from undercroft.gateway.gateway import Gateway
 from undercroft.gateway.policy import USUAL, Policy
+from undercroft.gateway.stages.cache import Cache
 from undercroft.gateway.waiting import Line
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, Choice, Chunk, Message, Usage
@@ -119,6 +120,7 @@ class Bench:
         others: Mapping[str, object] | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
+        cache: Cache | None = None,
     ) -> None:
         self.clock = ManualClock()
         self.recorder = MemoryRecorder()
@@ -137,6 +139,7 @@ class Bench:
             gauge=self.gauge,
             clock=self._clock,
             rng=rng,
+            cache=cache,
         )
 
     def call(

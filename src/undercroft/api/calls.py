@@ -6,16 +6,19 @@ from contextlib import aclosing
 from typing import Protocol, TypeVar
 
 from undercroft.api.exchange import Exchange
+from undercroft.cache.control import HEADER as CACHE_HEADER
+from undercroft.cache.control import Control, control_of
 from undercroft.errors import UndercroftError
 from undercroft.gateway.call import Call, Handler
 from undercroft.gateway.filters import REGION_HEADER, TAGS_HEADER, Wish, wish_of
 from undercroft.llm.types import Chunk, Request
+from undercroft.money import format_usd
 from undercroft.settings.model import Server
 
 OFF_LOOP_BYTES = 256 * 1024
 """Larger bodies are decoded in a thread: a million keys block the loop for half a second."""
 
-WISH_HEADERS = (TAGS_HEADER.encode(), REGION_HEADER.encode())
+CONTROL_HEADERS = (TAGS_HEADER.encode(), REGION_HEADER.encode(), CACHE_HEADER.encode())
 
 EVENT_STREAM = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
 
@@ -68,6 +71,7 @@ async def answer_call(
     exchange: Exchange, codec: Encoder[Writer], request: Request, *, server: Server, send: Handler
 ) -> None:
     """The same from a request that was read already."""
+    wish, cache = _controls(exchange)
     call = Call(
         id=exchange.id,
         endpoint=codec.endpoint,
@@ -77,7 +81,8 @@ async def answer_call(
         started=exchange.started,
         deadline=exchange.started + server.request_timeout_s,
         trace=trace_id(exchange.header(b"traceparent")),
-        wish=_wish(exchange),
+        wish=wish,
+        cache=cache,
     )
     exchange.booked = True
 
@@ -91,7 +96,9 @@ async def answer_call(
                 await _stream(exchange, call, chunks, codec)
         else:
             answer = codec.whole(call, await reply.read())
-            await exchange.respond(answer, headers=_headers(call))
+            headers = _headers(call)
+            headers.append((b"x-undercroft-cost", format_usd(call.trail.cost_nano).encode()))
+            await exchange.respond(answer, headers=headers)
 
 
 async def _stream(exchange: Exchange, call: Call, chunks: AsyncGenerator[Chunk, None], codec: Encoder[Writer]) -> None:
@@ -109,13 +116,19 @@ async def _stream(exchange: Exchange, call: Call, chunks: AsyncGenerator[Chunk, 
 
 def _headers(call: Call) -> list[tuple[bytes, bytes]]:
     trail = call.trail
-    headers = []
+    headers = [(b"x-undercroft-attempts", b"%d" % trail.attempts)]
+    if trail.deployment is not None:
+        headers.append((b"x-undercroft-deployment", trail.deployment.shown))
+    if trail.held_nano:
+        headers.append((b"x-undercroft-hold", format_usd(trail.held_nano).encode()))
     if trail.substituted_for:
         headers.append((b"x-undercroft-model-substituted", _shown(trail.substituted_for)))
     if trail.asked is not None:
         headers.append((b"x-undercroft-model", _shown(trail.fallback)))
-    if trail.cache:
-        headers.append((b"x-undercroft-cache", trail.cache.encode("ascii")))
+    if trail.cache or trail.cache_id:
+        headers.append((b"x-undercroft-cache", (trail.cache or "miss").encode("ascii")))
+    if trail.cache_id:
+        headers.append((b"x-undercroft-cache-id", trail.cache_id.encode("ascii")))
     if trail.dropped:
         headers.append((b"x-undercroft-dropped", ", ".join(trail.dropped).encode("ascii", "backslashreplace")))
     headers += trail.own_limits or trail.limits
@@ -126,11 +139,12 @@ def _shown(name: str) -> bytes:
     return name.encode("ascii", "backslashreplace")[:200].translate(None, b"\r\n\0")
 
 
-def _wish(exchange: Exchange) -> Wish | None:
-    if not exchange.has_any(WISH_HEADERS):
-        return None
-    tags, region = (exchange.header(name) for name in WISH_HEADERS)
-    return wish_of(tags, region)
+def _controls(exchange: Exchange) -> tuple[Wish | None, Control | None]:
+    """What the caller's headers say of this call; one look where they say nothing."""
+    if not exchange.has_any(CONTROL_HEADERS):
+        return None, None
+    tags, region, cache = (exchange.header(name) for name in CONTROL_HEADERS)
+    return wish_of(tags, region), control_of(cache) if cache else None
 
 
 def trace_id(traceparent: str) -> str:

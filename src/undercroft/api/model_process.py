@@ -59,7 +59,8 @@ class ModelHost:
         """Begins to load what will be asked for."""
         nothing_else = not self._settings.models and not self._settings.provider_keys
         self._models.start(
-            chat=nothing_else or uses(self._settings, "local"), embedding=uses(self._settings, "local_embedding")
+            chat=nothing_else or uses(self._settings, "local"),
+            embedding=uses(self._settings, "local_embedding") or self._settings.cache.semantic,
         )
 
     async def refresh(self) -> None:

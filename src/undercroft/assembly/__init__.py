@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pydantic import SecretStr
-
-from undercroft.access.doors import Bind, Door, host_name
+from undercroft.access.doors import Bind, Door
 from undercroft.access.keys import KeyRing
 from undercroft.assembly.batches import BatchOffice
 from undercroft.assembly.bundled import LOCAL, BundledModels, OwnModels, SharedModels
+from undercroft.assembly.cache import Answers
 from undercroft.assembly.database import DatabaseLink
+from undercroft.assembly.doors import door_of
 from undercroft.assembly.events import EventDesk
 from undercroft.assembly.file_search import FileSearch
 from undercroft.assembly.files import FileOffice
@@ -69,6 +69,7 @@ class Undercroft:
     batches: BatchOffice
     vectors: Vectors
     knowledge: KnowledgeOffice
+    answers: Answers
     metrics: Metrics
     link: DatabaseLink
     bundled: BundledModels
@@ -193,6 +194,8 @@ async def installed(
         await stack.enter_async_context(link.running(is_frozen=is_frozen))
         vectors = Vectors(settings, clock=clock)
         stack.push_async_callback(vectors.close)
+        answers = Answers(settings, link=link, embedder=bundled.embedding, clock=clock)
+        stack.push_async_callback(answers.close)
         limiter = Limiter(limits, link=link, owner=kept.name, clock=clock)
         await stack.enter_async_context(limiter.running(is_frozen=is_frozen))
         opened = OpenedPrices(prices, settings.models)
@@ -231,6 +234,7 @@ async def installed(
             batches=BatchOffice(settings, link=link, files=files, jobs=jobs, events=events, ids=ids, clock=clock),
             vectors=vectors,
             knowledge=knowledge,
+            answers=answers,
             opened=opened,
             reloads=Reloads(generation=generation, metrics=metrics, clock=clock),
             reload=reload or _nothing_to_read,
@@ -271,6 +275,7 @@ class Lasting:
     batches: BatchOffice
     vectors: Vectors
     knowledge: KnowledgeOffice
+    answers: Answers
     opened: OpenedPrices
     reloads: Reloads
     reload: Reload
@@ -314,13 +319,14 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
                 usual_output=limits.output_tokens,
                 unknown_price=limits.unknown_price,
             ),
+            cache=lasting.answers.stage(rates),
         )
         under_way = UnderWay()
         undercroft = Undercroft(
             settings=settings,
             clock=clock,
             ids=lasting.ids,
-            door=_door(settings, lasting.bind),
+            door=door_of(settings, lasting.bind),
             keys=lasting.keys,
             gateway=gateway,
             responses=Responses(
@@ -337,6 +343,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             batches=lasting.batches,
             vectors=lasting.vectors,
             knowledge=lasting.knowledge,
+            answers=lasting.answers,
             metrics=lasting.metrics,
             link=lasting.link,
             bundled=lasting.bundled,
@@ -408,7 +415,7 @@ class Installation:
         lasting.events.configure(settings)
         lasting.bundled.start(
             chat=uses(settings, "local") or catalogue.default("chat") == LOCAL,
-            embedding=uses(settings, "local_embedding"),
+            embedding=uses(settings, "local_embedding") or settings.cache.semantic,
         )
         if lasting.log is not None and former is not None:
             # What is under way may still name the secrets of before.
@@ -441,19 +448,6 @@ async def _nothing_to_read() -> None:
 def uses(settings: Settings, provider: str) -> bool:
     """Whether the configuration names this provider."""
     return any(deployment.provider == provider for model in settings.models for deployment in model.deployments)
-
-
-def _door(settings: Settings, bind: Bind) -> Door:
-    return Door(
-        bind=bind,
-        master_key=_text(settings.access.master_key),
-        metrics_token=_text(settings.telemetry.metrics_token),
-        allowed_hosts=frozenset(host_name(host) or host.lower() for host in settings.server.allowed_hosts),
-    )
-
-
-def _text(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret is not None else None
 
 
 def _request_log(settings: Settings, *, clock: Clock) -> RequestLog:

@@ -50,7 +50,8 @@ class ModelBuilder:
         self._clock = clock
         self._client = client
         self._providers = self._providers_within(limits_of(None, settings))
-        self._usual = policy_of(None, settings.reliability)
+        self._caches = settings.cache.mode == "always"
+        self._usual = policy_of(None, settings.reliability, caches=self._caches)
         self._prices = prices
         self._rng = rng
 
@@ -173,7 +174,7 @@ class ModelBuilder:
                 failures=settings.breaker.failures, calls=settings.breaker.calls, rest_s=settings.breaker.rest_s
             ),
         )
-        policy = policy_of(settings, self._settings.reliability)
+        policy = policy_of(settings, self._settings.reliability, caches=self._caches)
         return self._model(settings.name, deployments, balancer, policy=policy, routing=routing)
 
     def _cost_of(self, deployment: Deployment, settings: DeploymentSettings) -> Cost:

@@ -10,8 +10,9 @@ FIRST_TOKEN_S: Final = 10.0
 """How long a stream's first word is waited for where somebody else can be asked."""
 
 
-def policy_of(model: Model | None, usual: Reliability) -> Policy:
-    """A model's policy; None: of a model that stands in no `[[models]]`."""
+def policy_of(model: Model | None, usual: Reliability, *, caches: bool = False) -> Policy:
+    """A model's policy; None: of a model that stands in no `[[models]]`. `caches`: what holds of answers where the
+    model does not say."""
     if model is None:
         return Policy(
             tries=usual.tries,
@@ -20,6 +21,7 @@ def policy_of(model: Model | None, usual: Reliability) -> Policy:
             total_s=usual.total_timeout_s,
             on_cut=usual.on_cut,
             coalesce=usual.coalesce,
+            cache=caches,
         )
     first_token_s = model.first_token_timeout_s or usual.first_token_timeout_s
     if first_token_s is None and (len(model.deployments) > 1 or model.fallbacks):
@@ -31,6 +33,7 @@ def policy_of(model: Model | None, usual: Reliability) -> Policy:
         total_s=model.total_timeout_s or usual.total_timeout_s,
         on_cut=model.on_cut or usual.on_cut,
         coalesce=usual.coalesce if model.coalesce is None else model.coalesce,
+        cache=caches if model.cache is None else model.cache,
         fallbacks=model.fallbacks,
         fallbacks_on_context=model.fallbacks_on_context,
         fallbacks_on_policy=model.fallbacks_on_policy,

@@ -46,6 +46,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "Vector collections: make, fill, search, measure, compare and move them.",
     ),
     "usage": ("undercroft.cli.commands.usage", "What was used and what it cost."),
+    "why": ("undercroft.cli.commands.why", "Why a call went the way it did."),
     "ledger": ("undercroft.cli.commands.ledger", "Verifies the books."),
     "plan": ("undercroft.cli.commands.plan", "What a workload needs, how fast it will be and what it costs."),
     "webhooks": ("undercroft.cli.commands.webhooks", "Who is told of events by HTTP."),

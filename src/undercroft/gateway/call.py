@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
+from undercroft.cache.control import Control
 from undercroft.errors import InvalidRequest, UndercroftError
 from undercroft.gateway.balance import Balancer
 from undercroft.gateway.course import is_silence
@@ -23,7 +24,7 @@ from undercroft.llm.provider import (
 )
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, ModerationRequest, Request
-from undercroft.record import Usage, Who
+from undercroft.record import Step, Usage, Who
 
 Kind = Literal["chat", "completions", "embeddings", "moderations"]
 
@@ -47,7 +48,7 @@ class Deployment:
     `id` is `model/0`: stable across restarts while the configuration stays.
     """
 
-    __slots__ = ("_doors", "check", "client", "id", "provider", "speaks_responses", "upstream_model", "weight")
+    __slots__ = ("_doors", "check", "client", "id", "provider", "shown", "speaks_responses", "upstream_model", "weight")
 
     def __init__(self, *, id: str, provider: str, upstream_model: str, client: object, weight: int = 1) -> None:
         self.id = id
@@ -55,6 +56,8 @@ class Deployment:
         self.upstream_model = upstream_model
         self.weight = weight
         self.client = client
+        self.shown = id.encode("ascii", "backslashreplace").translate(None, b"\r\n\0")
+        """As answers name it in a header."""
         self.speaks_responses = isinstance(client, ResponsesProvider) and client.speaks_responses
         """Requests of OpenAI's Responses reach it in their own format."""
         self._doors = _doors(client)
@@ -153,7 +156,14 @@ class Trail(msgspec.Struct):
     parts: tuple[Part, ...] = ()
     """Earlier pieces of an answer that was cut and gone on with."""
     cache: str = ""
-    """Where the answer came from, if not from a provider for this call alone: `coalesced`."""
+    """Where the answer came from, if not from a provider for this call alone: `coalesced`, `hit`, `semantic`."""
+    cache_id: str = ""
+    """The cached answer that was given, or, without one, under which this call's answer will be found."""
+    saved_nano: int = 0
+    held_nano: int = 0
+    """What is held of budgets until it has ended."""
+    steps: tuple[Step, ...] = ()
+    """Attempts that failed."""
     attempts: int = 0
     first_chunk_at: float = 0.0
     upstream_model: str = ""
@@ -182,6 +192,7 @@ class Trail(msgspec.Struct):
         """The deployment that was tried last did not do."""
         if self.deployment is not None:
             self.failed += (self.deployment,)
+            self.steps += (Step(self.deployment.id, error.code if isinstance(error, UndercroftError) else ""),)
             if is_silence(error):
                 self.given_up += (self.deployment,)
 
@@ -202,6 +213,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """The batch that it is a line of: booked at the batch price where there is one."""
     wish: Wish | None = None
     """What the caller said about the place where it is to be answered."""
+    cache: Control | None = None
+    """What the caller said of the cache."""
     trail: Trail = msgspec.field(default_factory=Trail)
 
     @property

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 from undercroft.clock import Clock
 from undercroft.gateway.attempt import Attempt
-from undercroft.gateway.call import Call, Stage
+from undercroft.gateway.call import Call, Handler, Stage
 from undercroft.gateway.catalogue import Catalogue
 from undercroft.gateway.pipeline import pipeline
 from undercroft.gateway.stages.allow import Allow
+from undercroft.gateway.stages.cache import Cache
 from undercroft.gateway.stages.coalesce import Coalesce
 from undercroft.gateway.stages.deadline import Deadline
 from undercroft.gateway.stages.fallback import Fallback
@@ -39,25 +40,35 @@ class Gateway:
         clock: Clock,
         rng: random.Random,
         allow: Allow | None = None,
+        cache: Cache | None = None,
     ) -> None:
-        """Without `allow` nothing is limited."""
+        """Without `allow` nothing is limited, without `cache` nothing is answered twice."""
         self.catalogue = catalogue
         self.meter = Meter(recorder=recorder, rates=rates, clock=clock)
-        self._run = pipeline(
-            [
-                self.meter,  # sees everything, also what the stages below refuse
-                Find(catalogue),
-                *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
-                *_wanted(catalogue, clock=clock),
-                Retry(clock=clock, rng=rng),  # outside Route, so that another attempt may go to another deployment
-                Route(gauge, clock=clock),
-                self.meter.opening,
-            ],
-            Attempt().ask,
-        )
+        retry = Retry(clock=clock, rng=rng)
+
+        def run(cache: Cache | None) -> Handler:
+            return pipeline(
+                [
+                    self.meter,  # sees everything, also what the stages below refuse
+                    Find(catalogue),
+                    *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
+                    *([cache] if cache is not None else []),  # inside Allow: a hit is for who may call
+                    *_wanted(catalogue, clock=clock, caches=cache is not None),
+                    retry,  # outside Route, so that another attempt may go to another deployment
+                    Route(gauge, clock=clock),
+                    self.meter.opening,
+                ],
+                Attempt().ask,
+            )
+
+        self._asking_cache = run(cache)
+        caches_unasked = any(policy.cache for policy in catalogue.policies())
+        self._run = self._asking_cache if caches_unasked or cache is None else run(None)
+        """Of calls that say nothing of the cache: where no model has one, it is not on their way."""
 
     async def send(self, call: Call) -> Reply:
-        return await self._run(call)
+        return await (self._run(call) if call.cache is None else self._asking_cache(call))
 
     async def count_tokens(self, request: ChatRequest) -> int:
         """How many tokens a conversation is: as a provider of its model counts them, else estimated. Books nothing."""
@@ -68,13 +79,13 @@ class Gateway:
         return estimate_conversation(request)
 
 
-def _wanted(catalogue: Catalogue, *, clock: Clock) -> Iterator[Stage]:
+def _wanted(catalogue: Catalogue, *, clock: Clock, caches: bool) -> Iterator[Stage]:
     """The stages that some model makes use of: what nobody has switched on is not on any call's way."""
     policies = catalogue.policies()
     if any(policy.total_s is not None for policy in policies):
         yield Deadline(clock=clock)  # of each caller, also of those who share an answer
-    if any(policy.coalesce for policy in policies):
-        yield Coalesce()
+    if caches or any(policy.coalesce for policy in policies):
+        yield Coalesce()  # inside Cache: of those who miss at the same time one asks
     if any(policy.on_cut == "continue" for policy in policies):
         yield Resume()  # outside Fallback, so that the rest may come from another model
     if any(policy.has_fallbacks for policy in policies):

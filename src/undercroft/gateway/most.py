@@ -20,6 +20,11 @@ def most_output(request: Request, *, usual: int) -> int:
             return 0
 
 
+def says_how_long(request: Request) -> bool:
+    """Whether the request itself sets an end to its answer: providers keep to it, so nothing outgrows its hold."""
+    return not isinstance(request, ChatRequest | CompletionRequest) or request.sampling.max_tokens is not None
+
+
 def likely_input(request: Request) -> int:
     """Tokens that are read, about: for limits on tokens, which are not money."""
     return estimate_conversation(request) if isinstance(request, ChatRequest) else estimate_input(request)
@@ -35,12 +40,14 @@ def most_input(request: Request) -> int:
 def most_spent(call: Call, models: Iterable[Model], rates: Rates, *, output: int) -> int | None:
     """Nano-dollars of the dearest way to answer a call; None where one of the ways has no known price."""
     read = most_input(call.request)
+    source = call.request.source
+    has_audio = source is not None and (b"audio" in source.body)
     most = 0
     for model in models:
         # A stream that is cut and gone on with is read, and may be written, a second time.
         times = 2 if model.policy.on_cut == "continue" else 1
         for deployment in model.deployments:
-            for usage in _dearest(read, output):
+            for usage in _dearest(read, output, has_audio=has_audio):
                 cost_nano, price = rates.cost(deployment, usage, at_us=call.started_us, is_batch=bool(call.batch))
                 if not price:
                     return None
@@ -48,7 +55,9 @@ def most_spent(call: Call, models: Iterable[Model], rates: Rates, *, output: int
     return most
 
 
-def _dearest(read: int, written: int) -> Iterator[Usage]:
+def _dearest(read: int, written: int, *, has_audio: bool) -> Iterator[Usage]:
     """Reading into the provider's cache may cost more than reading, and thinking more than writing."""
     yield Usage(input=read, output=written)
     yield Usage(input=read, cache_write=read, output=written, reasoning=written)
+    if has_audio:
+        yield Usage(input=read, audio_input=read, output=written, audio_output=written)

@@ -26,6 +26,8 @@ class Policy:
     """The call as its caller sees it."""
     on_cut: OnCut = "error"
     coalesce: bool = False
+    cache: bool = False
+    """Answers are kept and given again without being asked to."""
     fallbacks: tuple[str, ...] = ()
     """Models that answer when this one cannot."""
     fallbacks_on_context: tuple[str, ...] = ()

@@ -80,6 +80,13 @@ class Hold:
             allowance.held -= amount
             allowance.spent += used_of(allowance.limit, tokens=tokens, cost_nano=cost_nano)
 
+    def absorb(self, more: "Hold") -> None:
+        """The call may use more than it held at first: `more` is settled with this hold, and counts once."""
+        added, more._parts = dict(more._parts), []
+        self._parts = [(allowance, amount + added.pop(allowance, 0)) for allowance, amount in self._parts]
+        for allowance, amount in added.items():  # its window was settled under us: nothing is spent of the new one here
+            allowance.held -= amount
+
     def drop(self) -> None:
         """There was no call after all."""
         parts, self._parts = self._parts, []

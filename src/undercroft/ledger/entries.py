@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from undercroft.record import CallOpened, CallRecord, Usage, Who
+from undercroft.record import CallOpened, CallRecord, Step, Usage, Who
 
 INTERRUPTED: Final = "interrupted"
 INTERRUPTED_STATUS: Final = 499
@@ -53,6 +53,11 @@ def _tags(column: Column) -> Column:
     ]
 
 
+def _steps(column: Column) -> Column:
+    """Lists, since a database knows no structs; nearly all calls have none."""
+    return [[[_text(step.deployment), _text(step.error)] for step in steps] or None for steps in column]
+
+
 _number = partial(_wholes, most=LARGEST)
 _tokens = partial(_wholes, most=MOST_TOKENS)
 
@@ -63,7 +68,8 @@ _FITS: Final[dict[str, Callable[[Column], Column]]] = {
     ),
     **dict.fromkeys(("started_us", "duration_us", "first_token_us"), _number),
     **dict.fromkeys((f"{name}_tokens" for name in Usage.__struct_fields__), _tokens),
-    "cost_nano": partial(_wholes, most=MOST_NANO),
+    **dict.fromkeys(("cost_nano", "saved_nano", "held_nano"), partial(_wholes, most=MOST_NANO)),
+    "steps": _steps,
     "tags": _tags,
 }
 """How what stands in a column is made to fit; the others hold nothing that does not."""
@@ -93,9 +99,19 @@ def row_of(record: CallRecord) -> dict[str, Any]:
 
 def record_of(row: Columns) -> CallRecord:
     """The record behind a row."""
-    own = {name: row[name] for name in CallRecord.__struct_fields__ if name not in ("who", "usage")}
+    own = {name: row[name] for name in CallRecord.__struct_fields__ if name not in _READ_APART}
     who = Who(organisation=row["organisation"], team=row["team"], user=row["user_id"], key=row["key"])
-    return CallRecord(who=who, usage=usage_of(row), **own)
+    return CallRecord(
+        who=who,
+        usage=usage_of(row),
+        saved_nano=row["saved_nano"] or 0,  # absent from rows of before there were any
+        held_nano=row["held_nano"] or 0,
+        steps=tuple(Step(deployment, error) for deployment, error in row["steps"] or ()),
+        **own,
+    )
+
+
+_READ_APART: Final = frozenset({"who", "usage", "saved_nano", "held_nano", "steps"})
 
 
 def usage_of(row: Columns) -> Usage:
@@ -105,6 +121,8 @@ def usage_of(row: Columns) -> Usage:
         cache_read=row["cache_read_tokens"],
         cache_write=row["cache_write_tokens"],
         reasoning=row["reasoning_tokens"],
+        audio_input=row["audio_input_tokens"] or 0,  # absent from rows of before they were counted
+        audio_output=row["audio_output_tokens"] or 0,
     )
 
 

@@ -22,6 +22,8 @@ LOCAL: Final = frozenset({"local", "local_embedding", "scripted"})
 """Providers that run on this machine: no one sends a bill."""
 ALIASES: Final = {"gemini": "google", "vertex": "google", "bedrock": "aws", "xai": "x-ai"}
 """Our name of a provider -> the price book's."""
+_BY_TOKEN: Final = 5
+"""Classes in a row of the book that stand before the price of a call in `Rates`."""
 DAY_US: Final = 86_400_000_000
 MOST_REMEMBERED: Final = 4096
 """Looked-up names that are kept; a caller who invents names must not fill the memory."""
@@ -36,6 +38,8 @@ class Rates(msgspec.Struct, frozen=True):
     cache_write: int
     reasoning: int
     call: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
 
 
 class Tier(msgspec.Struct, frozen=True):
@@ -105,22 +109,27 @@ def _cost(rates: Rates, usage: Usage) -> int:
     whole_input, whole_output = max(usage.input, 0), max(usage.output, 0)
     cache_read = min(max(usage.cache_read, 0), whole_input)
     cache_write = min(max(usage.cache_write, 0), whole_input - cache_read)
+    heard = min(max(usage.audio_input, 0), whole_input - cache_read - cache_write)
     reasoning = min(max(usage.reasoning, 0), whole_output)
+    spoken = min(max(usage.audio_output, 0), whole_output - reasoning)
     return rates.call + divide_rounding(
-        (whole_input - cache_read - cache_write) * rates.input
+        (whole_input - cache_read - cache_write - heard) * rates.input
         + cache_read * rates.cache_read
         + cache_write * rates.cache_write
-        + (whole_output - reasoning) * rates.output
-        + reasoning * rates.reasoning,
+        + heard * rates.audio_input
+        + (whole_output - reasoning - spoken) * rates.output
+        + reasoning * rates.reasoning
+        + spoken * rates.audio_output,
         TOKENS_PER_PRICE,
     )
 
 
 def _with_defaults(amounts: Sequence[int | None]) -> Rates:
-    """In the order of `Rates`: the cache costs what input costs and reasoning what output costs, unless said."""
+    """In the order of `Rates`: the cache and audio heard cost what input costs, reasoning and audio spoken what output
+    costs, unless said."""
     given = [*amounts, *[None] * (len(Rates.__struct_fields__) - len(amounts))]
     whole_input, whole_output = given[0] or 0, given[1] or 0
-    defaults = (whole_input, whole_output, whole_input, whole_input, whole_output, 0)
+    defaults = (whole_input, whole_output, whole_input, whole_input, whole_output, 0, whole_input, whole_output)
     return Rates(*(default if amount is None else amount for amount, default in zip(given, defaults, strict=True)))
 
 
@@ -136,7 +145,8 @@ class _Period(msgspec.Struct, frozen=True, array_like=True):
     when: str
     """`2025-10-01` (from that day on), `00:30-16:30` (daily, UTC) or empty (always)."""
     tiers: list[list[int | str | None]]
-    """Rows of `above, input, output, cache_read, cache_write, reasoning`; none: not sold by token."""
+    """Rows of `above, input, output, cache_read, cache_write, reasoning, audio_input, audio_output`; what is left out
+    or null is the default; none: not sold by token."""
     call: str = "0"
 
 
@@ -242,7 +252,7 @@ class PriceBook:
     def _overridden(self, overrides: "PriceSettings") -> Price:
         known = self._overrides.get(overrides)
         if known is None:
-            given = (overrides.input, overrides.output, overrides.cache_read, overrides.cache_write)
+            given = [getattr(overrides, name, None) for name in Rates.__struct_fields__]  # a call itself costs nothing
             rates = _with_defaults([None if amount is None else parse_usd(amount) for amount in given])
             known = self._overrides[overrides] = price_of("settings", (0, rates))
         return known
@@ -267,8 +277,10 @@ def _matches(pattern: str | list[str], name: str) -> bool:
 def _dated(source: str, period: _Period) -> _Dated:
     tiers = []
     for above, *amounts in period.tiers:
-        rates = _with_defaults([None if amount is None else parse_usd(amount) for amount in amounts])
-        tiers.append((int(above or 0), msgspec.structs.replace(rates, call=parse_usd(period.call))))
+        given = [None if amount is None else parse_usd(amount) for amount in amounts]
+        given += [None] * (_BY_TOKEN - len(given))
+        rates = _with_defaults([*given[:_BY_TOKEN], parse_usd(period.call), *given[_BY_TOKEN:]])
+        tiers.append((int(above or 0), rates))
     price = price_of(source, *tiers) if tiers else None
     if ":" in period.when:
         start, end = (int(time[:2]) * 60 + int(time[3:]) for time in period.when.split("-"))

@@ -118,11 +118,17 @@ class Price(Section):
     input: Usd
     """Prompt tokens."""
     output: Usd = "0"
-    """Completion tokens, reasoning included."""
+    """Completion tokens."""
     cache_read: Usd | None = None
     """Prompt tokens read from the provider's cache; default: as `input`."""
     cache_write: Usd | None = None
     """Prompt tokens written to the provider's cache; default: as `input`."""
+    reasoning: Usd | None = None
+    """Completion tokens spent on reasoning; default: as `output`."""
+    audio_input: Usd | None = None
+    """Prompt tokens that were audio; default: as `input`."""
+    audio_output: Usd | None = None
+    """Completion tokens that are audio; default: as `output`."""
 
 
 class Deployment(Section):
@@ -244,6 +250,8 @@ class Model(Section):
     """What happens when a stream breaks off in the middle."""
     coalesce: bool | None = None
     """Whether identical calls share one upstream call."""
+    cache: bool | None = None
+    """Whether its answers are kept and given again; default: as `mode` of `[cache]`."""
     deployments: Annotated[tuple[Deployment, ...], Field(min_length=1)]
     """The places that can answer, at least one."""
 
@@ -533,6 +541,32 @@ class Limits(Section):
     """The price of models without a known one, where `unknown_price` is `estimate`."""
 
 
+class Cache(Section):
+    """Answers that are given again to whoever asks the same within an organisation."""
+
+    mode: Literal["off", "on_request", "always"] = "on_request"
+    """`always`: all models' answers, unless one says otherwise. `on_request`: those of models with `cache = true`, and
+    for calls with the header `x-undercroft-cache-control: use`. `off`: none."""
+    store: Literal["memory", "database", "redis"] | None = None
+    """Where answers are kept; default: redis where its address is set, memory where one process does everything, else
+    the database."""
+    ttl_s: Annotated[float, Field(gt=0, le=315_360_000)] = 3600.0
+    """How long an answer is given again; a call may ask for less."""
+    max_entries: Positive = 10_000
+    """Answers that are kept, in memory or the database; Redis bounds itself (`maxmemory`)."""
+    max_bytes: Positive = 268_435_456
+    """What they may take in all, likewise."""
+    max_entry_bytes: Positive = 1_000_000
+    """A longer answer is not kept."""
+    semantic: bool = False
+    """Also answer questions that say the same in other words: their numbers, negations and names are the same, and the
+    bundled embedding model finds them near enough."""
+    semantic_threshold: Annotated[float, Field(ge=0.5, le=1)] = 0.85
+    """Least cosine similarity of such questions."""
+    semantic_questions: Positive = 10_000
+    """Questions that one process remembers for it."""
+
+
 class Reserved(Section):
     """A section of a later version: it may stand in the file while it is empty."""
 
@@ -561,7 +595,7 @@ class Settings(Section):
     telemetry: Telemetry = Telemetry()
     egress: Egress = Egress()
     limits: Limits = Limits()
-    cache: Reserved = Reserved()
+    cache: Cache = Cache()
     slo: Reserved = Reserved()
     releases: Reserved = Reserved()
     deploy: Deploy = Deploy()
@@ -581,6 +615,20 @@ class Settings(Section):
     def file_store(self) -> FileStore:
         """Where the bytes of files are."""
         return self.files.store or ("database" if self.database.is_postgresql else "directory")
+
+    @property
+    def cache_store(self) -> Literal["memory", "database", "redis"]:
+        """Where answers are kept. One that is removed must be gone for every process: memory is for one alone."""
+        if self.cache.store is not None:
+            return self.cache.store
+        if self.redis.url is not None:
+            return "redis"
+        return "memory" if self.is_one_process and not self.database.is_postgresql else "database"
+
+    @property
+    def is_one_process(self) -> bool:
+        """Whether the process that answers calls is the one that is managed, and the only one of this server."""
+        return self.server.workers == 1 and {"gateway", "console"} <= self.server.roles
 
     @property
     def runs_jobs(self) -> bool:

@@ -116,6 +116,11 @@ def _services(settings: Settings, directory: Path) -> Iterator[Problem]:
         yield ("redis", "url"), "takes an address such as redis://127.0.0.1:6379/0"
     if settings.jobs.broker_url is not None and not settings.database.is_postgresql:
         yield ("jobs", "broker_url"), "needs PostgreSQL; set DATABASE_URL=postgresql://user:password@host:5432/name"
+    if settings.cache.store == "redis" and redis is None:
+        yield ("cache", "store"), "is redis, and nothing says where that is; set REDIS_URL"
+    if settings.cache.store == "memory" and not settings.is_one_process:
+        why = "each process would have its own, and an answer could not be removed from all"
+        yield ("cache", "store"), f"is memory, and here {why}; take database or redis"
     yield from _vectors(settings)
 
 

@@ -159,6 +159,11 @@ calls = Table(
     Column("tags", Json, nullable=False),
     Column("format", Integer, nullable=False),
     Column("spool", Text),
+    Column("saved_nano", BigInteger),
+    Column("held_nano", BigInteger),
+    Column("steps", Json),
+    Column("audio_input_tokens", BigInteger),
+    Column("audio_output_tokens", BigInteger),
     Index("calls_started", "organisation", "started_us"),
     Index("calls_key_started", "organisation", "key", "started_us"),
 )
@@ -568,4 +573,18 @@ vector_store_batches = Table(
     Column("vector_store", Text, nullable=False),
     Column("cancelled", Boolean, nullable=False),
     Column("created_us", BigInteger, nullable=False),
+)
+
+# Answers that may be given again (cache/stores/sql.py).
+cache_entries = Table(
+    "cache_entries",
+    metadata,
+    Column("organisation", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("entry", LargeBinary, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Index("cache_entries_expiry", "expires_us"),
+    Index("cache_entries_age", "created_us", "id"),
 )

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
+from msgspec.structs import astuple
+
 from undercroft.clock import Clock
 from undercroft.money import NANO_PER_USD
 from undercroft.record import CallRecord
@@ -27,7 +29,7 @@ ERROR_TYPES_LIMIT: Final = 100
 """Providers have a say in error codes, so there must be an end."""
 LONGEST_LABEL: Final = 200
 US_PER_S: Final = 1_000_000
-TOKEN_CLASSES: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
+TOKEN_CLASSES: Final = ("input", "output", "cache_read", "cache_write", "reasoning", "audio_input", "audio_output")
 
 LATENCY_BOUNDS_US: Final = tuple(
     round(seconds * US_PER_S)
@@ -184,7 +186,7 @@ class Metrics:
         )
         self._tokens = self.counter(
             "ai_tokens_total",
-            "Tokens by class; cache_read and cache_write are parts of input, reasoning of output.",
+            "Tokens by class; cache_read, cache_write and audio_input are parts of input, the others of output.",
             (*at, "class"),
             limit=SERIES_LIMIT * len(TOKEN_CLASSES),
         )
@@ -240,7 +242,7 @@ class Metrics:
             if record.cost_nano:
                 outcome.cost.slots[0] += record.cost_nano
             if usage.input or usage.output:
-                counts = (usage.input, usage.output, usage.cache_read, usage.cache_write, usage.reasoning)
+                counts = astuple(usage)  # in the order of TOKEN_CLASSES
                 for counter, count in zip(outcome.tokens, counts, strict=True):
                     if count:
                         counter.slots[0] += count

@@ -14,6 +14,7 @@ import genai_prices.types as source
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from undercroft.ledger.prices import (
     FREE,
@@ -36,20 +37,24 @@ NOON_US = int(datetime(2026, 6, 1, 12, tzinfo=UTC).timestamp()) * 1_000_000
 amounts = st.integers(0, 200_000_000_000)
 prices = st.builds(
     lambda *rates: price_of("test 1", *((above, Rates(*each)) for above, each in zip((0, 1000), rates, strict=True))),
-    st.tuples(amounts, amounts, amounts, amounts, amounts, st.integers(0, 10**9)),
-    st.tuples(amounts, amounts, amounts, amounts, amounts, st.integers(0, 10**9)),
+    st.tuples(amounts, amounts, amounts, amounts, amounts, st.integers(0, 10**9), amounts, amounts),
+    st.tuples(amounts, amounts, amounts, amounts, amounts, st.integers(0, 10**9), amounts, amounts),
 )
 counts = st.integers(0, 5_000_000)
 usages = st.builds(
-    lambda fresh, read, write, plain, reasoning: Usage(
-        input=fresh + read + write, output=plain + reasoning, cache_read=read, cache_write=write, reasoning=reasoning
+    lambda fresh, read, write, heard, plain, reasoning, spoken: Usage(
+        input=fresh + read + write + heard,
+        output=plain + reasoning + spoken,
+        cache_read=read,
+        cache_write=write,
+        reasoning=reasoning,
+        audio_input=heard,
+        audio_output=spoken,
     ),
-    counts, counts, counts, counts, counts,
+    counts, counts, counts, counts, counts, counts, counts,
 )  # fmt: skip
 any_counts = st.integers(-100, 10_000)
-wild_usages = st.builds(
-    Usage, input=any_counts, output=any_counts, cache_read=any_counts, cache_write=any_counts, reasoning=any_counts
-)
+wild_usages = st.builds(Usage, **dict.fromkeys(Usage.__struct_fields__, any_counts))
 
 
 def flat(**rates: int) -> Price:
@@ -70,14 +75,16 @@ def test_a_call_costs_the_sum_of_its_classes_rounded_once_half_up() -> None:
 @given(prices, usages)
 def test_every_class_is_billed_at_its_own_rate_and_none_twice(price: Price, usage: Usage) -> None:
     rates = price.tier_of(usage).rates
-    fresh = usage.input - usage.cache_read - usage.cache_write
+    fresh = usage.input - usage.cache_read - usage.cache_write - usage.audio_input
     exact = (
         Decimal(
             fresh * rates.input
             + usage.cache_read * rates.cache_read
             + usage.cache_write * rates.cache_write
-            + (usage.output - usage.reasoning) * rates.output
+            + usage.audio_input * rates.audio_input
+            + (usage.output - usage.reasoning - usage.audio_output) * rates.output
             + usage.reasoning * rates.reasoning
+            + usage.audio_output * rates.audio_output
         )
         / 1_000_000
         + rates.call
@@ -91,7 +98,7 @@ def test_calls_booked_apart_cost_the_same_as_together_up_to_half_a_nano_dollar_e
 ) -> None:
     whole = Usage(**{name: sum(getattr(part, name) for part in parts) for name in Usage.__struct_fields__})
     rates = price.tiers[0].rates
-    one_tier = price_of("test 1", (0, Rates(*(getattr(rates, name) for name in Rates.__struct_fields__[:5]))))
+    one_tier = price_of("test 1", (0, replace(rates, call=0)))
     apart = sum(cost_nano(one_tier, part) for part in parts)
     assert abs(apart - cost_nano(one_tier, whole)) <= (len(parts) + 1) / 2
 
@@ -101,8 +108,8 @@ def test_whatever_a_provider_reports_a_call_never_costs_less_than_nothing_nor_mo
     price: Price, usage: Usage
 ) -> None:
     rates = price.tier_of(usage).rates
-    dearest_input = max(rates.input, rates.cache_read, rates.cache_write)
-    dearest_output = max(rates.output, rates.reasoning)
+    dearest_input = max(rates.input, rates.cache_read, rates.cache_write, rates.audio_input)
+    dearest_output = max(rates.output, rates.reasoning, rates.audio_output)
     most = max(usage.input, 0) * dearest_input + max(usage.output, 0) * dearest_output
     assert 0 <= cost_nano(price, usage) <= most // 1_000_000 + 1 + rates.call
 
@@ -126,7 +133,7 @@ def test_a_price_names_its_source_and_rates_without_those_that_follow_from_other
     assert charge(BOOK.price("openai", "x", override, at_us=0), Usage())[1] == "settings 0.5/1"
 
 
-@pytest.mark.parametrize("stamp", ["", "settings", "genai-prices 0.2.3", "a 1/x", "a 1/2/3/4/5/6/7", "a 1/-2"])
+@pytest.mark.parametrize("stamp", ["", "settings", "genai-prices 0.2.3", "a 1/x", "a 1/2/3/4/5/6/7/8/9", "a 1/-2"])
 def test_a_price_that_names_no_rates_proves_nothing(stamp: str) -> None:
     assert recompute(stamp, Usage(input=1)) is None
 
@@ -244,3 +251,19 @@ def test_importing_the_ledgers_hot_path_brings_in_neither_database_nor_price_sou
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env={**os.environ}
     ).stdout.split()
     assert not {"sqlalchemy", "pydantic", "genai_prices", "structlog"} & set(modules)
+
+
+def test_audio_is_billed_at_its_own_rate_where_the_book_or_the_operator_knows_one() -> None:
+    heard_and_said = Usage(input=100, audio_input=60, output=50, audio_output=30)
+    price = BOOK.price("openai", "gpt-audio", at_us=NOON_US)
+    assert price is not None
+    rates = price.tiers[0].rates
+    assert rates.audio_input > rates.input
+    assert rates.audio_output > rates.output
+    own = PriceSettings(input="1", output="2", reasoning="4", audio_input="10", audio_output="20")
+    cost, stamp = charge(BOOK.price("openai", "x", own, at_us=0), heard_and_said)
+    assert cost == (40 * 1 + 60 * 10 + 20 * 2 + 30 * 20) * 1000
+    assert stamp == "settings 1/2/1/1/4/0/10/20"
+    assert recompute(stamp, heard_and_said) == cost
+    plain = PriceSettings(input="1", output="2")
+    assert charge(BOOK.price("openai", "x", plain, at_us=0), heard_and_said)[0] == (100 * 1 + 50 * 2) * 1000

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from undercroft import __version__
-from undercroft.api.manage import config, keys, models, plans, usage, webhooks
+from undercroft.api.manage import cache, config, keys, models, plans, requests, usage, webhooks
 from undercroft.assembly import Undercroft
 from undercroft.errors import InvalidRequest, MethodNotAllowed, NotFound, UndercroftError
 from undercroft.wire.errors import envelope
@@ -24,6 +24,8 @@ def build(undercroft: Undercroft) -> FastAPI:
     app.include_router(keys.router(undercroft))
     app.include_router(config.router(undercroft))
     app.include_router(webhooks.router(undercroft))
+    app.include_router(requests.router(undercroft))
+    app.include_router(cache.router(undercroft))
     app.include_router(plans.router(undercroft))
 
     async def known(request: Request, error: Exception) -> Response:

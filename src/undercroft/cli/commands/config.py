@@ -15,7 +15,8 @@ HELP = """Shows, checks and describes the settings.
 
 Example: undercroft config show
          undercroft config check --config production.toml
-         undercroft config schema > undercroft.schema.json"""
+         undercroft config schema > undercroft.schema.json
+         undercroft config import litellm config.yaml --out undercroft.toml"""
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -25,11 +26,21 @@ def arguments(parser: ArgumentParser) -> None:
     for each in (show, check):
         add_config(each)
         add_json(each)
+    imported = actions.add_parser("import", help="makes undercroft.toml of another gateway's", description=_IMPORT)
+    imported.add_argument("format", choices=["litellm"], help="whose configuration it is")
+    imported.add_argument("file", type=Path, help="its configuration, e.g. config.yaml")
+    imported.add_argument("--out", type=Path, metavar="FILE", help="where it is written; default: to stdout")
+    imported.add_argument("--force", action="store_true", help="write over a file that is there")
+    add_json(imported)
     actions.add_parser("schema", help="the JSON Schema of undercroft.toml, for editors", description=_SCHEMA)
 
 
 _SHOW = "Every value in force and where it came from; secrets are masked.  Example: undercroft config show --json"
 _CHECK = "Says what is wrong with the settings, if anything; exit code 2 then.  Example: undercroft config check"
+_IMPORT = (
+    "Makes undercroft.toml of a LiteLLM proxy's configuration, and tells what differs and what could not be carried "
+    "over.  Example: undercroft config import litellm config.yaml --out undercroft.toml"
+)
 _SCHEMA = "The JSON Schema of undercroft.toml.  Example: undercroft config schema > undercroft.schema.json"
 
 
@@ -39,6 +50,8 @@ def run(options: Namespace, out: Output) -> int:
             return _show(options, out)
         case "check":
             return _check(options, out)
+        case "import":
+            return _import(options, out)
         case _:
             return _schema(out)
 
@@ -68,6 +81,39 @@ def _check(options: Namespace, out: Output) -> int:
         for warning in loaded.warnings:
             out.note(f"warning: {warning}")
     out.show({"ok": True, "errors": [], "warnings": loaded.warnings}, text="ok")
+    return 0
+
+
+def _import(options: Namespace, out: Output) -> int:
+    from undercroft.imports.litellm.convert import convert
+
+    try:
+        text = options.file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{options.file} cannot be read: {error}.") from error
+    imported = convert(text, environment=os.environ)
+    if options.out is not None:
+        try:
+            with options.out.open("w" if options.force else "x", encoding="utf-8") as file:
+                file.write(imported.toml)
+        except FileExistsError as error:
+            raise ConfigurationError(
+                f"{options.out} is there already, and was left as it is.", hint="Type --force to write over it."
+            ) from error
+        except OSError as error:
+            raise ConfigurationError(f"{options.out} cannot be written: {error}.") from error
+    if out.json:
+        out.show(imported)
+        return 0
+    if options.out is None:
+        out.show(imported.toml)
+    out.note(f"Carried over: {imported.models} models with {imported.deployments} deployments.")
+    if imported.variables:
+        out.note(f"Set these variables: {', '.join(imported.variables)}")
+    for change in imported.changed:
+        out.note(f"Differs: {change.where}: {change.why}")
+    for left in imported.left:
+        out.note(f"Not carried over: {left.where}: {left.why}")
     return 0
 
 

@@ -1,16 +1,18 @@
 """Lets a call go on as far as its caller's limits allow, and holds what it may use until it has ended."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Final, Literal, Protocol
 
 from undercroft.errors import NotAllowed
 from undercroft.gateway.call import Call, Handler, Model, kind_of
 from undercroft.gateway.catalogue import Catalogue
-from undercroft.gateway.most import likely_input, most_output, most_spent
+from undercroft.gateway.growing import Growing
+from undercroft.gateway.most import likely_input, most_output, most_spent, says_how_long
 from undercroft.gateway.stages.meter import Rates
 from undercroft.ledger.allowances import Hold, Need
 from undercroft.ledger.limits import Ask, Limit, Measure, asked_of, period_of, tightest
 from undercroft.llm.reply import Reply
+from undercroft.llm.types import Chunk
 from undercroft.record import Who
 
 UnknownPrice = Literal["deny", "estimate", "allow"]
@@ -65,17 +67,48 @@ class Allow:
         limits = self._book.limits_of(who, model.name)
         if not limits:
             return await proceed(call)
-        ask = self._ask(call, model, limits)
+        output = most_output(call.request, usual=self._usual_output)
+        ask = self._ask(call, model, limits, output=output)
         hold = await self._holds.hold(
             [(limit, limit.window(who, call.started_us), asked_of(limit, ask)) for limit in limits]
         )
         trail.settle = hold.settle
+        trail.held_nano = ask.spend_nano
         trail.own_limits = tuple(headers_of(hold.left(), now_us=call.started_us))
-        return await proceed(call)
+        reply = await proceed(call)
+        grows = [limit for limit in limits if limit.measure in ("tokens", "spend")]
+        if reply.whole is not None or trail.cache or not grows or says_how_long(call.request):
+            return reply
+        chunks = self._growing(call, model, grows, hold, ask, output, reply.chunks)
+        return Reply(chunks, dropped=reply.dropped, has_begun=reply.has_begun, limits=reply.limits)
 
-    def _ask(self, call: Call, model: Model, limits: Sequence[Limit]) -> Ask:
+    def _growing(
+        self,
+        call: Call,
+        model: Model,
+        limits: Sequence[Limit],
+        hold: Hold,
+        first: Ask,
+        output: int,
+        chunks: AsyncGenerator[Chunk, None],
+    ) -> Growing:
+        """The stream, for which more is held by the time it has said as much as was held for."""
+        held, tokens = first, output
+
+        async def grow() -> int:
+            nonlocal held, tokens
+            wanted = tokens + self._usual_output
+            ask = self._ask(call, model, limits, output=wanted)
+            more = Ask(tokens=ask.tokens - held.tokens, spend_nano=ask.spend_nano - held.spend_nano)
+            needs = [(limit, limit.window(call.who, call.started_us), asked_of(limit, more)) for limit in limits]
+            hold.absorb(await self._holds.hold(needs))
+            held, tokens, call.trail.held_nano = ask, wanted, ask.spend_nano
+            return tokens
+
+        return Growing(chunks, call.trail, tokens=output, grow=grow)
+
+    def _ask(self, call: Call, model: Model, limits: Sequence[Limit], *, output: int) -> Ask:
         measures = {limit.measure for limit in limits}
-        output = most_output(call.request, usual=self._usual_output)
         tokens = likely_input(call.request) + output if "tokens" in measures else 0
         spend_nano = 0
         if "spend" in measures:

@@ -1,6 +1,7 @@
 """Lets identical calls that are under way at the same time share one upstream call."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Final
 
 import msgspec
@@ -37,7 +38,8 @@ class Shared:
 
 
 class Coalesce:
-    """Whole answers of models with `coalesce = true`; only calls of the same organisation and key meet.
+    """Whole answers of models with `coalesce = true`, and all that the cache may keep; only calls of the same
+    organisation and key meet.
 
     The upstream call runs in a task of its own, so that nobody's leaving ends it for the others; it ends when the last
     one has left. The first who is told its outcome is booked with what it cost, the others with nothing. A failure is
@@ -47,11 +49,15 @@ class Coalesce:
     def __init__(self) -> None:
         self._under_way: dict[Key, Shared] = {}
 
-    async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
-        model = call.trail.found
+    def __call__(self, call: Call, proceed: Handler, /) -> Awaitable[Reply]:
+        trail = call.trail
+        model = trail.found
         assert model is not None, "Find stands before Coalesce"
-        if not model.policy.coalesce or call.request.stream:
-            return await proceed(call)
+        if call.request.stream or not (model.policy.coalesce or trail.cache_id):
+            return proceed(call)
+        return self._share(call, proceed)
+
+    async def _share(self, call: Call, proceed: Handler) -> Reply:
         key = key_of(call)
         shared = self._under_way.get(key) or self._begin(key, call, proceed)
         trail = call.trail
@@ -98,5 +104,5 @@ def _take_over(trail: Trail, shared: Shared) -> None:
         trail.cache = COALESCED
         return
     shared.is_paid = True
-    trail.attempts, trail.usage = source.attempts, source.usage
+    trail.attempts, trail.usage, trail.steps = source.attempts, source.usage, source.steps
     trail.releases += source.releases

@@ -121,7 +121,9 @@ class Meter:
         else:
             usage, estimated = usage_of(call, answered=error is None)
             cost_nano, price = self._cost(call, deployment, usage) if deployment else (0, "")
-        trail.usage, trail.cost_nano = usage, cost_nano
+        trail.cost_nano = cost_nano
+        if not trail.cache:  # else the answer still tells what it took when it was made
+            trail.usage = usage
         if trail.settle is not None:
             trail.settle(tokens=usage.total, cost_nano=cost_nano)
         status, code = outcome(cause)
@@ -144,11 +146,14 @@ class Meter:
                 usage_estimated=estimated,
                 cost_nano=cost_nano,
                 price=price,
-                cache=trail.cache,
+                cache=trail.cache or ("miss" if trail.cache_id else ""),
                 streamed=call.request.stream,
                 trace=call.trace,
                 end_user=call.request.end_user,
                 tags={"batch": call.batch} if call.batch else {},
+                saved_nano=trail.saved_nano,
+                held_nano=trail.held_nano,
+                steps=trail.steps,
             )
         )
 

@@ -61,6 +61,13 @@ class FeedbackBody(msgspec.Struct, rename="camel", gc=False):
     block_reason: str | None = None
 
 
+class ModalityBody(msgspec.Struct, rename="camel", gc=False):
+    """How many of the tokens were text, audio or images."""
+
+    modality: str = ""
+    token_count: int = 0
+
+
 class UsageBody(msgspec.Struct, rename="camel", gc=False):
     """Tokens so far; thoughts are counted beside the candidates."""
 
@@ -69,6 +76,8 @@ class UsageBody(msgspec.Struct, rename="camel", gc=False):
     thoughts_token_count: int = 0
     cached_content_token_count: int = 0
     tool_use_prompt_token_count: int = 0
+    prompt_tokens_details: list[ModalityBody] | None = None
+    candidates_tokens_details: list[ModalityBody] | None = None
 
 
 class AnswerBody(msgspec.Struct, rename="camel", gc=False):
@@ -190,7 +199,13 @@ def usage_of(body: UsageBody) -> Usage:
         output=body.candidates_token_count + body.thoughts_token_count,
         cache_read=body.cached_content_token_count,
         reasoning=body.thoughts_token_count,
+        audio_input=_audio(body.prompt_tokens_details),
+        audio_output=_audio(body.candidates_tokens_details),
     )
+
+
+def _audio(details: list[ModalityBody] | None) -> int:
+    return sum(each.token_count for each in details or () if each.modality == "AUDIO")
 
 
 def _read(data: bytes) -> AnswerBody:

@@ -22,6 +22,7 @@ class DetailsBody(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class UsageBody(msgspec.Struct, gc=False):
@@ -99,6 +100,8 @@ def usage_of(body: UsageBody | None) -> Usage | None:
         cache_read=_count(cached or body.prompt_cache_hit_tokens or body.cached_tokens),
         cache_write=_count(prompt.cache_write_tokens) if prompt else 0,
         reasoning=reasoning,
+        audio_input=_count(prompt.audio_tokens) if prompt else 0,
+        audio_output=_count(answer.audio_tokens) if answer else 0,
     )
 
 

@@ -63,3 +63,42 @@ def test_schema_is_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
     schema = json.loads(capsys.readouterr().out)
     assert "server" in schema["properties"]
     assert schema["additionalProperties"] is False
+
+
+LITELLM = "model_list:\n  - model_name: m\n    litellm_params: {model: gpt-4o, api_key: os.environ/OPENAI_API_KEY}\n"
+
+
+def test_import_writes_a_file_that_check_accepts_and_tells_the_rest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("config.yaml").write_text(LITELLM)
+    assert main(["config", "import", "litellm", "config.yaml", "--out", "undercroft.toml"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "Carried over: 1 models with 1 deployments.\nSet these variables: OPENAI_API_KEY\n" in shown.err
+    assert "Not carried over: virtual keys" in shown.err
+    monkeypatch.setenv("OPENAI_API_KEY", "hunter2")
+    assert main(["config", "check"]) == 0
+
+
+def test_import_prints_the_file_or_json_and_writes_over_nothing_unasked(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("config.yaml").write_text(LITELLM)
+    assert main(["config", "import", "litellm", "config.yaml"]) == 0
+    assert capsys.readouterr().out.startswith('[[models]]\nname = "m"\n')
+    assert main(["config", "import", "litellm", "config.yaml", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["variables"] == ["OPENAI_API_KEY"]
+    Path("own.toml").write_text("mine")
+    assert main(["config", "import", "litellm", "config.yaml", "--out", "own.toml"]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert Path("own.toml").read_text() == "mine"
+    assert main(["config", "import", "litellm", "config.yaml", "--out", "own.toml", "--force"]) == 0
+    assert Path("own.toml").read_text().startswith("[[models]]")
+
+
+def test_import_refuses_what_it_cannot_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "import", "litellm", "missing.yaml"]) == 2
+    Path("binary.yaml").write_bytes(b"\xff\xfe")
+    assert main(["config", "import", "litellm", "binary.yaml"]) == 2
+    Path("empty.yaml").write_text("model_list: []")
+    assert main(["config", "import", "litellm", "empty.yaml"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 3

@@ -9,14 +9,14 @@ from msgspec.structs import replace
 from tests.support.clock import ManualClock
 from tests.support.gateway import Bench, FlatRates
 from tests.support.memory_slices import MemorySlices
-from undercroft.errors import BudgetSpent, NotAllowed, RateLimited
+from undercroft.errors import BudgetSpent, LimitReached, NotAllowed, RateLimited
 from undercroft.gateway.call import Call, Deployment
 from undercroft.gateway.gateway import Gateway
 from undercroft.gateway.most import most_input, most_output
 from undercroft.gateway.stages.allow import Allow, UnknownPrice, headers_of
 from undercroft.ledger.allowances import Allowances
 from undercroft.ledger.limit_book import LimitBook
-from undercroft.ledger.limits import Limit
+from undercroft.ledger.limits import Limit, Measure
 from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, Message, Sampling, Source
 from undercroft.providers.scripted import Scripted
 from undercroft.record import Usage, Who
@@ -40,8 +40,9 @@ class Limited(Bench):
         may_call: Sequence[str] = ("chat",),
         rates: FlatRates | NoPrice | None = None,
         unknown_price: UnknownPrice = "allow",
+        script: str = "one two three",
     ) -> None:
-        super().__init__(Scripted("one two three", clock=ManualClock()))
+        super().__init__(Scripted(script, clock=ManualClock()))
         self.store = MemorySlices()
         book = LimitBook()
         book.follow(limits)
@@ -189,3 +190,49 @@ def test_the_most_that_may_be_read_is_no_less_than_the_requests_bytes_and_an_ima
     )
     assert most_input(request) >= len("日本語".encode())
     assert most_input(request) >= len(body)
+
+
+def test_a_stream_that_outgrows_what_was_held_for_it_holds_more() -> None:
+    async def scenario() -> None:
+        bench = Limited(
+            limit(measure="tokens", amount=10_000), limit(measure="spend", amount=10_000), script="words " * 400
+        )
+        call = await bench.send(bench.call(stream=True))
+        (record,) = bench.recorder.ended
+        assert (record.status, record.usage.output) == (200, 401)
+        assert record.held_nano >= record.cost_nano
+        assert await bench.spent("tokens") == record.usage.total
+        assert bench.store.settled[limit(measure="spend").window(KEY, call.started_us).name] == record.cost_nano
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("measure", "error"), [("spend", BudgetSpent), ("tokens", RateLimited)])
+def test_a_stream_that_outgrows_its_limit_is_cut_and_booked_and_holds_nothing_any_more(
+    measure: Measure, error: type[LimitReached]
+) -> None:
+    async def scenario() -> None:
+        bench = Limited(limit(measure=measure, amount=150), script="words " * 400)
+        with pytest.raises(error):
+            await bench.send(bench.call(stream=True))
+        (record,) = bench.recorder.ended
+        assert record.status == 429
+        assert 0 < record.usage.output < 150
+        assert bench.gauge.active == 0
+        assert await bench.spent(measure) == (record.cost_nano if measure == "spend" else record.usage.total) <= 150
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_that_keeps_to_its_max_tokens_asks_for_no_more() -> None:
+    async def scenario() -> None:
+        bench = Limited(limit(measure="spend", amount=10_000), script="words " * 400)
+        call = bench.call(stream=True)
+        assert isinstance(call.request, ChatRequest)
+        short = replace(call.request, sampling=Sampling(max_tokens=20))
+        await bench.send(replace(call, request=short))
+        (record,) = bench.recorder.ended
+        assert record.usage.output == 20
+        assert record.held_nano < 50
+
+    asyncio.run(scenario())

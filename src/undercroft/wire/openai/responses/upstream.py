@@ -23,6 +23,7 @@ class _Details(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct, gc=False):
@@ -222,6 +223,8 @@ def _usage_of(told: _Usage | None) -> Usage | None:
         cache_read=_count(into.cached_tokens) if into else 0,
         cache_write=_count(into.cache_write_tokens) if into else 0,
         reasoning=_count(out.reasoning_tokens) if out else 0,
+        audio_input=_count(into.audio_tokens) if into else 0,
+        audio_output=_count(out.audio_tokens) if out else 0,
     )
 
 
