@@ -197,6 +197,7 @@ async def installed(
         events = EventDesk(settings, link=link, ids=ids, clock=clock, is_frozen=is_frozen)
         files = FileOffice(settings, link=link, ids=ids, clock=clock)
         jobs = JobOffice(settings, link=link, events=events, ids=ids, metrics=metrics, clock=clock)
+        batches = BatchOffice(settings, link=link, files=files, jobs=jobs, events=events, ids=ids, clock=clock)
         lasting = Lasting(
             bind=bind,
             clock=clock,
@@ -215,7 +216,7 @@ async def installed(
             jobs=jobs,
             events=events,
             files=files,
-            batches=BatchOffice(settings, link=link, files=files, jobs=jobs, events=events, ids=ids, clock=clock),
+            batches=batches,
             vectors=vectors,
             opened=opened,
             reloads=Reloads(generation=generation, metrics=metrics, clock=clock),
