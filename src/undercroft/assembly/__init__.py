@@ -213,6 +213,7 @@ async def installed(
             ids=ids,
             clock=clock,
         )
+        batches = BatchOffice(settings, link=link, files=files, jobs=jobs, events=events, ids=ids, clock=clock)
         lasting = Lasting(
             bind=bind,
             clock=clock,
@@ -231,7 +232,7 @@ async def installed(
             jobs=jobs,
             events=events,
             files=files,
-            batches=BatchOffice(settings, link=link, files=files, jobs=jobs, events=events, ids=ids, clock=clock),
+            batches=batches,
             vectors=vectors,
             knowledge=knowledge,
             answers=answers,

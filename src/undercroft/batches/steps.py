@@ -25,7 +25,7 @@ from undercroft.events.outbox import Outbox
 from undercroft.events.types import BatchData, EventType, Fact
 from undercroft.files import repository as file_repository
 from undercroft.files.cabinet import Cabinet
-from undercroft.files.types import Arrived, Label
+from undercroft.files.types import BATCH_KEPT_S, Arrived, Label
 from undercroft.jobs import repository as job_repository
 from undercroft.jobs.desk import Desk, Wanted
 from undercroft.jobs.effects import Effects
@@ -35,8 +35,6 @@ from undercroft.record import Usage
 
 AT_ONCE: Final = CHUNK_LINES
 """Lines of one transaction, or one page of a file."""
-KEPT_S: Final = 30 * 86_400
-"""How long the files of a batch are kept where its order does not say."""
 GONE: Final = LineError(code="input_file_gone", message="The input file was deleted before all its lines were asked.")
 _encode = msgspec.json.Encoder().encode
 
@@ -207,7 +205,7 @@ class Steps:
             label = Label(
                 filename=f"{batch.id}_{kind}.jsonl",
                 purpose="batch_output",
-                expires_after_s=batch.output_expires_s or KEPT_S,
+                expires_after_s=batch.output_expires_s or BATCH_KEPT_S,
             )
             if file_repository.keep(connection, each, label) is None:
                 raise Unavailable("A file of the batch was swept before it was kept.", code="files_unavailable")

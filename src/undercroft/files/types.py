@@ -7,6 +7,8 @@ import msgspec
 from undercroft.record import Who
 
 PREFIX: Final = "file-"
+BATCH_KEPT_S: Final = 30 * 86_400
+"""How long the files of batches are kept where nobody says otherwise, as OpenAI does."""
 
 Purpose = Literal[
     "assistants",

@@ -8,7 +8,7 @@ from undercroft.api.exchange import Exchange
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft
 from undercroft.assembly.files import told
-from undercroft.files.types import Arrived, Cursor, Label
+from undercroft.files.types import BATCH_KEPT_S, Arrived, Cursor, Label
 from undercroft.record import Who
 from undercroft.wire.body import invalid, missing
 from undercroft.wire.multipart import Event, MultipartParser, PartBegins, PartData, PartEnds, boundary_of
@@ -22,8 +22,6 @@ ONE: Final = f"{PATH}/{{file_id}}"
 FORM_BYTES: Final = 64 * 1024
 """What a form may be larger than its file."""
 LONGEST_FIELD: Final = 4096
-BATCH_DAYS_S: Final = 30 * 86_400
-"""How long files for batches are kept where their upload does not say, as OpenAI does."""
 
 
 class Files:
@@ -126,7 +124,7 @@ class _Form:
             raise missing("file")
         expires_after_s = form.expires_after_s
         if expires_after_s is None and form.purpose == "batch":
-            expires_after_s = BATCH_DAYS_S
+            expires_after_s = BATCH_KEPT_S
         return self._arrived, Label(filename=self._filename, purpose=form.purpose, expires_after_s=expires_after_s)
 
     async def discard(self) -> None:

@@ -21,7 +21,7 @@ from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock, rfc3339
 from undercroft.errors import InvalidRequest, NotFound
 from undercroft.files.cabinet import Cabinet
-from undercroft.files.types import Label
+from undercroft.files.types import BATCH_KEPT_S, Label
 from undercroft.ids import Ids
 from undercroft.record import Who
 from undercroft.settings.model import Settings
@@ -36,7 +36,6 @@ Example: undercroft batches create questions.jsonl --endpoint /v1/chat/completio
 ORGANISATION: Final = "default"
 POLL_S: Final = 0.5
 PIECE_BYTES: Final = 256 * 1024
-KEPT_S: Final = 30 * 86_400
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -107,7 +106,7 @@ async def _create(options: Namespace, opened: _Opened, out: Output) -> Batch:
     metadata = dict(_pair(text) for text in options.metadata)
     path: Path = options.file
     size = (await asyncio.to_thread(path.stat)).st_size
-    label = Label(filename=filename_of(path.name), purpose="batch", expires_after_s=KEPT_S)
+    label = Label(filename=filename_of(path.name), purpose="batch", expires_after_s=BATCH_KEPT_S)
     with out.progress("bytes", total=size) as advance:
         file = await opened.files.create(Who(organisation=ORGANISATION), label, _pieces(path, advance))
     order = Order(endpoint=options.endpoint, input_file=file.id, metadata=metadata)
