@@ -22,7 +22,6 @@ from undercroft.vectors.knowledge.types import Batch, Cursor, Knowledge, Knowled
 NOW = 1_800_000_000_000_000
 DAY = 86_400_000_000
 PLACE = Place(organisation="default", collection="notes", namespace="n")
-OURS = {"organisation": "default"}
 
 
 def begun(connection: Connection, generation: str, *, place: Place = PLACE) -> None:
@@ -132,7 +131,7 @@ def job(database: Database, name: str, *, state: str = "running") -> None:
     moment = Moment(NOW, NOW)
     database.write_sync(lambda connection: job_repository.accept(connection, spec, moment=moment, effects=NoEffects()))
     change = update(jobs).where(jobs.c.id == name).values(state=state, error='{"code": "x", "message": "why"}')
-    database.write_sync(lambda connection: connection.execute(change) and None)
+    database.write_sync(lambda connection: connection.execute(change).rowcount)
 
 
 def file(name: str, **fields: Any) -> KnowledgeFile:
@@ -159,16 +158,18 @@ def test_a_file_in_progress_is_as_its_job(database: Database, state: str | None,
     if state is not None:
         job(database, "job_f", state=state)
     put(database, file("f"))
-    found = database.read_sync(partial(file_rows.find, store="vs_1", id="f", **OURS))
+    found = database.read_sync(partial(file_rows.find, store="vs_1", id="f", organisation="default"))
     assert found is not None
     assert (found.status, found.error_code, found.attributes) == (status, code, file("f").attributes)
     if state == "dead":
         assert found.error == "why"
-    counts = database.read_sync(partial(file_rows.counts, stores=["vs_1", "vs_2"], **OURS))
+    counts = database.read_sync(partial(file_rows.counts, stores=["vs_1", "vs_2"], organisation="default"))
     assert getattr(counts["vs_1"], status) == counts["vs_1"].total == 1
     assert counts["vs_2"].total == 0
     for wanted in ("in_progress", "completed", "failed", "cancelled"):
-        listed = database.read_sync(partial(file_rows.listed, cursor=Cursor(), store="vs_1", status=wanted, **OURS))
+        listed = database.read_sync(
+            partial(file_rows.listed, cursor=Cursor(), store="vs_1", status=wanted, organisation="default")
+        )
         assert [each.id for each in listed or ()] == (["f"] if wanted == status else [])
 
 
@@ -176,10 +177,10 @@ def test_only_the_latest_job_of_a_file_completes_it(database: Database) -> None:
     made(database, knowledge("vs_1"))
     put(database, file("f"), file("f", job="job_later"))
     ingested = Ingested(source="f", chunks=1, tokens=2, embedded=1, text_bytes=7)
-    complete = partial(file_rows.complete, store="vs_1", id="f", ingested=ingested, **OURS)
+    complete = partial(file_rows.complete, store="vs_1", id="f", ingested=ingested, organisation="default")
     assert not database.write_sync(partial(complete, job="job_f"))
     assert database.write_sync(partial(complete, job="job_later"))
-    found = database.read_sync(partial(file_rows.find, store="vs_1", id="f", **OURS))
+    found = database.read_sync(partial(file_rows.find, store="vs_1", id="f", organisation="default"))
     assert found is not None
     assert (found.status, found.usage_bytes) == ("completed", 7)
 
@@ -189,12 +190,12 @@ def test_a_cancelled_batch_names_the_jobs_that_are_at_it(database: Database) -> 
     batch = Batch(id="b", store="vs_1", is_cancelled=False, created_us=NOW)
     database.write_sync(partial(file_rows.make_batch, batch=batch, organisation="default"))
     put(database, file("f"), file("g", status="completed", usage_bytes=5), file("h", batch=""))
-    assert database.write_sync(partial(file_rows.cancel, batch="b", **OURS)) == ["job_f"]
-    counts = database.read_sync(partial(file_rows.batch_counts, batch="b", **OURS))
+    assert database.write_sync(partial(file_rows.cancel, batch="b", organisation="default")) == ["job_f"]
+    counts = database.read_sync(partial(file_rows.batch_counts, batch="b", organisation="default"))
     assert (counts.cancelled, counts.completed, counts.total, counts.usage_bytes) == (1, 1, 2, 5)
-    found = database.read_sync(partial(file_rows.find_batch, store="vs_1", id="b", **OURS))
+    found = database.read_sync(partial(file_rows.find_batch, store="vs_1", id="b", organisation="default"))
     assert found == replace(batch, is_cancelled=True)
-    assert database.read_sync(partial(file_rows.find_batch, store="vs_2", id="b", **OURS)) is None
+    assert database.read_sync(partial(file_rows.find_batch, store="vs_2", id="b", organisation="default")) is None
 
 
 def test_what_has_expired_or_is_half_deleted_is_found_for_the_sweep(database: Database) -> None:
