@@ -20,6 +20,9 @@ THINGS = router(
     ("POST", "/things/{id}/cancel"),
     ("GET", "/things/{id}/parts"),
     ("POST", "/things/count"),
+    ("GET", "/things/{id}/parts/{part}"),
+    ("DELETE", "/things/{id}/parts/{part}"),
+    ("GET", "/things/{id}/parts/{part}/text"),
 )
 
 
@@ -34,6 +37,9 @@ THINGS = router(
         ("POST", "/things/a/cancel", "/things/{id}/cancel", {"id": "a"}),
         ("GET", "/things/a/parts", "/things/{id}/parts", {"id": "a"}),
         ("POST", "/things/count", "/things/count", {}),
+        ("GET", "/things/a/parts/b", "/things/{id}/parts/{part}", {"id": "a", "part": "b"}),
+        ("DELETE", "/things/a/parts/b", "/things/{id}/parts/{part}", {"id": "a", "part": "b"}),
+        ("GET", "/things/a/parts/b/text", "/things/{id}/parts/{part}/text", {"id": "a", "part": "b"}),
     ],
 )
 def test_a_path_finds_its_route(method: str, path: str, template: str, values: dict[str, str]) -> None:
