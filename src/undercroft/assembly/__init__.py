@@ -22,6 +22,8 @@ from undercroft.assembly.health import Health
 from undercroft.assembly.jobs import JobOffice
 from undercroft.assembly.limits import Limiter, rules_of
 from undercroft.assembly.models import ModelBuilder
+from undercroft.assembly.process_metrics import LedgerLag, watching_loop
+from undercroft.assembly.queue_metrics import watching_queues
 from undercroft.assembly.rates import BookedRates
 from undercroft.assembly.recorder import FanOut, Keeper
 from undercroft.assembly.reloads import Reloads, UnderWay
@@ -185,15 +187,20 @@ async def installed(
         if log is not None:
             stack.callback(log.close)
             listeners.append(partial(_log, log))
+        lag = LedgerLag(metrics, clock=clock)
+        if not is_frozen:  # else records are in the database before their answers end
+            listeners.append(lag.ended)
         recorder = FanOut(kept, listeners)
         stack.callback(recorder.tell)
         await stack.enter_async_context(link.running(is_frozen=is_frozen))
-        vectors = Vectors(settings, clock=clock)
+        vectors = Vectors(settings, metrics=metrics, clock=clock)
         stack.push_async_callback(vectors.close)
         limiter = Limiter(limits, link=link, owner=kept.name, clock=clock)
         await stack.enter_async_context(limiter.running(is_frozen=is_frozen))
         opened = OpenedPrices(prices, settings.models)
-        await stack.enter_async_context(shipping(link, kept, settings, prices=opened, clock=clock, is_frozen=is_frozen))
+        await stack.enter_async_context(
+            shipping(link, kept, settings, prices=opened, lag=lag, clock=clock, is_frozen=is_frozen)
+        )
         events = EventDesk(settings, link=link, ids=ids, clock=clock, is_frozen=is_frozen)
         files = FileOffice(settings, link=link, ids=ids, clock=clock)
         jobs = JobOffice(settings, link=link, events=events, ids=ids, metrics=metrics, clock=clock)
@@ -229,6 +236,9 @@ async def installed(
         await stack.enter_async_context(lasting.files.running(is_frozen=is_frozen))
         await stack.enter_async_context(lasting.jobs.running(is_frozen=is_frozen))
         await stack.enter_async_context(lasting.batches.running(is_frozen=is_frozen))
+        if not is_frozen:
+            await stack.enter_async_context(watching_loop(metrics, clock=clock))
+            await stack.enter_async_context(watching_queues(metrics, link, clock=clock))
         yield installation
 
 

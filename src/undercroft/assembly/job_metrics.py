@@ -5,8 +5,9 @@ from typing import Final
 
 from undercroft.jobs.handlers import Handlers
 from undercroft.jobs.types import Job
+from undercroft.telemetry.instruments import OTHER
 from undercroft.telemetry.logs import get_logger
-from undercroft.telemetry.metrics import OTHER, US_PER_S, Metrics
+from undercroft.telemetry.metrics import US_PER_S, Metrics
 
 WAIT_BOUNDS_US: Final = tuple(
     round(seconds * US_PER_S) for seconds in (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 30, 120, 600, 3600)

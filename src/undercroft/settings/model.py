@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr
 from undercroft.settings.deployment import Deploy
 from undercroft.settings.presets import PRESETS
 from undercroft.settings.section import Count, Name, Port, Positive, Seconds, Section, Text
+from undercroft.settings.slo import Slo
 
 PROVIDERS: Final = (*PRESETS, "anthropic", "azure", "gemini", "local", "local_embedding", "scripted", "rules")
 """What `provider` of a deployment may say; `assembly` passes a longer list where more are installed."""
@@ -560,7 +561,7 @@ class Settings(Section):
     egress: Egress = Egress()
     limits: Limits = Limits()
     cache: Reserved = Reserved()
-    slo: Reserved = Reserved()
+    slo: Slo = Slo()
     releases: Reserved = Reserved()
     deploy: Deploy = Deploy()
     provider_keys: dict[str, SecretStr] = {}
