@@ -22,7 +22,7 @@ from undercroft.assembly.health import Health
 from undercroft.assembly.jobs import JobOffice
 from undercroft.assembly.limits import Limiter, rules_of
 from undercroft.assembly.models import ModelBuilder
-from undercroft.assembly.process_metrics import LedgerLag, watching_loop
+from undercroft.assembly.process_metrics import DroppedTelemetry, LedgerLag, watching_loop
 from undercroft.assembly.queue_metrics import watching_queues
 from undercroft.assembly.rates import BookedRates
 from undercroft.assembly.recorder import FanOut, Keeper
@@ -184,7 +184,9 @@ async def installed(
             await stack.enter_async_context(refreshing(metrics, clock=clock))
         log = _request_log(settings, clock=clock) if log_calls else None
         listeners: list[Callable[[list[CallRecord]], None]] = [lambda records: _each(metrics.observe, records)]
+        dropped = DroppedTelemetry(metrics)
         if log is not None:
+            dropped.follow("log_lines", partial(_dropped_lines, log))
             stack.callback(log.close)
             listeners.append(partial(_log, log))
         lag = LedgerLag(metrics, clock=clock)
@@ -451,6 +453,10 @@ def _request_log(settings: Settings, *, clock: Clock) -> RequestLog:
         format=telemetry.log_format,
         level=telemetry.log_level,
     )
+
+
+def _dropped_lines(log: RequestLog) -> int:
+    return log.dropped
 
 
 def _each(observe: Callable[[CallRecord], None], records: list[CallRecord]) -> None:

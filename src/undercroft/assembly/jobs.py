@@ -47,7 +47,7 @@ class JobOffice:
         self._events = events
         self._ids = ids
         self._clock = clock
-        self._metrics = JobMetrics(metrics)
+        self._metrics = JobMetrics(metrics, clock=clock)
         self._gateway: Gateway | None = None
         self._responses: Responses | None = None
         self._under_way = UnderWay()

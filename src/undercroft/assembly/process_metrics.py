@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from undercroft.clock import Clock
@@ -45,6 +45,23 @@ class LedgerLag:
 
     def _refresh(self) -> None:
         self._lag.set(max(0, self._clock.now_us() - self._oldest_us) if self._oldest_us else 0)
+
+
+class DroppedTelemetry:
+    """What had to be thrown away so that calls need not wait: log lines, spans, errors."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._dropped = metrics.counter(
+            "ai_telemetry_dropped_total",
+            "Log lines, spans and errors that were thrown away, because whoever takes them was too slow.",
+            ("signal",),
+        )
+        self._metrics = metrics
+
+    def follow(self, signal: str, dropped: Callable[[], int]) -> None:
+        """Shows what somebody else counts."""
+        series = self._dropped.labels(signal)
+        self._metrics.before_scrape(lambda: series.advance_to(dropped()))
 
 
 @contextlib.asynccontextmanager

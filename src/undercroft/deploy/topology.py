@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -136,7 +136,7 @@ class Topology:
     """Whether the settings say which models there are."""
     egress_ports: tuple[int, ...] = ()
     """Ports of the models' addresses, besides 443."""
-    slo: Slo = Slo()
+    slo: Slo = field(default_factory=Slo)
     """What was promised."""
     settings_file: str | None = None
     """Text of `undercroft.toml`, for the containers; no secret stands in it."""

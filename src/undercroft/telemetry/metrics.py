@@ -72,6 +72,14 @@ class _Outcome:
     errors: dict[str, Counter] = field(default_factory=dict)
 
 
+def _note_attempts(outcome: _Outcome, record: CallRecord) -> None:
+    outcome.attempts.slots[0] += record.attempts
+    if record.attempts > 1:
+        outcome.retries.slots[0] += record.attempts - 1
+    if record.deployment.rpartition("/")[0] != record.model:
+        outcome.fallbacks.slots[0] += 1
+
+
 class Metrics:
     """The series of this process and, with a directory, of all processes that share it.
 
@@ -180,12 +188,7 @@ class Metrics:
         error = self._error(outcome, record.error) if record.error else None
         hit = self._hit(outcome, record.cache) if record.cache else None
         refusal = self._refusal(outcome, record.error) if error is not None and not record.attempts else None
-        usage, duration_us, first_us, attempts = (
-            record.usage,
-            record.duration_us,
-            record.first_token_us,
-            record.attempts,
-        )
+        usage, duration_us, first_us = record.usage, record.duration_us, record.first_token_us
         ended_us = record.started_us + duration_us
         with self._lock:  # once for all of them: a third of the time that an update each takes
             outcome.calls.slots[0] += 1
@@ -194,12 +197,8 @@ class Metrics:
                 outcome.faults.slots[0] += 1
             if first_us:
                 outcome.first_token.note(first_us, record.trace, ended_us)
-            if attempts:
-                outcome.attempts.slots[0] += attempts
-                if attempts > 1:
-                    outcome.retries.slots[0] += attempts - 1
-                if record.deployment.rpartition("/")[0] != record.model:
-                    outcome.fallbacks.slots[0] += 1
+            if record.attempts:
+                _note_attempts(outcome, record)
             if record.cost_nano:
                 outcome.cost.slots[0] += record.cost_nano
             if usage.input or usage.output:
