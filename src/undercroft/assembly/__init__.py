@@ -69,6 +69,7 @@ class Undercroft:
     batches: BatchOffice
     vectors: Vectors
     metrics: Metrics
+    limits: LimitBook
     link: DatabaseLink
     bundled: BundledModels
     keeper: Keeper
@@ -326,6 +327,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             batches=lasting.batches,
             vectors=lasting.vectors,
             metrics=lasting.metrics,
+            limits=lasting.limiter.book,
             link=lasting.link,
             bundled=lasting.bundled,
             keeper=lasting.keeper,
