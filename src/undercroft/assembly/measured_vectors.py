@@ -1,7 +1,8 @@
 """A vector store whose searches are timed, and now and then compared with an exact one."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 
 import msgspec
@@ -11,6 +12,7 @@ from undercroft.clock import Clock
 from undercroft.errors import UndercroftError
 from undercroft.telemetry.logs import get_logger
 from undercroft.telemetry.metrics import US_PER_S
+from undercroft.telemetry.spans import Attribute
 from undercroft.vectors.filters import Filter
 from undercroft.vectors.store import TextSearch, VectorStore
 from undercroft.vectors.types import CollectionSpec, Hit, Page, Point, Query, Stats, TextQuery
@@ -36,18 +38,28 @@ class MeasuredStore:
         self._probe: asyncio.Task[None] | None = None
 
     async def search(self, collection: str, query: Query) -> list[Hit]:
-        with self._measure("search"):
+        with self._measure("search", collection):
             found = await self._store.search(collection, query)
         if not query.is_exact and self.abilities.is_exact_on_demand and not next(self._turn) % PROBE_EVERY:
             self._begin_probe(collection, query, found)
         return found
 
     async def search_many(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
-        with self._measure("search_many"):
+        with self._measure("search_many", collection):
             return await self._store.search_many(collection, queries)
 
-    def _measure(self, operation: str) -> "_Measure":
-        return _Measure(self.name, operation, self._metrics, clock=self._clock)
+    @contextmanager
+    def _measure(self, operation: str, collection: str) -> Iterator[None]:
+        said: dict[str, Attribute] = {
+            "db.system.name": self.name,
+            "db.operation.name": operation,
+            "db.collection.name": collection,
+        }
+        with (
+            self._metrics.tracing.around("", f"{operation} {collection}", "client", said),
+            _Measure(self.name, operation, self._metrics, clock=self._clock),
+        ):
+            yield
 
     def _begin_probe(self, collection: str, query: Query, found: list[Hit]) -> None:
         if self._probe is None or self._probe.done():  # one at a time: an exact search looks at every point
@@ -116,7 +128,7 @@ class MeasuredTextStore(MeasuredStore):
 
     async def search_text(self, collection: str, query: TextQuery) -> list[Hit]:
         assert isinstance(self._store, TextSearch), "looked at when this was made"
-        with self._measure("search_text"):
+        with self._measure("search_text", collection):
             return await self._store.search_text(collection, query)
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from undercroft.clock import Clock
 from undercroft.telemetry.metrics import US_PER_S, Metrics
+from undercroft.telemetry.tracing import Tracing
 
 if TYPE_CHECKING:
     from undercroft.vectors.store import VectorStore
@@ -20,7 +21,8 @@ RECALL_BOUNDS: Final = (500, 700, 800, 900, 950, 990, 999)
 class VectorMetrics:
     """The series of vector stores."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, tracing: Tracing) -> None:
+        self.tracing = tracing
         self.took = metrics.histogram(
             "ai_vector_query_seconds", "Searches in a vector store.", ("store", "operation"), bounds=SEARCH_BOUNDS_US
         )

@@ -9,6 +9,7 @@ from undercroft.clock import Clock
 from undercroft.errors import ConfigurationError, MissingExtra, Unavailable
 from undercroft.settings.model import Settings, VectorStoreName
 from undercroft.telemetry.metrics import Metrics
+from undercroft.telemetry.tracing import Tracing
 
 if TYPE_CHECKING:
     from undercroft.vectors.store import VectorStore
@@ -28,9 +29,9 @@ PACKAGES: Final = {
 class Vectors:
     """The store that the settings name: one for the process, opened once."""
 
-    def __init__(self, settings: Settings, *, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, settings: Settings, *, metrics: Metrics, tracing: Tracing, clock: Clock) -> None:
         self._settings = settings
-        self._metrics = VectorMetrics(metrics)
+        self._metrics = VectorMetrics(metrics, tracing)
         self._clock = clock
         self._opening = asyncio.Lock()
         self._store: VectorStore | None = None

@@ -474,7 +474,23 @@ class Telemetry(Section):
     sentry_dsn: SecretStr | None = None
     """Where Sentry takes errors (SENTRY_DSN)."""
     otlp_endpoint: str | None = None
-    """Where an OpenTelemetry collector listens (OTEL_EXPORTER_OTLP_ENDPOINT)."""
+    """Where an OpenTelemetry collector listens (OTEL_EXPORTER_OTLP_ENDPOINT); default: traces stay in the database."""
+    otlp_protocol: Literal["http", "grpc"] = "http"
+    """How it is spoken to: Protobuf over HTTP (usually port 4318) or gRPC (4317)."""
+    otlp_headers: dict[str, SecretStr] = {}
+    """Sent along, e.g. `{ "authorization" = "env:COLLECTOR_TOKEN" }`."""
+    traces: bool = True
+    """Whether calls, jobs and vector searches are traced at all."""
+    trace_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the traces that are kept, where the caller has not decided; failed and slow calls always are."""
+    trace_slow_s: Seconds = 10.0
+    """What takes as long as this is slow."""
+    traces_kept: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    """Traces in the database, the latest; for when there is no collector."""
+    errors_kept: Annotated[int, Field(ge=0, le=100_000)] = 500
+    """Kinds of error in the database, those that were seen last."""
+    log_sample: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the calls that went well whose `api_request` line is written; all others always are."""
 
 
 class Egress(Section):

@@ -33,10 +33,7 @@ MASTER_KEY_LINE: Final = "export UNDERCROFT_MASTER_KEY=$(python3 -c 'import secr
 SHORT_KEY: Final = 16
 KINDS: Final = frozenset({"chat", "completions", "embeddings", "moderations"})
 
-NOT_USED_YET: Final[tuple[Place, ...]] = (
-    ("telemetry", "sentry_dsn"),
-    ("telemetry", "otlp_endpoint"),
-)
+NOT_USED_YET: Final[tuple[Place, ...]] = ()
 """Accepted, because deployments have them, and warned about: this version does nothing with them."""
 
 _USUAL_KEYS: Final = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}

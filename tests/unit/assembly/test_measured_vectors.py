@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.clock import ManualClock
 from tests.support.memory_vectors import MemoryStore
+from tests.support.tracing import untraced
 from undercroft.assembly.measured_vectors import MeasuredStore, MeasuredTextStore
 from undercroft.assembly.vector_metrics import PROBE_EVERY, VectorMetrics
 from undercroft.telemetry.metrics import Metrics
@@ -25,7 +26,7 @@ async def filled(store: MemoryStore, metrics: Metrics) -> MeasuredStore:
     points = [Point(id=str(n), vector=vector_of((1, n)), text="word") for n in range(1, 5)]
     await store.upsert("texts", points)
     clock = ManualClock()
-    around = VectorMetrics(metrics).around(store, clock=clock)
+    around = VectorMetrics(metrics, untraced(clock)).around(store, clock=clock)
     assert isinstance(around, MeasuredStore)
     return around
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from tests.support.tracing import untraced
 from undercroft.assembly.vectors import Vectors, open_store
 from undercroft.clock import SystemClock
 from undercroft.errors import ConfigurationError, Unavailable
@@ -38,7 +39,12 @@ def test_the_settings_choose_a_store_and_opening_it_speaks_to_nobody(
 
 def test_the_store_is_opened_once_and_closed_with_its_owner(tmp_path: Path) -> None:
     async def run() -> None:
-        vectors = Vectors(Settings(data_dir=tmp_path), metrics=Metrics(clock=SystemClock()), clock=SystemClock())
+        vectors = Vectors(
+            Settings(data_dir=tmp_path),
+            metrics=Metrics(clock=SystemClock()),
+            tracing=untraced(SystemClock()),
+            clock=SystemClock(),
+        )
         assert not (tmp_path / "vectors.db").exists(), "opened before anybody asked"
         first, second = await asyncio.gather(vectors.store(), vectors.store())
         assert first is second
