@@ -91,8 +91,6 @@ class Sentry:
             release=f"{OURS}@{release}",
             default_integrations=False,
             include_local_variables=False,
-            send_default_pii=False,
-            max_request_body_size="never",
             shutdown_timeout=CLOSE_S,
             before_send=lambda event, _: redactor().value(event),
         )
