@@ -14,6 +14,7 @@ from undercroft.gateway.waiting import Line
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, Choice, Chunk, Message, Usage
 from undercroft.record import CallRecord, SpoolRecord, Who
+from undercroft.telemetry.tracing import Tracing
 
 Step = Chunk | Exception
 SHORT = Usage(input=3, output=2)
@@ -119,6 +120,7 @@ class Bench:
         others: Mapping[str, object] | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.clock = ManualClock()
         self.recorder = MemoryRecorder()
@@ -137,6 +139,7 @@ class Bench:
             gauge=self.gauge,
             clock=self._clock,
             rng=rng,
+            tracing=tracing,
         )
 
     def call(

@@ -1,6 +1,7 @@
 """Who hears of errors that are logged: Sentry where its DSN is set, else the groups in the database."""
 
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
@@ -30,15 +31,31 @@ class ErrorHandler(logging.Handler):
     def __init__(self, reports: Reports, redactor: Redactor) -> None:
         super().__init__(logging.ERROR)
         self.redactor = redactor
-        self._reports = reports
+        self.reports = reports
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == "undercroft.requests" or record.name.startswith("sentry_sdk"):
             return  # calls that failed are in the ledger; Sentry must not report itself
         try:
-            self._reports.report(record, self.redactor)
+            self.reports.report(record, self.redactor)
         except Exception:  # noqa: BLE001 - a logging handler is an outermost edge: logging must not fail the work
             self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """The standard library would print message and arguments, secrets and all."""
+        error = sys.exc_info()[1]
+        if logging.raiseExceptions and sys.stderr is not None:
+            sys.stderr.write(f"An error of {record.name} could not be reported: {type(error).__name__}\n")
+
+
+class Nobody:
+    """Hears nothing: where there is neither Sentry nor time to write to the database."""
+
+    def report(self, record: logging.LogRecord, redactor: Redactor, /) -> None:
+        """The log has it."""
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class GroupedErrors:
@@ -92,7 +109,7 @@ class Sentry:
             default_integrations=False,
             include_local_variables=False,
             shutdown_timeout=CLOSE_S,
-            before_send=lambda event, _: redactor().value(event),
+            before_send=lambda event, _: _scrubbed(event, redactor()),
         )
         self._scope = sentry_sdk.Scope(client=self._client)
 
@@ -106,10 +123,23 @@ class Sentry:
             event, _ = event_from_exception(raised, client_options=self._client.options)  # type: ignore[assignment]
         event |= {"level": "error", "logger": record.name, "extra": dict(getattr(clean, "_fields", None) or {})}
         event["logentry"] = {"message": clean.getMessage()}
-        self._client.capture_event(redactor.value(event), scope=self._scope)
+        self._client.capture_event(_scrubbed(event, redactor), scope=self._scope)
 
     def close(self) -> None:
         self._client.close(timeout=CLOSE_S)
+
+
+def _scrubbed(value: Any, redactor: Redactor, name: str = "") -> Any:
+    """The same without secrets, however deep: Sentry's events are deeper than log lines, and must keep their shape."""
+    match value:
+        case Mapping():
+            return {str(key): _scrubbed(item, redactor, str(key)) for key, item in value.items()}
+        case list() | tuple():
+            return [_scrubbed(item, redactor, name) for item in value]
+        case str():
+            return redactor.field(name, value)
+        case _:
+            return value
 
 
 def _shown(fields: Mapping[str, object] | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from undercroft import __version__
 from undercroft.assembly.database import DatabaseLink
-from undercroft.assembly.error_reports import ErrorHandler, GroupedErrors, Reports, Sentry, redactor_of
+from undercroft.assembly.error_reports import ErrorHandler, GroupedErrors, Nobody, Reports, Sentry, redactor_of
 from undercroft.assembly.kept_telemetry import KeptErrors, KeptSpans, keeping
 from undercroft.assembly.process_metrics import DroppedTelemetry, LedgerLag, watching_loop
 from undercroft.assembly.queue_metrics import watching_queues
@@ -45,28 +45,27 @@ class Telemetry:
         self._dropped = DroppedTelemetry(self.metrics)
         self.log = _request_log(settings, clock=clock) if log_calls else None
         redactor = redactor_of(settings)
-        self._spans = KeptSpans() if _keeps_traces(self._section) else None
-        self._errors = KeptErrors() if self._section.sentry_dsn is None else None
+        # A process that is frozen between requests has no time to write to the database beside them.
+        self._spans = KeptSpans() if _keeps_traces(self._section) and not is_frozen else None
+        self._errors = KeptErrors() if self._section.sentry_dsn is None and not is_frozen else None
         self._exporter = _exporter(self._section)
         sink: Sink | None = self._exporter or self._spans
         rng = random.Random()  # noqa: S311 - ids of spans, and which traces are kept
         self.tracing = Tracing(
             sink, ratio=self._section.trace_ratio, slow_s=self._section.trace_slow_s, clock=clock, rng=rng
         )
-        reports: Reports
-        if self._section.sentry_dsn is not None:
-            reports = Sentry(self._section.sentry_dsn.get_secret_value(), self._redactor, release=__version__)
-        else:
-            assert self._errors is not None, "made above"
-            reports = GroupedErrors(self._errors, clock.now_us)
-        self._reports = reports
-        self._handler = ErrorHandler(reports, redactor)
+        self._handler = ErrorHandler(self._reports(), redactor)
         for signal, dropped in (
             ("log_lines", partial(_dropped_of, self.log)),
             ("spans", partial(_dropped_of, sink)),
             ("errors", partial(_dropped_of, self._errors)),
         ):
             self._dropped.follow(signal, dropped)
+
+    def _reports(self) -> Reports:
+        if self._section.sentry_dsn is not None:
+            return Sentry(self._section.sentry_dsn.get_secret_value(), self._redactor, release=__version__)
+        return GroupedErrors(self._errors, self._clock.now_us) if self._errors is not None else Nobody()
 
     def _redactor(self) -> Redactor:
         return self._handler.redactor
@@ -116,7 +115,7 @@ class Telemetry:
     def close(self) -> None:
         """Sends what is left."""
         logging.getLogger().removeHandler(self._handler)
-        self._reports.close()
+        self._handler.reports.close()
         if self._exporter is not None:
             self._exporter.close()
         if self.log is not None:

@@ -76,10 +76,11 @@ class Failing:
     def close(self) -> None: ...
 
 
-def test_reports_that_fail_do_not_fail_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logging, "raiseExceptions", False)
+def test_reports_that_fail_do_not_fail_the_work_and_show_no_secret(capfd: pytest.CaptureFixture[str]) -> None:
     with heard(Failing()) as logger:
-        logger.error("goes on")
+        logger.error("goes on with %s", CANARY)
+    said = capfd.readouterr().err
+    assert said == "An error of tests.errors could not be reported: OSError\n"
 
 
 def test_sentry_hears_the_error_scrubbed_and_without_local_variables() -> None:

@@ -1,5 +1,7 @@
 """The latest traces are kept, by organisation, and read as they were written."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
@@ -50,7 +52,7 @@ def test_failed_and_slow_ones_are_found(connection: Connection) -> None:
     slow = Span(trace=f"{9:032x}", id="0" * 15 + "9", name="slow", started_us=0, ended_us=10**7)
     keep_spans(connection, [span(1), span(2, error="broken"), slow])
 
-    def named(**asked: int) -> list[int]:
+    def named(**asked: Any) -> list[int]:
         return [int(line.trace, 16) for line in list_traces(connection, organisation="default", limit=9, **asked)]
 
     assert named(failed=True) == [2]

@@ -73,9 +73,9 @@ def test_a_call_has_a_span_with_its_attempts_below_in_the_callers_trace() -> Non
 def test_what_is_not_sampled_is_kept_when_it_failed_or_was_slow() -> None:
     clock, sink = ManualClock(), MadeSpans()
     traced = tracing(sink, clock, ratio=0)
-    for number, fields in enumerate(
-        ({}, {"status": 404, "error": "not_found"}, {"status": 503, "error": "unavailable"}, {"duration_us": 10**7})
-    ):
+    refused, failed, slow = {"status": 404, "error": "not_found"}, {"status": 503, "error": "unavailable"}, 10**7
+    endings: list[dict[str, Any]] = [{}, refused, failed, {"duration_us": slow}]
+    for number, fields in enumerate(endings):
         call = f"req_{number}"
         traced.begin(call, traceparent="", began=clock.monotonic())
         traced.ended([record(clock, id=call, **fields)])
