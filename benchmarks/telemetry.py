@@ -1,7 +1,7 @@
 """What logs, metrics and traces cost: CPU of the gateway's process a call, off and on, side by side in one run.
 
-`python -m benchmarks.telemetry [--rounds N] [--seconds S]` writes `benchmarks/results/telemetry.json`. Each variant is a
-server of its own in front of the same upstream, visited in turn. Metrics cannot be switched off: what counting a call
+`python -m benchmarks.telemetry [--rounds N] [--seconds S]` writes `benchmarks/results/telemetry.json`. Each variant is
+a server of its own in front of the same upstream, visited in turn. Metrics cannot be switched off: what counting a call
 takes is timed by itself and shown as a share of the same CPU time.
 """
 

@@ -1,6 +1,6 @@
 """Sends spans to an OpenTelemetry collector: OTLP over HTTP or gRPC, from a thread of its own.
 
-Protobuf messages are made directly: a span of the SDK costs three times as much. Needs the extra `otel`.
+HTTP needs nothing more; gRPC needs the extra `otel`.
 """
 
 import threading
@@ -8,22 +8,19 @@ import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
-from undercroft import __version__
 from undercroft.errors import ConfigurationError, MissingExtra
 from undercroft.telemetry.logs import get_logger
-from undercroft.telemetry.spans import Attribute, Span
-
-if TYPE_CHECKING:
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from undercroft.telemetry.otlp_bytes import export_request
+from undercroft.telemetry.spans import Span
 
 CAPACITY: Final = 20_000
 """Spans that wait for a slow collector; further ones are dropped and counted."""
 BATCH: Final = 512
 PAUSE_S: Final = 1.0
 TIMEOUT_S: Final = 5.0
-SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.37.0"
+EXPORT: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 SERVICE: Final = "undercroft"
 
 Make = Callable[[], Sequence[Span]]
@@ -36,7 +33,7 @@ class Undeliverable(Exception):
 class Transport(Protocol):
     """One way to a collector. Raises Undeliverable."""
 
-    def send(self, request: "ExportTraceServiceRequest", /) -> None: ...
+    def send(self, request: bytes, /) -> None: ...
     def close(self) -> None: ...
 
 
@@ -47,8 +44,8 @@ class OverHttp:
         self._url = traces_url(endpoint)
         self._headers = {"content-type": "application/x-protobuf", **headers}
 
-    def send(self, request: "ExportTraceServiceRequest", /) -> None:
-        asked = urllib.request.Request(self._url, request.SerializeToString(), self._headers)  # noqa: S310
+    def send(self, request: bytes, /) -> None:
+        asked = urllib.request.Request(self._url, request, self._headers)  # noqa: S310
         try:
             with urllib.request.urlopen(asked, timeout=TIMEOUT_S) as answer:  # noqa: S310 - the operator's address
                 answer.read(65_536)
@@ -64,7 +61,6 @@ class OverGrpc:
 
     def __init__(self, endpoint: str, headers: Mapping[str, str]) -> None:
         import grpc
-        from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
         scheme, _, address = endpoint.rpartition("://")
         if scheme == "https":
@@ -72,11 +68,10 @@ class OverGrpc:
         else:
             self._channel = grpc.insecure_channel(address)
         self._metadata = [(name.lower(), value) for name, value in headers.items()]
-        stub: Any = TraceServiceStub
-        self._export = stub(self._channel).Export
+        self._export = self._channel.unary_unary(EXPORT)  # bytes go and come as they are
         self._error: type[Exception] = grpc.RpcError
 
-    def send(self, request: "ExportTraceServiceRequest", /) -> None:
+    def send(self, request: bytes, /) -> None:
         try:
             self._export(request, timeout=TIMEOUT_S, metadata=self._metadata)
         except self._error as error:
@@ -98,12 +93,12 @@ def transport(endpoint: str, protocol: Literal["http", "grpc"], headers: Mapping
         raise ConfigurationError(
             f"[telemetry] otlp_endpoint is {endpoint!r}, which is no address.", hint="Write http://collector:4318."
         )
+    if protocol == "http":
+        return OverHttp(endpoint, headers)
     try:
-        import opentelemetry.proto.trace.v1.trace_pb2  # noqa: F401 - so that a missing package is said now
-
-        return OverGrpc(endpoint, headers) if protocol == "grpc" else OverHttp(endpoint, headers)
+        return OverGrpc(endpoint, headers)
     except ImportError as error:
-        raise MissingExtra("[telemetry] otlp_endpoint", extra="otel") from error
+        raise MissingExtra('[telemetry] otlp_protocol = "grpc"', extra="otel") from error
 
 
 class Exporter:
@@ -164,7 +159,7 @@ class Exporter:
         with self._counting:
             self._count -= taken
         try:
-            self._transport.send(request_of(spans, self._resource))
+            self._transport.send(export_request(spans, self._resource))
         except Undeliverable as error:
             self._lost += len(spans)
             if not self._is_away:
@@ -174,48 +169,3 @@ class Exporter:
             if self._is_away:
                 get_logger("undercroft.traces").info("collector_is_back", lost=self._lost)
             self._is_away = False
-
-
-def request_of(spans: Sequence[Span], resource: Mapping[str, str]) -> "ExportTraceServiceRequest":
-    """One export of these spans."""
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-    from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
-
-    of_resource = ResourceSpans(schema_url=SCHEMA_URL)
-    for name, value in resource.items():
-        of_resource.resource.attributes.add(key=name).value.string_value = value
-    scope = ScopeSpans(schema_url=SCHEMA_URL)
-    scope.scope.name, scope.scope.version = SERVICE, __version__
-    for span in spans:
-        _fill(scope.spans.add(), span)
-    of_resource.scope_spans.append(scope)
-    return ExportTraceServiceRequest(resource_spans=[of_resource])
-
-
-_KINDS: Final = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
-_ERROR: Final = 2
-
-
-def _fill(message: Any, span: Span) -> None:
-    message.trace_id, message.span_id = bytes.fromhex(span.trace), bytes.fromhex(span.id)
-    if span.parent:
-        message.parent_span_id = bytes.fromhex(span.parent)
-    message.name, message.kind = span.name, _KINDS[span.kind]
-    message.start_time_unix_nano, message.end_time_unix_nano = span.started_us * 1000, span.ended_us * 1000
-    for name, value in span.attributes.items():
-        _set(message.attributes.add(key=name).value, value)
-    if span.error:
-        message.status.code = _ERROR
-        message.status.message = span.error
-
-
-def _set(message: Any, value: Attribute) -> None:
-    match value:
-        case bool():
-            message.bool_value = value
-        case int():
-            message.int_value = value
-        case float():
-            message.double_value = value
-        case str():
-            message.string_value = value

@@ -6,7 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -18,7 +21,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 
 from tests.support.collector import Collector, listening
 from undercroft.errors import ConfigurationError
-from undercroft.telemetry.otlp import Exporter, Undeliverable, request_of, traces_url, transport
+from undercroft.telemetry.otlp import Exporter, Undeliverable, traces_url, transport
+from undercroft.telemetry.otlp_bytes import export_request
 from undercroft.telemetry.spans import Span
 
 SPAN = Span(
@@ -107,7 +111,7 @@ class Stuck:
         self.asked = threading.Event()
         self.freed = threading.Event()
 
-    def send(self, request: ExportTraceServiceRequest, /) -> None:
+    def send(self, request: bytes, /) -> None:
         self.asked.set()
         self.freed.wait(30)
         raise Undeliverable("silence")
@@ -139,4 +143,30 @@ def test_what_is_no_address_is_refused_with_one_that_is() -> None:
 
 
 def test_an_export_names_the_conventions_it_follows() -> None:
-    assert request_of([SPAN], RESOURCE).resource_spans[0].schema_url == "https://opentelemetry.io/schemas/1.37.0"
+    request = ExportTraceServiceRequest.FromString(export_request([SPAN], RESOURCE))
+    assert request.resource_spans[0].schema_url == "https://opentelemetry.io/schemas/1.37.0"
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
+numbers = st.integers(-(2**63), 2**63 - 1)
+values = texts | numbers | st.booleans() | st.floats(allow_nan=False)
+
+
+@given(
+    name=texts,
+    error=texts,
+    attributes=st.dictionaries(texts, values, max_size=5),
+    times=st.tuples(*[st.integers(0, 2**53)] * 2),
+)
+def test_whatever_a_span_says_is_read_again(
+    name: str, error: str, attributes: dict[str, Any], times: tuple[int, int]
+) -> None:
+    made = msgspec.structs.replace(
+        SPAN, name=name, error=error, attributes=attributes, started_us=times[0], ended_us=times[1], parent=""
+    )
+    request = ExportTraceServiceRequest.FromString(export_request([made, SPAN], RESOURCE))
+    (span, _) = request.resource_spans[0].scope_spans[0].spans
+    assert (span.name, span.parent_span_id) == (name, b"")
+    assert (span.start_time_unix_nano, span.end_time_unix_nano) == (times[0] * 1000, times[1] * 1000)
+    assert (span.status.code, span.status.message) == ((2, error) if error else (0, ""))
+    assert {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in span.attributes} == attributes
