@@ -6,7 +6,7 @@ nowhere else.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -31,7 +31,7 @@ PROVIDERS: Final[Mapping[str, str]] = {
 """`gen_ai.provider.name` where the conventions call a provider otherwise than we do."""
 
 
-class Span(msgspec.Struct, frozen=True, kw_only=True):
+class Span(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One piece of work in a trace. Ids are hexadecimal, 16 and 8 bytes."""
 
     trace: str
@@ -45,23 +45,28 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     attributes: dict[str, Attribute] = {}
 
 
-class Step(msgspec.Struct):
-    """Something that was done for a call: a stage, or an attempt at a provider. Times are monotonic seconds."""
+class Stage(NamedTuple):
+    """A stage that a call came to. Its own work lasts until the call comes to the next step."""
 
     name: str
-    id: str
-    parent: str
     began: float
+    """Monotonic seconds."""
+
+
+class Attempt(msgspec.Struct, gc=False):
+    """An attempt at a provider. Times are monotonic seconds."""
+
+    id: str
+    began: float
+    provider: str
+    model: str
+    deployment: str
     ended: float = 0.0
     """0: as long as the call."""
     error: str = ""
-    provider: str = ""
-    """Of an attempt; empty for a stage."""
-    model: str = ""
-    deployment: str = ""
 
 
-class Course(msgspec.Struct):
+class Course(msgspec.Struct, gc=False):
     """A call that is under way, as its trace will show it."""
 
     trace: str
@@ -69,13 +74,13 @@ class Course(msgspec.Struct):
     parent: str
     is_sampled: bool
     began: float
-    steps: list[Step] = []
-    innermost: str = ""
-    """The id of the step that runs now."""
+    steps: list[Stage | Attempt] = []
+    """In the order in which they began."""
 
 
 def spans_of(record: CallRecord, course: Course) -> Iterator[Span]:
-    """The call's own span and one for each step."""
+    """The call's own span, and below it one for each stage and attempt."""
+    ended_us = record.started_us + record.duration_us
     yield Span(
         trace=course.trace,
         id=course.id,
@@ -83,24 +88,36 @@ def spans_of(record: CallRecord, course: Course) -> Iterator[Span]:
         name=_name(record),
         kind="server",
         started_us=record.started_us,
-        ended_us=record.started_us + record.duration_us,
+        ended_us=ended_us,
         error=record.error if record.status >= 500 else "",
         attributes=_call_attributes(record),
     )
-    ended_us = record.started_us + record.duration_us
-    for step in course.steps:
-        started_us = record.started_us + round((step.began - course.began) * 1_000_000)
-        yield Span(
-            trace=course.trace,
-            id=step.id,
-            parent=step.parent,
-            name=step.name,
-            kind="client" if step.provider else "internal",
-            started_us=started_us,
-            ended_us=record.started_us + round((step.ended - course.began) * 1_000_000) if step.ended else ended_us,
-            error=step.error,
-            attributes=_step_attributes(step, record),
-        )
+    base_us = record.started_us - round(course.began * 1_000_000)
+    first_id = int(course.id, 16)
+    for number, step in enumerate(course.steps, start=1):
+        started_us = base_us + round(step.began * 1_000_000)
+        if isinstance(step, Stage):
+            following = course.steps[number].began if number < len(course.steps) else 0.0
+            yield Span(
+                trace=course.trace,
+                id=f"{(first_id + number) % (1 << 64) or 1:016x}",  # as random as the call's own
+                parent=course.id,
+                name=f"stage {step.name}",
+                started_us=started_us,
+                ended_us=base_us + round(following * 1_000_000) if following else ended_us,
+            )
+        else:
+            yield Span(
+                trace=course.trace,
+                id=step.id,
+                parent=course.id,
+                name=f"attempt {step.model}",
+                kind="client",
+                started_us=started_us,
+                ended_us=base_us + round(step.ended * 1_000_000) if step.ended else ended_us,
+                error=step.error,
+                attributes=_attempt_attributes(step, record),
+            )
 
 
 def _name(record: CallRecord) -> str:
@@ -136,18 +153,16 @@ def _usage(record: CallRecord) -> dict[str, Attribute]:
     }
 
 
-def _step_attributes(step: Step, record: CallRecord) -> dict[str, Attribute]:
-    if not step.provider:
-        return {"error.type": step.error} if step.error else {}
+def _attempt_attributes(attempt: Attempt, record: CallRecord) -> dict[str, Attribute]:
     said: dict[str, Attribute] = {
         "gen_ai.operation.name": OPERATIONS.get(record.endpoint, "chat"),
-        "gen_ai.provider.name": PROVIDERS.get(step.provider, step.provider),
-        "gen_ai.request.model": step.model,
+        "gen_ai.provider.name": PROVIDERS.get(attempt.provider, attempt.provider),
+        "gen_ai.request.model": attempt.model,
         "gen_ai.request.stream": record.streamed,
-        "undercroft.deployment": step.deployment,
-        "error.type": step.error,
+        "undercroft.deployment": attempt.deployment,
+        "error.type": attempt.error,
     }
-    if not step.error:
+    if not attempt.error:
         said |= _usage(record)
         said["gen_ai.response.model"] = record.upstream_model
         if record.first_token_us:

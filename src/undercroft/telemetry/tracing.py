@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from undercroft.clock import Clock
 from undercroft.errors import UndercroftError
 from undercroft.record import CallRecord
-from undercroft.telemetry.spans import Attribute, Course, Span, SpanKind, Step, spans_of
+from undercroft.telemetry.spans import Attempt, Attribute, Course, Span, SpanKind, Stage, spans_of
 from undercroft.telemetry.trace_context import TraceContext, current, is_sampled, read
 
 MOST_OPEN: Final = 100_000
@@ -54,26 +54,28 @@ class Tracing:
         course = Course(
             trace=trace, id=self._id(64), parent=caller.span if caller else "", is_sampled=sampled, began=began
         )
-        course.innermost = course.id
         if len(self._open) < MOST_OPEN:
             self._open[call] = course
         return course
 
-    def course(self, call: str) -> Course | None:
-        """Of a call that is under way."""
-        return self._open.get(call)
+    def came_to(self, call: str, stage: str) -> None:
+        """A call comes to a stage."""
+        course = self._open.get(call)
+        if course is not None and course.is_sampled:
+            course.steps.append(Stage(stage, self._clock.monotonic()))
 
-    def step(self, course: Course, name: str) -> Step:
-        """Something begins that is done for a call."""
-        step = Step(name, self._id(64), course.innermost, self._clock.monotonic())
-        course.steps.append(step)
-        return step
+    def attempt(self, call: str, *, provider: str, model: str, deployment: str) -> tuple[Attempt, TraceContext] | None:
+        """A provider is asked; with what it is to be told. None for a call that nobody has begun."""
+        course = self._open.get(call)
+        if course is None:
+            return None
+        attempt = Attempt(self._id(64), self._clock.monotonic(), provider, model, deployment)
+        course.steps.append(attempt)
+        return attempt, TraceContext(course.trace, attempt.id, course.is_sampled, call)
 
-    def end(self, step: Step, error: BaseException | None = None) -> None:
-        """It is over."""
-        step.ended = self._clock.monotonic()
-        if error is not None:
-            step.error = code_of(error)
+    def failed(self, attempt: Attempt, error: BaseException) -> None:
+        """It has not done."""
+        attempt.ended, attempt.error = self._clock.monotonic(), code_of(error)
 
     def ended(self, records: list[CallRecord]) -> None:
         """Calls have ended: those that are sampled, failed by our or a provider's fault, or slow go to the sink."""

@@ -37,16 +37,19 @@ def test_a_call_has_a_span_with_its_attempts_below_in_the_callers_trace() -> Non
     clock, sink = ManualClock(), MadeSpans()
     traced = tracing(sink, clock)
     began_us = clock.now_us()
-    course = traced.begin("req_1", traceparent=f"00-{TRACE}-{SPAN}-01", began=clock.monotonic())
+    traced.begin("req_1", traceparent=f"00-{TRACE}-{SPAN}-01", began=clock.monotonic())
+    traced.came_to("req_1", "allow")
     clock.advance(0.1)
-    failed = traced.step(course, "attempt gpt-x")
-    failed.provider, failed.model, failed.deployment = "azure", "gpt-x", "chat/0"
+    first_try = traced.attempt("req_1", provider="azure", model="gpt-x", deployment="chat/0")
+    assert first_try is not None
     clock.advance(0.2)
-    traced.end(failed, UpstreamOverloaded("no"))
-    answered = traced.step(course, "attempt gpt-x")
-    answered.provider, answered.model, answered.deployment = "azure", "gpt-x", "chat/1"
+    traced.failed(first_try[0], UpstreamOverloaded("no"))
+    second_try = traced.attempt("req_1", provider="azure", model="gpt-x", deployment="chat/1")
+    assert second_try is not None
     traced.ended([record(clock, started_us=began_us)])
-    call, first, second = sink.spans
+    call, stage, first, second = sink.spans
+    assert (stage.name, stage.parent, stage.ended_us - stage.started_us) == ("stage allow", call.id, 100_000)
+    assert second_try[1] == TraceContext(TRACE, second.id, sampled=True, call="req_1")
     assert {span.trace for span in sink.spans} == {TRACE}
     assert (call.parent, call.kind, call.name) == (SPAN, "server", "POST /v1/chat/completions")
     assert {first.parent, second.parent} == {call.id}
