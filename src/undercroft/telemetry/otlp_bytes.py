@@ -59,6 +59,7 @@ def _remembered(name: str, value: Attribute) -> bytes:
 
 def _attribute(name: str, value: Attribute) -> bytes:
     """A KeyValue."""
+    said: bytes
     match value:
         case bool():
             said = b"\x10\x01" if value else b"\x10\x00"
@@ -66,7 +67,7 @@ def _attribute(name: str, value: Attribute) -> bytes:
             said = b"\x18" + _varint(value & 0xFFFF_FFFF_FFFF_FFFF)
         case float():
             said = _DOUBLE.pack(0x21, value)
-        case str():
+        case _:
             said = _field(1, value.encode("utf-8", "backslashreplace"))
     return _field(1, name.encode()) + _field(2, said)
 

@@ -52,13 +52,14 @@ def over_http(collector: Collector) -> Iterator[str]:
 
 @pytest.fixture
 def over_grpc(collector: Collector) -> Iterator[str]:
-    class Door(TraceServiceServicer):  # type: ignore[misc]  # generated without types
+    class Door(TraceServiceServicer):
         def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's name
             collector.take(request, dict(context.invocation_metadata()))
             return ExportTraceServiceResponse()
 
     server = grpc.server(ThreadPoolExecutor(1))
-    add_TraceServiceServicer_to_server(Door(), server)
+    add: Any = add_TraceServiceServicer_to_server
+    add(Door(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield f"http://127.0.0.1:{port}"
