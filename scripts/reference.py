@@ -108,6 +108,7 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "request_timeout": "The client stopped in the middle of its request, or its time was up.",
     "unknown_batch": "There is no such batch, or it is another organisation's.",
     "unknown_file": "There is no such file, or it is another organisation's.",
+    "trace_not_found": "There is no such trace any more, or it is another organisation's.",
     "unknown_job": "There is no such job, or it is another organisation's.",
     "unknown_job_kind": "Nobody does jobs of this kind.",
     "unknown_file_batch": "There is no such batch of files in this vector store.",

@@ -126,7 +126,7 @@ def assert_metrics_agree(rows: dict[str, Any], found: Samples) -> None:
     assert set(found["ai_active_requests"].values()) == {0}
     for name in ("ai_api_calls_total", "ai_api_errors_total", "ai_active_requests"):
         shown = {value for labels in found[name] for key, value in labels if key == "model"}
-        assert shown <= {"chat", "fake", "broken", "cut-stream", "silent", "other"}
+        assert shown <= {"chat", "fake", "broken", "cut-stream", "silent", "same", "stall-mid-stream", "other"}
 
 
 def present(series: dict[tuple[tuple[str, str], ...], float]) -> dict[tuple[tuple[str, str], ...], float]:

@@ -15,6 +15,7 @@ from undercroft.gateway.waiting import Line
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, Choice, Chunk, Message, Usage
 from undercroft.record import CallRecord, SpoolRecord, Who
+from undercroft.telemetry.tracing import Tracing
 
 Step = Chunk | Exception
 SHORT = Usage(input=3, output=2)
@@ -121,6 +122,7 @@ class Bench:
         clock: Clock | None = None,
         rng: random.Random | None = None,
         cache: Cache | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.clock = ManualClock()
         self.recorder = MemoryRecorder()
@@ -140,6 +142,7 @@ class Bench:
             clock=self._clock,
             rng=rng,
             cache=cache,
+            tracing=tracing,
         )
 
     def call(

@@ -15,7 +15,7 @@ from undercroft.ledger.disk import SystemDisk
 from undercroft.ledger.entries import record_of
 from undercroft.ledger.shipping import GONE
 from undercroft.record import CallOpened, CallRecord, Usage, Who
-from undercroft.storage.schema import calls, metadata, slices, spool_offsets
+from undercroft.storage.schema import api_keys, calls, metadata, organisations, slices, spool_offsets, teams, users
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ class MemoryDatabase:
 
     def __init__(self) -> None:
         self._engine = create_engine("sqlite://", poolclass=StaticPool)
-        metadata.create_all(self._engine, tables=[calls, spool_offsets, slices])
+        metadata.create_all(self._engine, tables=[organisations, teams, users, api_keys, calls, spool_offsets, slices])
         self.fail: Callable[[int], Literal["refused", "answer lost"] | None] | None = None
         self.count = 0
 

@@ -14,6 +14,7 @@ from undercroft.gateway.filters import REGION_HEADER, TAGS_HEADER, Wish, wish_of
 from undercroft.llm.types import Chunk, Request
 from undercroft.money import format_usd
 from undercroft.settings.model import Server
+from undercroft.telemetry.trace_context import read
 
 OFF_LOOP_BYTES = 256 * 1024
 """Larger bodies are decoded in a thread: a million keys block the loop for half a second."""
@@ -72,6 +73,7 @@ async def answer_call(
 ) -> None:
     """The same from a request that was read already."""
     wish, cache = _controls(exchange)
+    traceparent, trace = trace_of(exchange)
     call = Call(
         id=exchange.id,
         endpoint=codec.endpoint,
@@ -80,7 +82,8 @@ async def answer_call(
         started_us=exchange.started_us,
         started=exchange.started,
         deadline=exchange.started + server.request_timeout_s,
-        trace=trace_id(exchange.header(b"traceparent")),
+        trace=trace,
+        traceparent=traceparent,
         wish=wish,
         cache=cache,
     )
@@ -147,10 +150,8 @@ def _controls(exchange: Exchange) -> tuple[Wish | None, Control | None]:
     return wish_of(tags, region), control_of(cache) if cache else None
 
 
-def trace_id(traceparent: str) -> str:
-    """The trace id of a W3C `traceparent` header; empty when there is none or it is malformed."""
-    parts = traceparent.split("-")
-    if len(parts) < 4 or len(parts[1]) != 32:
-        return ""
-    trace = parts[1]
-    return trace if all(digit in "0123456789abcdef" for digit in trace) and trace.strip("0") else ""
+def trace_of(exchange: Exchange) -> tuple[str, str]:
+    """The caller's `traceparent` and the trace in it; both empty where there is none, or it is malformed."""
+    traceparent = exchange.header(b"traceparent")
+    context = read(traceparent) if traceparent else None
+    return (traceparent, context.trace) if context is not None else ("", "")

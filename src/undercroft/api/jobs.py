@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from undercroft.api.calls import OFF_LOOP_BYTES, trace_id
+from undercroft.api.calls import OFF_LOOP_BYTES
 from undercroft.api.exchange import Exchange
 from undercroft.api.following import follow
 from undercroft.api.routing import Route
@@ -24,6 +24,7 @@ class Jobs:
 
     def __init__(self, undercroft: Undercroft) -> None:
         self._office = undercroft.jobs
+        self._tracing = undercroft.telemetry.tracing
         self._server = undercroft.settings.server
 
     async def create(self, exchange: Exchange) -> None:
@@ -33,7 +34,9 @@ class Jobs:
         asked = await asyncio.to_thread(wire.decode, body) if len(body) > OFF_LOOP_BYTES else wire.decode(body)
         desk = await self._office.desk()
         key = _key(exchange, asked)
-        wanted = wanted_of(asked, idempotency_key=key, trace=trace_id(exchange.header(b"traceparent")))
+        wanted = wanted_of(
+            asked, idempotency_key=key, trace=self._tracing.handed_in(exchange.header(b"traceparent"), "create job")
+        )
         accepted = await desk.accept(exchange.caller.who, wanted)
         headers = [(b"location", f"{PATH}/{accepted.job.id}".encode())]
         if accepted.was == "replayed":

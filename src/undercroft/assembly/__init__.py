@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import random
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from undercroft.access.doors import Bind, Door
@@ -29,6 +27,7 @@ from undercroft.assembly.recorder import FanOut, Keeper
 from undercroft.assembly.reloads import Reloads, UnderWay
 from undercroft.assembly.responses import ResponseDesk, Responses
 from undercroft.assembly.shipping import keeper, shipping
+from undercroft.assembly.telemetry import Telemetry
 from undercroft.assembly.upstreams import UpstreamMetrics, checking, refreshing
 from undercroft.assembly.vectors import Vectors
 from undercroft.clock import Clock, SystemClock
@@ -40,14 +39,10 @@ from undercroft.ids import Ids
 from undercroft.ledger.limit_book import LimitBook
 from undercroft.ledger.opened import OpenedPrices
 from undercroft.ledger.prices import PriceBook
-from undercroft.record import CallRecord
 from undercroft.settings.model import Settings
-from undercroft.settings.secrets import secrets_of
 from undercroft.telemetry import monitor
 from undercroft.telemetry.logs import get_logger
 from undercroft.telemetry.metrics import Metrics
-from undercroft.telemetry.redaction import Redactor
-from undercroft.telemetry.requests import RequestLog
 
 Reload = Callable[[], Awaitable[None]]
 
@@ -71,6 +66,8 @@ class Undercroft:
     knowledge: KnowledgeOffice
     answers: Answers
     metrics: Metrics
+    telemetry: Telemetry
+    limits: LimitBook
     link: DatabaseLink
     bundled: BundledModels
     keeper: Keeper
@@ -178,31 +175,36 @@ async def installed(
             bundled = SharedModels(settings, socket=shared.models, ids=ids, client=client, clock=clock)
         stack.push_async_callback(bundled.close)
         prices = PriceBook()
-        metrics = Metrics(shared.metrics if shared else None, clock=clock)
-        stack.callback(metrics.close)
-        monitor.attach(metrics)
-        stack.callback(monitor.attach, None)
+        telemetry = Telemetry(
+            settings,
+            metrics_folder=shared.metrics if shared else None,
+            log_calls=log_calls,
+            is_frozen=is_frozen,
+            clock=clock,
+        )
+        stack.callback(telemetry.close)
+        telemetry.open()
+        metrics = telemetry.metrics
         if shared is not None:
             await stack.enter_async_context(refreshing(metrics, clock=clock))
-        log = _request_log(settings, clock=clock) if log_calls else None
-        listeners: list[Callable[[list[CallRecord]], None]] = [lambda records: _each(metrics.observe, records)]
-        if log is not None:
-            stack.callback(log.close)
-            listeners.append(partial(_log, log))
-        recorder = FanOut(kept, listeners)
+        recorder = FanOut(kept, telemetry.listeners)
         stack.callback(recorder.tell)
         await stack.enter_async_context(link.running(is_frozen=is_frozen))
-        vectors = Vectors(settings, clock=clock)
+        await stack.enter_async_context(telemetry.watching(link))
+        stack.callback(recorder.tell)  # the last traces are kept while the database is still there
+        vectors = Vectors(settings, metrics=metrics, tracing=telemetry.tracing, clock=clock)
         stack.push_async_callback(vectors.close)
         answers = Answers(settings, link=link, embedder=bundled.embedding, clock=clock)
         stack.push_async_callback(answers.close)
         limiter = Limiter(limits, link=link, owner=kept.name, clock=clock)
         await stack.enter_async_context(limiter.running(is_frozen=is_frozen))
         opened = OpenedPrices(prices, settings.models)
-        await stack.enter_async_context(shipping(link, kept, settings, prices=opened, clock=clock, is_frozen=is_frozen))
+        await stack.enter_async_context(
+            shipping(link, kept, settings, prices=opened, lag=telemetry.lag, clock=clock, is_frozen=is_frozen)
+        )
         events = EventDesk(settings, link=link, ids=ids, clock=clock, is_frozen=is_frozen)
         files = FileOffice(settings, link=link, ids=ids, clock=clock)
-        jobs = JobOffice(settings, link=link, events=events, ids=ids, metrics=metrics, clock=clock)
+        jobs = JobOffice(settings, link=link, events=events, ids=ids, telemetry=telemetry, clock=clock)
         knowledge = KnowledgeOffice(
             settings,
             link=link,
@@ -221,9 +223,8 @@ async def installed(
             keeper=kept,
             bundled=bundled,
             prices=prices,
-            metrics=metrics,
+            telemetry=telemetry,
             upstreams=UpstreamMetrics(metrics),
-            log=log,
             recorder=recorder,
             keys=keys,
             limiter=limiter,
@@ -262,9 +263,8 @@ class Lasting:
     keeper: Keeper
     bundled: BundledModels
     prices: PriceBook
-    metrics: Metrics
+    telemetry: Telemetry
     upstreams: UpstreamMetrics
-    log: RequestLog | None
     recorder: FanOut
     keys: KeyRing
     limiter: Limiter
@@ -308,9 +308,10 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             catalogue=catalogue,
             recorder=lasting.recorder,
             rates=rates,
-            gauge=lasting.metrics,
+            gauge=lasting.telemetry.metrics,
             clock=clock,
             rng=rng,
+            tracing=lasting.telemetry.tracing,
             allow=Allow(
                 lasting.limiter.book,
                 lasting.limiter,
@@ -345,7 +346,9 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             vectors=lasting.vectors,
             knowledge=lasting.knowledge,
             answers=lasting.answers,
-            metrics=lasting.metrics,
+            metrics=lasting.telemetry.metrics,
+            telemetry=lasting.telemetry,
+            limits=lasting.limiter.book,
             link=lasting.link,
             bundled=lasting.bundled,
             keeper=lasting.keeper,
@@ -407,7 +410,7 @@ class Installation:
     def _reach_out(self, undercroft: Undercroft, *, former: Undercroft | None = None) -> None:
         """Tells what lasts of the configuration."""
         lasting, settings, catalogue = self._lasting, undercroft.settings, undercroft.gateway.catalogue
-        lasting.metrics.know(catalogue.is_known)
+        lasting.telemetry.metrics.know(catalogue.is_known)
         lasting.upstreams.show(catalogue)
         lasting.opened.replace(settings.models)
         lasting.limiter.book.follow(rules_of(settings.limits))
@@ -418,11 +421,8 @@ class Installation:
             chat=uses(settings, "local") or catalogue.default("chat") == LOCAL,
             embedding=uses(settings, "local_embedding") or settings.cache.semantic,
         )
-        if lasting.log is not None and former is not None:
-            # What is under way may still name the secrets of before.
-            redactor = Redactor([*secrets_of(settings), *secrets_of(former.settings)])
-            telemetry = settings.telemetry
-            lasting.log.configure(redactor=redactor, format=telemetry.log_format, level=telemetry.log_level)
+        if former is not None:
+            lasting.telemetry.follow(settings, former.settings)
 
 
 OUTLASTED = "The configuration was replaced, and this answer took longer than [server] shutdown_grace_s to end."
@@ -451,23 +451,3 @@ def uses(settings: Settings, provider: str) -> bool:
     return any(deployment.provider == provider for model in settings.models for deployment in model.deployments)
 
 
-def _request_log(settings: Settings, *, clock: Clock) -> RequestLog:
-    telemetry = settings.telemetry
-    return RequestLog(
-        sys.stdout,
-        clock=clock,
-        redactor=Redactor(secrets_of(settings)),
-        format=telemetry.log_format,
-        level=telemetry.log_level,
-    )
-
-
-def _each(observe: Callable[[CallRecord], None], records: list[CallRecord]) -> None:
-    for record in records:
-        observe(record)
-
-
-def _log(log: RequestLog, records: list[CallRecord]) -> None:
-    for record in records:
-        log.add(record)
-    log.flush()

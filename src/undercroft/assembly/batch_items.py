@@ -20,6 +20,7 @@ from undercroft.jobs.retry import failure_of
 from undercroft.jobs.types import Job, Limits
 from undercroft.llm.types import ChatRequest, Chunk, EmbeddingsRequest, Request
 from undercroft.record import Usage
+from undercroft.telemetry.trace_context import trace_in
 from undercroft.wire.body import read
 from undercroft.wire.errors import envelope
 from undercroft.wire.openai import chat, completions, embeddings, moderations
@@ -100,7 +101,8 @@ class BatchItems:
             started_us=self._clock.now_us(),
             started=started,
             deadline=started + job.timeout_us / 1_000_000,
-            trace=job.trace,
+            trace=trace_in(job.trace),
+            traceparent=job.trace,
             batch=asked.batch,
         )
 

@@ -16,6 +16,7 @@ from undercroft.jobs.handlers import Handler, JobContext
 from undercroft.jobs.types import Job, Limits
 from undercroft.llm.reply import Reply, joined
 from undercroft.llm.types import ChatRequest, Chunk, EmbeddingsRequest, Usage
+from undercroft.telemetry.trace_context import trace_in
 from undercroft.wire import generate
 from undercroft.wire.openai import chat, embeddings
 
@@ -73,7 +74,8 @@ class CallHandler(Generic[R]):
             started_us=self._clock.now_us(),
             started=started,
             deadline=started + job.timeout_us / 1_000_000,
-            trace=job.trace,
+            trace=trace_in(job.trace),
+            traceparent=job.trace,
         )
         under_way = self._in_force.begin()
         try:

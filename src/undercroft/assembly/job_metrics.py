@@ -3,20 +3,27 @@
 from collections.abc import Callable
 from typing import Final
 
+from undercroft.clock import Clock
 from undercroft.jobs.handlers import Handlers
 from undercroft.jobs.types import Job
+from undercroft.telemetry.instruments import OTHER
 from undercroft.telemetry.logs import get_logger
-from undercroft.telemetry.metrics import OTHER, US_PER_S, Metrics
+from undercroft.telemetry.metrics import US_PER_S, Metrics
 
 WAIT_BOUNDS_US: Final = tuple(
     round(seconds * US_PER_S) for seconds in (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 30, 120, 600, 3600)
+)
+
+DURATION_BOUNDS_US: Final = tuple(
+    round(seconds * US_PER_S) for seconds in (0.01, 0.05, 0.25, 1, 5, 15, 60, 300, 900, 3600, 14_400)
 )
 
 
 class JobMetrics:
     """The series, all of which the crew's watcher feeds."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, *, clock: Clock) -> None:
+        self._clock = clock
         self._ended = metrics.counter(
             "ai_jobs_total",
             "Runs of jobs by what became of the job: succeeded, waiting, dead, cancelled, queued, or fenced.",
@@ -30,6 +37,13 @@ class JobMetrics:
             bounds=WAIT_BOUNDS_US,
         )
 
+        self._took = metrics.histogram(
+            "ai_job_duration_seconds",
+            "How long a run of a job takes.",
+            ("kind", "queue"),
+            bounds=DURATION_BOUNDS_US,
+        )
+
     def watching(self, handlers: Handlers, delayed: Callable[[int], None]) -> "JobWatcher":
         """A crew's watcher. `delayed` is told of jobs whose time is yet to come."""
         return JobWatcher(self, handlers, delayed)
@@ -38,9 +52,10 @@ class JobMetrics:
         self._running.labels(kind, job.queue).add(1)
         self._waited.labels(job.queue).observe(max(0, job.started_us - job.run_at_us))
 
-    def ended(self, kind: str, queue: str, outcome: str) -> None:
-        self._running.labels(kind, queue).add(-1)
-        self._ended.labels(kind, queue, outcome).add()
+    def ended(self, kind: str, job: Job, outcome: str) -> None:
+        self._running.labels(kind, job.queue).add(-1)
+        self._ended.labels(kind, job.queue, outcome).add()
+        self._took.labels(kind, job.queue).observe(max(0, self._clock.now_us() - job.started_us))
 
 
 class JobWatcher:
@@ -55,10 +70,10 @@ class JobWatcher:
         self._metrics.began(self._kind(job), job)
 
     def ended(self, job: Job, /) -> None:
-        self._metrics.ended(self._kind(job), job.queue, job.status)
+        self._metrics.ended(self._kind(job), job, job.status)
 
     def fenced(self, job: Job, /) -> None:
-        self._metrics.ended(self._kind(job), job.queue, "fenced")
+        self._metrics.ended(self._kind(job), job, "fenced")
         get_logger("undercroft.jobs").warning("run_was_not_ours", job=job.id, run=job.runs)
 
     def delayed(self, delay_us: int, /) -> None:

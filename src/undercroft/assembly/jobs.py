@@ -17,6 +17,8 @@ from undercroft.assembly.job_metrics import JobMetrics
 from undercroft.assembly.lending import Line, lent
 from undercroft.assembly.reloads import UnderWay
 from undercroft.assembly.responses import Responses
+from undercroft.assembly.telemetry import Telemetry
+from undercroft.assembly.traced_jobs import TracedJobs
 from undercroft.clock import Clock
 from undercroft.errors import ConfigurationError, InvalidRequest, Unavailable
 from undercroft.gateway.gateway import Gateway
@@ -28,7 +30,6 @@ from undercroft.record import Who
 from undercroft.settings.model import Jobs as JobsSettings
 from undercroft.settings.model import JobSchedule, Settings
 from undercroft.telemetry.logs import get_logger
-from undercroft.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from undercroft.jobs.crew import Crew
@@ -39,7 +40,7 @@ class JobOffice:
     """Jobs of this process, whatever the configuration becomes: the desk, and the crew where it has the role."""
 
     def __init__(
-        self, settings: Settings, *, link: DatabaseLink, events: EventDesk, ids: Ids, metrics: Metrics, clock: Clock
+        self, settings: Settings, *, link: DatabaseLink, events: EventDesk, ids: Ids, telemetry: Telemetry, clock: Clock
     ) -> None:
         """Raises ConfigurationError for modules, kinds and cron lines that cannot be used."""
         self._settings = settings
@@ -47,7 +48,8 @@ class JobOffice:
         self._events = events
         self._ids = ids
         self._clock = clock
-        self._metrics = JobMetrics(metrics)
+        self._metrics = JobMetrics(telemetry.metrics, clock=clock)
+        self.tracing = telemetry.tracing
         self._gateway: Gateway | None = None
         self._responses: Responses | None = None
         self._under_way = UnderWay()
@@ -59,7 +61,8 @@ class JobOffice:
         self.batch_items = BatchItems(limits=limits, in_force=self, ids=ids, clock=clock)
         self.items_recorded: Callable[[], None] = lambda: None
         """Called, in any thread, when lines of batches will soon have come to something."""
-        self.handlers = Handlers([self.batch_items, *built_in(limits=limits, in_force=self, ids=ids, clock=clock)])
+        kinds = [self.batch_items, *built_in(limits=limits, in_force=self, ids=ids, clock=clock)]
+        self.handlers = Handlers(TracedJobs(handler, self.tracing) for handler in kinds)
         for name in settings.jobs.modules:
             _load(name, self, limits)
         for schedule in settings.jobs.schedules:
@@ -193,7 +196,7 @@ def _load(name: str, office: JobOffice, usual: Limits) -> None:
     for handler in functions_in(module, usual):
         if handler.kind in office.handlers.kinds:
             raise ConfigurationError(f"{name} has a job {handler.kind!r}, and there is one of that name already.")
-        office.handlers.add(_Lending(handler, office))
+        office.handlers.add(TracedJobs(_Lending(handler, office), office.tracing))
 
 
 def _check_schedule(schedule: JobSchedule, handlers: Handlers) -> None:

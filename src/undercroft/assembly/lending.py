@@ -12,6 +12,7 @@ from undercroft.gateway.gateway import Gateway
 from undercroft.ids import Ids
 from undercroft.llm.types import ChatRequest, Message
 from undercroft.record import Who
+from undercroft.telemetry.trace_context import current
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Line:
     async def ask(self, prompt: str, model: str | None) -> str:
         """The text of one answer. Only on its loop."""
         started = self.clock.monotonic()
+        below = current.get()
         call = Call(
             id=self.ids.new("req_"),
             endpoint="generate",
@@ -36,6 +38,8 @@ class Line:
             started_us=self.clock.now_us(),
             started=started,
             deadline=started + self.timeout_s,
+            trace=below.trace if below else "",
+            traceparent=below.header() if below else "",
         )
         reply = await self.gateway.send(call)
         return (await reply.read()).text()

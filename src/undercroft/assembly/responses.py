@@ -24,6 +24,7 @@ from undercroft.responses.background import Background
 from undercroft.responses.types import Order, Told
 from undercroft.settings.model import Responses as ResponsesSettings
 from undercroft.settings.model import Settings
+from undercroft.telemetry.trace_context import trace_in
 from undercroft.wire.openai import responses as wire
 
 if TYPE_CHECKING:
@@ -233,7 +234,8 @@ class Responses:
             started_us=self._clock.now_us(),
             started=started,
             deadline=started + self.settings.background_timeout_s,
-            trace=order.trace,
+            trace=trace_in(order.trace),
+            traceparent=order.trace,
         )
 
 

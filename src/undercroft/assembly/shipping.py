@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from undercroft.assembly.database import DatabaseLink
+from undercroft.assembly.process_metrics import LedgerLag
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
 from undercroft.ids import Ids
@@ -39,6 +40,7 @@ async def shipping(
     settings: Settings,
     *,
     prices: OpenedPrices,
+    lag: LedgerLag,
     clock: Clock,
     is_frozen: bool = False,
 ) -> AsyncIterator[None]:
@@ -48,9 +50,9 @@ async def shipping(
     """
     beside: list[Coroutine[Any, Any, None]] = []
     if isinstance(keeper, Spool):
-        beside = [_ship(link, keeper, settings, prices=prices, clock=clock), keeper.run()]
+        beside = [_ship(link, keeper, settings, prices=prices, lag=lag, clock=clock), keeper.run()]
     elif not is_frozen:
-        beside = [_write(keeper, settings, clock=clock)]
+        beside = [_write(keeper, settings, lag=lag, clock=clock)]
     tasks = [asyncio.create_task(each) for each in beside]
     try:
         yield
@@ -62,7 +64,9 @@ async def shipping(
             await _write_last(keeper)
 
 
-async def _ship(link: DatabaseLink, spool: Spool, settings: Settings, *, prices: OpenedPrices, clock: Clock) -> None:
+async def _ship(
+    link: DatabaseLink, spool: Spool, settings: Settings, *, prices: OpenedPrices, lag: LedgerLag, clock: Clock
+) -> None:
     await link.first_look()
     # Imported here, with SQLAlchemy, once the port has long been answering.
     from undercroft.ledger.shipping import Shipper
@@ -74,6 +78,7 @@ async def _ship(link: DatabaseLink, spool: Spool, settings: Settings, *, prices:
         price=prices,
         own=spool,
         interval_s=settings.ledger.ship_interval_s,
+        passes=lag,
     )
     try:
         await shipper.run()
@@ -88,13 +93,15 @@ async def _ship(link: DatabaseLink, spool: Spool, settings: Settings, *, prices:
             )
 
 
-async def _write(ledger: DirectLedger, settings: Settings, *, clock: Clock) -> None:
+async def _write(ledger: DirectLedger, settings: Settings, *, lag: LedgerLag, clock: Clock) -> None:
     """Until cancelled: writes what no answer waits for (calls that were turned away) and what could not be written."""
     trouble = ""
     while True:
         await clock.sleep(settings.ledger.ship_interval_s)
+        lag.passing()
         try:
             await ledger.durable()
+            lag.passed()
         except Unavailable:
             if ledger.problem != trouble:
                 get_logger("undercroft.ledger").warning("records_wait_in_memory", reason=ledger.problem)

@@ -4,9 +4,12 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
+from undercroft.assembly.vector_metrics import VectorMetrics
 from undercroft.clock import Clock
 from undercroft.errors import ConfigurationError, MissingExtra, Unavailable
 from undercroft.settings.model import Settings, VectorStoreName
+from undercroft.telemetry.metrics import Metrics
+from undercroft.telemetry.tracing import Tracing
 
 if TYPE_CHECKING:
     from undercroft.vectors.store import VectorStore
@@ -26,8 +29,9 @@ PACKAGES: Final = {
 class Vectors:
     """The store that the settings name: one for the process, opened once."""
 
-    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+    def __init__(self, settings: Settings, *, metrics: Metrics, tracing: Tracing, clock: Clock) -> None:
         self._settings = settings
+        self._metrics = VectorMetrics(metrics, tracing)
         self._clock = clock
         self._opening = asyncio.Lock()
         self._store: VectorStore | None = None
@@ -39,7 +43,8 @@ class Vectors:
             if self._is_closed:
                 raise Unavailable("The server is shutting down.", code="interrupted")
             if self._store is None:
-                self._store = await asyncio.to_thread(open_store, self._settings, clock=self._clock)
+                store = await asyncio.to_thread(open_store, self._settings, clock=self._clock)
+                self._store = self._metrics.around(store, clock=self._clock)
             return self._store
 
     async def close(self) -> None:

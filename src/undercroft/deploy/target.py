@@ -36,6 +36,8 @@ BUILT_IN: Final[Mapping[str, tuple[str, str]]] = {
     "kubernetes": ("undercroft.deploy.targets.kubernetes.target", "Kubernetes"),
     "lambda": ("undercroft.deploy.targets.aws_lambda", "AwsLambda"),
     "vercel": ("undercroft.deploy.targets.vercel", "Vercel"),
+    "prometheus": ("undercroft.deploy.targets.monitoring.prometheus", "Prometheus"),
+    "grafana": ("undercroft.deploy.targets.monitoring.grafana", "Grafana"),
 }
 """Name -> module and class; imported when asked for."""
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from undercroft.settings.deployment_rules import SECRETS, mebibytes, milli_cpu
 from undercroft.settings.model import Settings
 from undercroft.settings.rules import key_variable
 from undercroft.settings.secrets import secrets_of
+from undercroft.settings.slo import Slo
 from undercroft.settings.sources import Loaded
 
 REQUIRED: frozenset[str] = frozenset({"UNDERCROFT_MASTER_KEY", "ENCRYPTION_KEY", "DATABASE_URL"})
@@ -135,6 +136,8 @@ class Topology:
     """Whether the settings say which models there are."""
     egress_ports: tuple[int, ...] = ()
     """Ports of the models' addresses, besides 443."""
+    slo: Slo = field(default_factory=Slo)
+    """What was promised."""
     settings_file: str | None = None
     """Text of `undercroft.toml`, for the containers; no secret stands in it."""
 
@@ -185,6 +188,7 @@ def topology(
         spool_mib=mebibytes(deploy.volumes.spool),
         has_models=bool(loaded.settings.models),
         egress_ports=tuple(sorted(_ports(loaded.settings))),
+        slo=loaded.settings.slo,
         settings_file=settings_file,
     )
 

@@ -211,6 +211,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     trace: str = ""
     batch: str = ""
     """The batch that it is a line of: booked at the batch price where there is one."""
+    traceparent: str = ""
+    """Of the span that the call is below (W3C trace context); empty: of none."""
     wish: Wish | None = None
     """What the caller said about the place where it is to be answered."""
     cache: Control | None = None

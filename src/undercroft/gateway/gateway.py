@@ -18,10 +18,12 @@ from undercroft.gateway.stages.meter import Meter, Rates, Recorder
 from undercroft.gateway.stages.resume import Resume
 from undercroft.gateway.stages.retry import Retry
 from undercroft.gateway.stages.route import Gauge, Route
+from undercroft.gateway.stages.trace import Noted, Trace, TraceAttempt
 from undercroft.llm.provider import TokenCounter
 from undercroft.llm.reply import Reply
 from undercroft.llm.tokens import estimate_conversation
 from undercroft.llm.types import ChatRequest
+from undercroft.telemetry.tracing import Tracing
 
 
 class Gateway:
@@ -41,26 +43,28 @@ class Gateway:
         rng: random.Random,
         allow: Allow | None = None,
         cache: Cache | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
-        """Without `allow` nothing is limited, without `cache` nothing is answered twice."""
+        """Without `allow` nothing is limited, without `cache` nothing is answered twice, without `tracing` no call is
+        traced."""
         self.catalogue = catalogue
         self.meter = Meter(recorder=recorder, rates=rates, clock=clock)
         retry = Retry(clock=clock, rng=rng)
 
         def run(cache: Cache | None) -> Handler:
-            return pipeline(
-                [
-                    self.meter,  # sees everything, also what the stages below refuse
-                    Find(catalogue),
-                    *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
-                    *([cache] if cache is not None else []),  # inside Allow: a hit is for who may call
-                    *_wanted(catalogue, clock=clock, caches=cache is not None),
-                    retry,  # outside Route, so that another attempt may go to another deployment
-                    Route(gauge, clock=clock),
-                    self.meter.opening,
-                ],
-                Attempt().ask,
-            )
+            stages: list[Stage] = [
+                self.meter,  # sees everything, also what the stages below refuse
+                Find(catalogue),
+                *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
+                *([cache] if cache is not None else []),  # inside Allow: a hit is for who may call
+                *_wanted(catalogue, clock=clock, caches=cache is not None),
+                retry,  # outside Route, so that another attempt may go to another deployment
+                Route(gauge, clock=clock),
+                self.meter.opening,
+            ]
+            if tracing is not None and tracing.is_on:
+                stages = _traced(stages, tracing)
+            return pipeline(stages, Attempt().ask)
 
         self._asking_cache = run(cache)
         caches_unasked = any(policy.cache for policy in catalogue.policies())
@@ -77,6 +81,13 @@ class Gateway:
             if isinstance(deployment.client, TokenCounter):
                 return await deployment.client.count_tokens(request)
         return estimate_conversation(request)
+
+
+def _traced(stages: list[Stage], tracing: Tracing) -> list[Stage]:
+    """The same stages, each of which but the meter leaves a step in the call's trace."""
+    meter, *between, opening = stages
+    noted = [Noted(stage, type(stage).__name__.lower(), tracing) for stage in between]
+    return [Trace(tracing), meter, *noted, opening, TraceAttempt(tracing)]
 
 
 def _wanted(catalogue: Catalogue, *, clock: Clock, caches: bool) -> Iterator[Stage]:

@@ -30,14 +30,18 @@ class LimitBook:
         self._stored = tuple(stored)
         self._changed()
 
+    @property
+    def written(self) -> tuple[Limit, ...]:
+        """All of them, those of the database first."""
+        return (*self._stored, *self._rules)
+
     def limits_of(self, who: Who, model: str) -> Sequence[Limit]:
         """Every limit that a call of `who` for the public name `model` is counted in."""
         known = self._of.get((who, model))
         if known is None:
             if len(self._of) >= MOST_REMEMBERED:
                 self._of.clear()
-            written = (*self._stored, *self._rules)
-            known = self._of[who, model] = tuple(limit for limit in written if limit.applies(who, model))
+            known = self._of[who, model] = tuple(limit for limit in self.written if limit.applies(who, model))
         return known
 
     def _changed(self) -> None:

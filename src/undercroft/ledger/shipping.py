@@ -49,6 +49,18 @@ class Transactions(Protocol):
     async def write(self, work: Callable[[Connection], T], /) -> T: ...
 
 
+class Passes(Protocol):
+    """Hears of each pass over the spools."""
+
+    def passing(self) -> None:
+        """One begins."""
+        ...
+
+    def passed(self) -> None:
+        """It has moved all that was there when it began."""
+        ...
+
+
 @dataclass(slots=True)
 class Flushed:
     """What one pass did, and what it had to leave."""
@@ -95,8 +107,10 @@ class Shipper:
         everyones: bool = False,
         interval_s: float = 0.25,
         disk: Disk | None = None,
+        passes: Passes | None = None,
     ) -> None:
         self._database = database
+        self._passes = passes
         self._root = root
         self._clock = clock
         self._price = price
@@ -113,8 +127,10 @@ class Shipper:
         trouble: type[Exception] | None = None
         while True:
             await self._clock.sleep(pause_s)
+            if self._passes is not None:
+                self._passes.passing()
             try:
-                await self.flush()
+                done = await self.flush()
             except Exception as error:  # noqa: BLE001 - the outermost edge of this task: nobody else would ship
                 if trouble is not type(error):
                     _log.warning("call records wait in %s: %s", self._root, error, exc_info=_unexpected(error))
@@ -123,6 +139,8 @@ class Shipper:
             else:
                 trouble = None
                 pause_s = self._interval_s
+                if self._passes is not None and not done.left:
+                    self._passes.passed()
 
     async def flush(self) -> Flushed:
         """Ships all that can be shipped now. Raises Unavailable while the database is away; nothing is lost by it."""

@@ -10,11 +10,14 @@ from undercroft.egress.response import Response
 from undercroft.errors import UpstreamError, UpstreamGarbled
 from undercroft.llm.reply import MOST_HELD, ChunkStream, Reply
 from undercroft.llm.types import Chunk
+from undercroft.telemetry.trace_context import current
 from undercroft.wire import sse
 
 MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
 """2,048 vectors of 3,072 numbers written out are 75 MB."""
 _MAX_ERROR_BYTES: Final = 1024 * 1024
+_LAST: Final = b"content-length: "
+"""How the heads of `egress.http1.request_head` end."""
 _CHECK_S: Final = 5.0
 """A list of models that takes longer is no sign of health."""
 
@@ -54,7 +57,10 @@ class Reading(Protocol):
 async def post(
     client: Client, origin: Origin, head: bytes, body: bytes, *, decode_error: DecodeError, clock: Clock
 ) -> Response:
-    """An answer that begins well."""
+    """An answer that begins well. What is traced goes with its trace context."""
+    context = current.get()
+    if context is not None:
+        head = b"%btraceparent: %b\r\n%b" % (head[: -len(_LAST)], context.header().encode(), _LAST)
     response = await client.send(origin, head, body)
     if 200 <= response.status < 300:
         if "content-encoding" in response.headers and response.headers["content-encoding"] != "identity":

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr
 from undercroft.settings.deployment import Deploy
 from undercroft.settings.presets import PRESETS
 from undercroft.settings.section import Count, Name, Port, Positive, Seconds, Section, Text
+from undercroft.settings.slo import Slo
 
 PROVIDERS: Final = (*PRESETS, "anthropic", "azure", "gemini", "local", "local_embedding", "scripted", "rules")
 """What `provider` of a deployment may say; `assembly` passes a longer list where more are installed."""
@@ -483,7 +484,23 @@ class Telemetry(Section):
     sentry_dsn: SecretStr | None = None
     """Where Sentry takes errors (SENTRY_DSN)."""
     otlp_endpoint: str | None = None
-    """Where an OpenTelemetry collector listens (OTEL_EXPORTER_OTLP_ENDPOINT)."""
+    """Where an OpenTelemetry collector listens (OTEL_EXPORTER_OTLP_ENDPOINT); default: traces stay in the database."""
+    otlp_protocol: Literal["http", "grpc"] = "http"
+    """How it is spoken to: Protobuf over HTTP (usually port 4318) or gRPC (4317)."""
+    otlp_headers: dict[str, SecretStr] = {}
+    """Sent along, e.g. `{ "authorization" = "env:COLLECTOR_TOKEN" }`."""
+    traces: bool = True
+    """Whether calls, jobs and vector searches are traced at all."""
+    trace_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the traces that are kept, where the caller has not decided; failed and slow calls always are."""
+    trace_slow_s: Seconds = 10.0
+    """What takes as long as this is slow."""
+    traces_kept: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    """Traces in the database, the latest; for when there is no collector."""
+    errors_kept: Annotated[int, Field(ge=0, le=100_000)] = 500
+    """Kinds of error in the database, those that were seen last."""
+    log_sample: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the calls that went well whose `api_request` line is written; all others always are."""
 
 
 class Egress(Section):
@@ -596,7 +613,7 @@ class Settings(Section):
     egress: Egress = Egress()
     limits: Limits = Limits()
     cache: Cache = Cache()
-    slo: Reserved = Reserved()
+    slo: Slo = Slo()
     releases: Reserved = Reserved()
     deploy: Deploy = Deploy()
     provider_keys: dict[str, SecretStr] = {}

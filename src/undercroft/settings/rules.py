@@ -15,6 +15,7 @@ from undercroft.settings.explain import did_you_mean, masked_url
 from undercroft.settings.locate import Place
 from undercroft.settings.model import LOCAL_MODELS, ROLES, Deployment, Model, Settings
 from undercroft.settings.presets import PRESETS
+from undercroft.settings.slo import LATENCY_STEPS_S, Slo
 from undercroft.settings.variables import PROVIDER_KEYS
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -32,10 +33,7 @@ MASTER_KEY_LINE: Final = "export UNDERCROFT_MASTER_KEY=$(python3 -c 'import secr
 SHORT_KEY: Final = 16
 KINDS: Final = frozenset({"chat", "completions", "embeddings", "moderations"})
 
-NOT_USED_YET: Final[tuple[Place, ...]] = (
-    ("telemetry", "sentry_dsn"),
-    ("telemetry", "otlp_endpoint"),
-)
+NOT_USED_YET: Final[tuple[Place, ...]] = ()
 """Accepted, because deployments have them, and warned about: this version does nothing with them."""
 
 _USUAL_KEYS: Final = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
@@ -49,6 +47,7 @@ def problems(settings: Settings, *, providers: Collection[str], directory: Path)
     yield from _jobs(settings)
     yield from _models(settings, providers)
     yield from deployment_rules.problems(settings.deploy)
+    yield from _slo(settings.slo)
     for provider in settings.provider_keys:
         if provider not in providers:
             yield ("provider_keys", provider), _unknown_provider(provider, providers)
@@ -71,6 +70,13 @@ def cautions(settings: Settings) -> Iterator[Problem]:
         variable = key_variable(deployment)
         if variable and deployment.api_key is None and deployment.provider not in settings.provider_keys:
             yield place, f"has no key; set {variable}, or api_key here"
+
+
+def _slo(slo: Slo) -> Iterator[Problem]:
+    steps = ", ".join(f"{step:g}" for step in LATENCY_STEPS_S)
+    for name, seconds in (("latency_s", slo.latency_s), ("first_token_s", slo.first_token_s)):
+        if seconds not in LATENCY_STEPS_S:
+            yield ("slo", name), f"takes one of {steps}, got {seconds:g}"
 
 
 def is_loopback(host: str) -> bool:

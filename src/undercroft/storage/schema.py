@@ -1,7 +1,8 @@
 """The tables, the same on both databases: text ids, BIGINT nano-dollars and microseconds UTC, JSON as jsonb or text.
 
-Organisation is part of every primary and unique key of what belongs to a tenant; `spool_offsets`, `duties` and
-`versions` belong to the installation. A change here needs a migration beside it (a test compares the two).
+Organisation is part of every primary and unique key of what belongs to a tenant; `spool_offsets`, `duties`,
+`error_groups` and `versions` belong to the installation. A change here needs a migration beside it (a test compares
+the two).
 """
 
 from typing import Any
@@ -495,6 +496,36 @@ batch_items = Table(
     Column("answer", Text, nullable=False),
     Column("usage", Json, nullable=False),
     Index("batch_items_outcome", "organisation", "batch", "outcome"),
+)
+
+# The latest traces, where no collector takes them (observed/traces.py).
+spans = Table(
+    "spans",
+    metadata,
+    Column("organisation", Text, primary_key=True),
+    Column("trace", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("parent", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("started_us", BigInteger, nullable=False),
+    Column("ended_us", BigInteger, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("attributes", Json, nullable=False),
+)
+
+# What went wrong, in any organisation: the same error in the same place is one row (observed/errors.py).
+error_groups = Table(
+    "error_groups",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("sample", Text, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("first_us", BigInteger, nullable=False),
+    Column("last_us", BigInteger, nullable=False),
 )
 
 # Counters that processes poll to learn that something they hold in memory has changed (storage/versions.py).

@@ -1,9 +1,10 @@
 """Series as text: Prometheus' format 0.0.4, or OpenMetrics 1.0 for who asks for it."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from undercroft.telemetry.instruments import Exemplar
 from undercroft.telemetry.slots import Family, Labels, Totals
 
 
@@ -20,6 +21,9 @@ OPENMETRICS: Final = Form("application/openmetrics-text; version=1.0.0; charset=
 
 Foreign = Callable[[Form, Collection[str]], str]
 """Text of families from elsewhere, without those of the given names (and without OpenMetrics' last line)."""
+
+Exemplars = Mapping[tuple[str, Labels], Mapping[int, Exemplar]]
+"""A call with a trace for each bucket that has one, by the family's name and the series' labels."""
 
 
 def negotiate(accept: str) -> Form:
@@ -43,12 +47,12 @@ def _quality(text: str) -> float:
         return 0.0
 
 
-def render(totals: Totals, form: Form, *, foreign: Foreign | None = None) -> bytes:
-    """The whole answer to a scrape."""
+def render(totals: Totals, form: Form, *, foreign: Foreign | None = None, exemplars: Exemplars | None = None) -> bytes:
+    """The whole answer to a scrape. Only OpenMetrics has a place for exemplars."""
     text = "".join(
         line
         for name, family in sorted(totals.families.items())
-        for line in _family(family, totals.values.get(name, {}), form)
+        for line in _family(family, totals.values.get(name, {}), form, exemplars or {})
     )
     if foreign is not None:
         text += foreign(form, {base_name(name) for name in totals.families})
@@ -60,7 +64,7 @@ def base_name(name: str) -> str:
     return name.removesuffix("_total")
 
 
-def _family(family: Family, values: dict[Labels, list[int]], form: Form) -> Iterator[str]:
+def _family(family: Family, values: dict[Labels, list[int]], form: Form, exemplars: Exemplars) -> Iterator[str]:
     if not values:
         return
     title = base_name(family.name) if form.is_openmetrics else family.name
@@ -71,19 +75,25 @@ def _family(family: Family, values: dict[Labels, list[int]], form: Form) -> Iter
     for labels, slots in sorted(values.items()):
         pairs = [f'{name}="{_escape(value)}"' for name, value in zip(family.labels, labels, strict=True)]
         if family.kind == "histogram":
-            yield from _histogram(family, pairs, slots)
+            yield from _histogram(family, pairs, slots, exemplars.get((family.name, labels), {}))
         else:
             yield _sample(family.name, pairs, decimal(slots[0], family.scale))
 
 
-def _histogram(family: Family, pairs: list[str], slots: list[int]) -> Iterator[str]:
+def _histogram(family: Family, pairs: list[str], slots: list[int], exemplars: Mapping[int, Exemplar]) -> Iterator[str]:
     count = 0
     bounds = [str(bound / family.scale) for bound in family.bounds]
-    for bound, fresh in zip([*bounds, "+Inf"], slots[:-1], strict=True):
+    for bucket, (bound, fresh) in enumerate(zip([*bounds, "+Inf"], slots[:-1], strict=True)):
         count += fresh
-        yield _sample(f"{family.name}_bucket", [*pairs, f'le="{bound}"'], str(count))
+        example = exemplars.get(bucket)
+        shown = str(count) if example is None else f"{count} {_exemplar(example, family.scale)}"
+        yield _sample(f"{family.name}_bucket", [*pairs, f'le="{bound}"'], shown)
     yield _sample(f"{family.name}_count", pairs, str(count))
     yield _sample(f"{family.name}_sum", pairs, decimal(slots[-1], family.scale))
+
+
+def _exemplar(example: Exemplar, scale: int) -> str:
+    return f'# {{trace_id="{example.trace}"}} {decimal(example.value, scale)} {decimal(example.at_us, 1_000_000)}'
 
 
 def _sample(name: str, pairs: Sequence[str], value: str) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from undercroft.clock import rfc3339
 from undercroft.telemetry.redaction import DEEPEST, Redactor, as_text, secrets_in
+from undercroft.telemetry.trace_context import current
 
 Format = Literal["auto", "json", "console"]
 
@@ -151,6 +152,11 @@ class _Lines(logging.Formatter):
         fields |= getattr(clean, _FIELDS, {})
         # A field of the name of a key must not hide it.
         line |= {f"{name}_" if name in _OWN_KEYS else name: value for name, value in fields.items()}
+        context = current.get()
+        if context is not None:
+            line.setdefault("trace_id", context.trace)
+            if context.call:
+                line.setdefault("request_id", context.call)
         exception = clean.exc_text or (self.formatException(clean.exc_info) if clean.exc_info else "")
         if exception:
             line["exception"] = exception

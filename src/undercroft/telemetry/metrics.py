@@ -6,138 +6,51 @@ import resource
 import threading
 import time
 import weakref
-from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Literal
 
 from msgspec.structs import astuple
 
 from undercroft.clock import Clock
 from undercroft.money import NANO_PER_USD
 from undercroft.record import CallRecord
-from undercroft.telemetry.exposition import Foreign, negotiate, render
+from undercroft.settings.slo import LATENCY_STEPS_S
+from undercroft.telemetry.exposition import Exemplars, Foreign, negotiate, render
+from undercroft.telemetry.instruments import (
+    OTHER,
+    SERIES_LIMIT,
+    Counter,
+    Gauge,
+    Histogram,
+    Instrument,
+    Labelled,
+    SeriesInstrument,
+)
 from undercroft.telemetry.shared import SharedFile
 from undercroft.telemetry.slots import SEGMENT_BYTES, Family, Labels, Segments, Series, Totals
 
-OTHER: Final = "other"
-"""The label of everything that is not configured or too much."""
-SERIES_LIMIT: Final = 2_000
-"""Series of one name; further ones are counted together as `other`."""
 ERROR_TYPES_LIMIT: Final = 100
 """Providers have a say in error codes, so there must be an end."""
-LONGEST_LABEL: Final = 200
 US_PER_S: Final = 1_000_000
 TOKEN_CLASSES: Final = ("input", "output", "cache_read", "cache_write", "reasoning", "audio_input", "audio_output")
 
-LATENCY_BOUNDS_US: Final = tuple(
-    round(seconds * US_PER_S)
-    for seconds in (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
-)
+LATENCY_BOUNDS_US: Final = tuple(round(seconds * US_PER_S) for seconds in LATENCY_STEPS_S)
+FIRST_FAULT_STATUS: Final = 500
 
-
-class _Instrument:
-    """One series, bound to its slots."""
-
-    __slots__ = ("_lock", "size", "slots")
-
-    _lock: threading.Lock
-    slots: memoryview
-
-    def __init__(self, family: Family) -> None:
-        self.size = family.slots
-
-    def bind(self, slots: memoryview, lock: threading.Lock) -> None:
-        """Where to count from now on."""
-        self.slots, self._lock = slots, lock
-
-
-class Counter(_Instrument):
-    """Only goes up."""
-
-    __slots__ = ()
-
-    def add(self, count: int = 1) -> None:
-        with self._lock:
-            self.slots[0] += count
-
-    def advance_to(self, total: int) -> None:
-        """For totals that somebody else counts."""
-        with self._lock:
-            self.slots[0] = max(total, self.slots[0])
-
-
-class Gauge(_Instrument):
-    """Goes up and down; the sum over all living processes is shown."""
-
-    __slots__ = ()
-
-    def add(self, count: int = 1) -> None:
-        with self._lock:
-            self.slots[0] += count
-
-    def set(self, value: int) -> None:
-        with self._lock:
-            self.slots[0] = value
-
-
-class Histogram(_Instrument):
-    """Counts by size, and adds up."""
-
-    __slots__ = ("_bounds",)
-
-    def __init__(self, family: Family) -> None:
-        super().__init__(family)
-        self._bounds = family.bounds
-
-    def observe(self, value: int) -> None:
-        with self._lock:
-            self.note(value)
-
-    def note(self, value: int) -> None:
-        """`observe`, by who holds the lock."""
-        slots = self.slots
-        slots[bisect_left(self._bounds, value)] += 1
-        slots[-1] += value
-
-
-Instrument = TypeVar("Instrument", bound=_Instrument)
-
-
-class Labelled(Generic[Instrument]):
-    """The series of one name, by their labels."""
-
-    def __init__(
-        self, family: Family, make: type[Instrument], place: Callable[[_Instrument, Series], None], limit: int
-    ):
-        self.family = family
-        self._make = make
-        self._place = place
-        self._limit = limit
-        self._known: dict[Labels, Instrument] = {}
-
-    def labels(self, *values: str) -> Instrument:
-        """The series with these values, in the order of the family's labels; ask once and keep it where it is hot."""
-        known = self._known.get(values)
-        if known is not None:
-            return known
-        if len(values) != len(self.family.labels):
-            raise ValueError(f"{self.family.name} has the labels {self.family.labels}, got {values}")
-        labels = tuple(value if value.isprintable() and len(value) <= LONGEST_LABEL else OTHER for value in values)
-        if len(self._known) >= self._limit and labels not in self._known:
-            labels = (OTHER,) * len(values)
-        instrument = self._known.get(labels)
-        if instrument is None:
-            instrument = self._make(self.family)
-            self._place(instrument, Series(self.family.name, labels))
-            instrument = self._known.setdefault(labels, instrument)  # another thread may have been first
-        return instrument
-
-    def replace(self) -> None:
-        """Binds every series to a new place, where it begins at 0."""
-        for labels, instrument in self._known.items():
-            self._place(instrument, Series(self.family.name, labels))
+SPEED_BOUNDS: Final = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 1000, 2000, 5000)
+"""Output tokens a second."""
+CACHES: Final = ("coalesced", "exact", "semantic")
+"""What a record's `cache` may say; anything else is counted as `other`."""
+REFUSALS: Final[Mapping[str, str]] = {
+    "rate_limit_exceeded": "rate",
+    "limit_reached": "rate",
+    "budget_exceeded": "budget",
+    "budget_reserved": "budget",
+    "insufficient_quota": "budget",
+}
+"""Codes of calls that a limit of ours has turned away, by its kind."""
 
 
 @dataclass(slots=True)
@@ -152,7 +65,21 @@ class _Outcome:
     attempts: Counter
     cost: Counter
     tokens: tuple[Counter, ...]
+    faults: Counter
+    speed: Histogram
+    retries: Counter
+    fallbacks: Counter
+    caches: dict[str, Counter] = field(default_factory=dict)
+    refusals: dict[str, Counter] = field(default_factory=dict)
     errors: dict[str, Counter] = field(default_factory=dict)
+
+
+def _note_attempts(outcome: _Outcome, record: CallRecord) -> None:
+    outcome.attempts.slots[0] += record.attempts
+    if record.attempts > 1:
+        outcome.retries.slots[0] += record.attempts - 1
+    if record.deployment.rpartition("/")[0] != record.model:
+        outcome.fallbacks.slots[0] += 1
 
 
 class Metrics:
@@ -176,6 +103,9 @@ class Metrics:
         at = ("endpoint", "model", "provider")
         self.calls = self.counter("ai_api_calls_total", "Calls of the AI routes.", at)
         self.errors = self.counter("ai_api_errors_total", "Calls that failed, by the error's code.", (*at, "type"))
+        self._faults = self.counter(
+            "ai_api_faults_total", "Calls that failed by our or a provider's fault: status 500 and above.", at
+        )
         self.latency = self.histogram("ai_api_latency_seconds", "From a call's arrival to the end of its answer.", at)
         self.active = self.gauge("ai_active_requests", "Calls that are with a provider right now.", at)
         self._first_token = self.histogram(
@@ -191,6 +121,26 @@ class Metrics:
             limit=SERIES_LIMIT * len(TOKEN_CLASSES),
         )
         self._cost = self.counter("ai_cost_usd_total", "What the calls cost, in USD.", at, scale=NANO_PER_USD)
+        self._speed = self.histogram(
+            "ai_output_tokens_per_second",
+            "Output tokens a second of a stream, from its first piece to its end.",
+            at,
+            bounds=SPEED_BOUNDS,
+            scale=1,
+        )
+        self._retries = self.counter("ai_upstream_retries_total", "Attempts after the first of a call.", at)
+        self._fallbacks = self.counter(
+            "ai_fallbacks_total", "Calls that another model answered, or tried to, than the one asked for.", at
+        )
+        self._hits = self.counter(
+            "ai_cache_hits_total",
+            "Calls answered without a provider of their own: coalesced with an equal one, or from a cache.",
+            (*at, "kind"),
+            limit=SERIES_LIMIT * len(CACHES),
+        )
+        self._refusals = self.counter(
+            "ai_limit_refusals_total", "Calls that a rate limit or a budget turned away.", (*at, "kind")
+        )
         self._cpu = self.counter(
             "process_cpu_seconds_total", "User and system CPU time of all processes.", scale=US_PER_S
         ).labels()
@@ -209,10 +159,17 @@ class Metrics:
         return self._declare(Family(name, "counter", help, labels, scale), Counter, limit)
 
     def gauge(
-        self, name: str, help: str, labels: Labels = (), *, scale: int = 1, limit: int = SERIES_LIMIT
+        self,
+        name: str,
+        help: str,
+        labels: Labels = (),
+        *,
+        scale: int = 1,
+        limit: int = SERIES_LIMIT,
+        merge: Literal["sum", "max"] = "sum",
     ) -> Labelled[Gauge]:
-        """Declares a gauge."""
-        return self._declare(Family(name, "gauge", help, labels, scale), Gauge, limit)
+        """Declares a gauge. Over several processes the sum is shown, or the largest of what all of them see."""
+        return self._declare(Family(name, "gauge", help, labels, scale, merge=merge), Gauge, limit)
 
     def histogram(
         self,
@@ -231,14 +188,19 @@ class Metrics:
         """Counts a call that has ended."""
         outcome = self._outcome(record.endpoint, record.model, record.provider)
         error = self._error(outcome, record.error) if record.error else None
-        usage = record.usage
+        hit = self._hit(outcome, record.cache) if record.cache else None
+        refusal = self._refusal(outcome, record.error) if error is not None and not record.attempts else None
+        usage, duration_us, first_us = record.usage, record.duration_us, record.first_token_us
+        ended_us = record.started_us + duration_us
         with self._lock:  # once for all of them: a third of the time that an update each takes
             outcome.calls.slots[0] += 1
-            outcome.latency.note(record.duration_us)
-            if record.first_token_us:
-                outcome.first_token.note(record.first_token_us)
+            outcome.latency.note(duration_us, record.trace, ended_us)
+            if record.status >= FIRST_FAULT_STATUS:
+                outcome.faults.slots[0] += 1
+            if first_us:
+                outcome.first_token.note(first_us, record.trace, ended_us)
             if record.attempts:
-                outcome.attempts.slots[0] += record.attempts
+                _note_attempts(outcome, record)
             if record.cost_nano:
                 outcome.cost.slots[0] += record.cost_nano
             if usage.input or usage.output:
@@ -246,8 +208,11 @@ class Metrics:
                 for counter, count in zip(outcome.tokens, counts, strict=True):
                     if count:
                         counter.slots[0] += count
-            if error is not None:
-                error.slots[0] += 1
+                if record.streamed and usage.output > 1 and duration_us > first_us > 0:
+                    outcome.speed.note(usage.output * US_PER_S // (duration_us - first_us), record.trace, ended_us)
+            for counted in (error, hit, refusal):
+                if counted is not None:
+                    counted.slots[0] += 1
 
     def begin(self, endpoint: str, model: str, provider: str, /) -> None:
         """A call goes to a provider."""
@@ -286,7 +251,17 @@ class Metrics:
         started = Family("process_start_time_seconds", "gauge", "When the oldest process began.", scale=US_PER_S)
         totals.families[started.name], totals.values[started.name] = started, {(): [totals.started_us]}
         form = negotiate(accept)
-        return form.content_type, render(totals, form, foreign=foreign)
+        exemplars = self._exemplars() if form.is_openmetrics else {}
+        return form.content_type, render(totals, form, foreign=foreign, exemplars=exemplars)
+
+    def _exemplars(self) -> Exemplars:
+        return {
+            (family.family.name, labels): dict(each.exemplars)
+            for family in self._families.values()
+            if family.family.kind == "histogram"
+            for labels, each in family.all()
+            if each.exemplars
+        }
 
     def close(self) -> None:
         """Leaves what was counted to the other processes."""
@@ -303,7 +278,7 @@ class Metrics:
             raise ValueError(f"{family.name} is declared twice, differently")
         return known
 
-    def _place(self, instrument: _Instrument, series: Series) -> None:
+    def _place(self, instrument: SeriesInstrument, series: Series) -> None:
         with self._lock:
             try:
                 slots = self._segments.append(series, slots=instrument.size)
@@ -327,10 +302,24 @@ class Metrics:
             attempts=self._attempts.labels(*at),
             cost=self._cost.labels(*at),
             tokens=tuple(self._tokens.labels(*at, name) for name in TOKEN_CLASSES),
+            faults=self._faults.labels(*at),
+            speed=self._speed.labels(*at),
+            retries=self._retries.labels(*at),
+            fallbacks=self._fallbacks.labels(*at),
         )
         if (shown == model or not model) and len(self._outcomes) < SERIES_LIMIT:
             self._outcomes[endpoint, model, provider] = outcome
         return outcome
+
+    def _hit(self, outcome: _Outcome, cache: str) -> Counter:
+        kind = cache if cache in CACHES else OTHER
+        return outcome.caches.get(kind) or outcome.caches.setdefault(kind, self._hits.labels(*outcome.at, kind))
+
+    def _refusal(self, outcome: _Outcome, code: str) -> Counter | None:
+        kind = REFUSALS.get(code)
+        if kind is None:
+            return None
+        return outcome.refusals.get(kind) or outcome.refusals.setdefault(kind, self._refusals.labels(*outcome.at, kind))
 
     def _error(self, outcome: _Outcome, type: str) -> Counter:
         known = outcome.errors.get(type)

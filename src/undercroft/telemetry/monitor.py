@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
 from undercroft.errors import UndercroftError
 from undercroft.telemetry.exposition import Form
-from undercroft.telemetry.metrics import LATENCY_BOUNDS_US, LONGEST_LABEL, OTHER, SERIES_LIMIT, US_PER_S, Metrics
+from undercroft.telemetry.instruments import LONGEST_LABEL, OTHER, SERIES_LIMIT
+from undercroft.telemetry.metrics import LATENCY_BOUNDS_US, US_PER_S, Metrics
 from undercroft.telemetry.slots import Labels
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ import os
 import select
 import stat
 import threading
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -115,12 +116,13 @@ class RequestLog:
         redactor: Redactor,
         format: Format = "auto",
         level: str = "info",
+        sample: float = 1.0,
         capacity: int = CAPACITY,
     ) -> None:
         self._out = _Output(stream)
         self._clock = clock
         self._stream = stream
-        self.configure(redactor=redactor, format=format, level=level)
+        self.configure(redactor=redactor, format=format, level=level, sample=sample)
         self._capacity = capacity
         self._waiting: deque[CallRecord] = deque()
         self._encoder = msgspec.json.Encoder()
@@ -131,10 +133,15 @@ class RequestLog:
         self._closing = False
         self._thread: threading.Thread | None = None
 
-    def configure(self, *, redactor: Redactor, format: Format, level: str) -> None:
-        """How lines are written from now on."""
+    def configure(self, *, redactor: Redactor, format: Format, level: str, sample: float = 1.0) -> None:
+        """How lines are written from now on. `sample` is the share of the calls that went well which get one."""
+        self._sample = sample
         self._clean = lru_cache(REMEMBERED)(redactor.text)  # the same few names again and again
         self._readable = is_readable(format, self._stream)
+        self._least = _SEVERITY[level]
+
+    def set_level(self, level: str) -> None:
+        """The least severe level from now on."""
         self._least = _SEVERITY[level]
 
     @property
@@ -145,6 +152,8 @@ class RequestLog:
     def add(self, record: CallRecord) -> None:
         """Takes a record; called from one thread."""
         if _SEVERITY[level_of(record)] < self._least:
+            return
+        if self._sample < 1 and record.status < 400 and not _is_chosen(record.id, self._sample):
             return
         if len(self._waiting) < self._capacity:
             self._waiting.append(record)
@@ -215,6 +224,11 @@ class RequestLog:
         if line.error:
             fields["error"] = line.error
         return _readable(line.timestamp, line.level, event, fields)
+
+
+def _is_chosen(call: str, share: float) -> bool:
+    """By the call's id, so that it is the same wherever it is asked."""
+    return zlib.crc32(call.encode()) < share * (1 << 32)
 
 
 def _readable(timestamp: str, level: str, event: str, fields: Mapping[str, object]) -> bytes:

@@ -32,6 +32,8 @@ class Family(msgspec.Struct, frozen=True, array_like=True, tag="family"):
     """Slots count in 1/scale of the unit that is shown; a power of ten."""
     bounds: tuple[int, ...] = ()
     """A histogram's upper bounds, in slots' units. Its slots: one a bound, one for what is above, the sum."""
+    merge: Literal["sum", "max"] = "sum"
+    """How processes are put together: `max` for gauges of what all of them see, such as the age of a queue."""
 
     @property
     def slots(self) -> int:
@@ -135,7 +137,12 @@ class Totals:
     def _sum(self, series: Series, slots: tuple[int, ...]) -> None:
         of_family = self.values.setdefault(series.family, {})
         known = of_family.get(series.labels)
-        of_family[series.labels] = [a + b for a, b in zip(known, slots, strict=True)] if known else list(slots)
+        if not known:
+            of_family[series.labels] = list(slots)
+        elif self.families[series.family].merge == "max":
+            of_family[series.labels] = [max(pair) for pair in zip(known, slots, strict=True)]
+        else:
+            of_family[series.labels] = [a + b for a, b in zip(known, slots, strict=True)]
 
     def encode(self) -> bytes:
         """The same as segments."""

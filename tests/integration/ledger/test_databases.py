@@ -82,7 +82,7 @@ def test_shippers_that_race_for_a_dead_and_a_living_spool_book_every_call_once(
     asyncio.run(living.close())
 
 
-@pytest.mark.parametrize("by", ["total", "key", "model", "provider", "day"])
+@pytest.mark.parametrize("by", ["total", "key", "model", "provider", "day", "hour", "tag"])
 def test_sums_are_the_same_on_both_databases(database: Database, tmp_path: Path, by: Grouping) -> None:
     process = spool(tmp_path / "spool")
     for number in range(20):
@@ -92,8 +92,17 @@ def test_sums_are_the_same_on_both_databases(database: Database, tmp_path: Path,
         await Shipper(database, tmp_path / "spool", clock=CLOCK, price=PRICE, own=process).flush()
 
     asyncio.run(scenario())
-    (line,) = database.read_sync(partial(sum_usage, organisation="default", by=by))
-    groups = {"total": "", "key": "key_1", "model": "chat", "provider": "openai", "day": "2026-01-01"}
+    tag = "project" if by == "tag" else ""
+    (line,) = database.read_sync(partial(sum_usage, organisation="default", by=by, tag=tag))
+    groups = {
+        "tag": "",
+        "hour": "2026-01-01T00:00Z",
+        "total": "",
+        "key": "key_1",
+        "model": "chat",
+        "provider": "openai",
+        "day": "2026-01-01",
+    }
     assert (line.group, line.calls, line.unpriced) == (groups[by], 20, 1)
     assert line.cost_nano == 20 * 10**15 - 190
     asyncio.run(process.close())

@@ -4,12 +4,14 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from tests.support.tracing import untraced
 from undercroft.assembly.vectors import Vectors, open_store
 from undercroft.clock import SystemClock
 from undercroft.errors import ConfigurationError, Unavailable
 from undercroft.settings.model import Database, Settings, VectorStoreName
 from undercroft.settings.model import Vectors as Section
 from undercroft.settings.rules import problems
+from undercroft.telemetry.metrics import Metrics
 from undercroft.vectors.types import CollectionSpec
 
 POSTGRES = SecretStr("postgresql://nobody@127.0.0.1:1/nowhere")
@@ -37,7 +39,12 @@ def test_the_settings_choose_a_store_and_opening_it_speaks_to_nobody(
 
 def test_the_store_is_opened_once_and_closed_with_its_owner(tmp_path: Path) -> None:
     async def run() -> None:
-        vectors = Vectors(Settings(data_dir=tmp_path), clock=SystemClock())
+        vectors = Vectors(
+            Settings(data_dir=tmp_path),
+            metrics=Metrics(clock=SystemClock()),
+            tracing=untraced(SystemClock()),
+            clock=SystemClock(),
+        )
         assert not (tmp_path / "vectors.db").exists(), "opened before anybody asked"
         first, second = await asyncio.gather(vectors.store(), vectors.store())
         assert first is second

@@ -1,15 +1,17 @@
 """Sums are exact, grouped as asked, and show what is not known."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
 from tests.support.ledger import MemoryDatabase, ended, memory_database
 from undercroft.ledger.entries import row_of
-from undercroft.ledger.usage import DAY_US, Grouping, UsageLine, sum_usage
+from undercroft.ledger.export import as_csv
+from undercroft.ledger.usage import DAY_US, Grouping, UsageLine, grouping_of, sum_usage
 from undercroft.record import CallRecord, Usage, Who
-from undercroft.storage.schema import calls
+from undercroft.storage.schema import api_keys, calls
 
 DAY_ONE = 1_767_225_600_000_000
 
@@ -22,7 +24,7 @@ def filled(database: MemoryDatabase, records: Sequence[CallRecord]) -> None:
     database.run(work)
 
 
-def lines(records: Sequence[CallRecord], by: Grouping, **options: int) -> dict[str, UsageLine]:
+def lines(records: Sequence[CallRecord], by: Grouping, **options: Any) -> dict[str, UsageLine]:
     with memory_database() as database:
         filled(database, records)
         found = database.run(lambda connection: sum_usage(connection, organisation="default", by=by, **options))
@@ -51,6 +53,9 @@ def test_the_total_adds_everything_exactly() -> None:
         ("key", {"key_1": 4, "key_2": 1}),
         ("model", {"": 1, "chat": 3, "other": 1}),
         ("provider", {"openai": 5}),
+        ("user", {"ada": 4, "default": 1}),
+        ("team", {"default": 5}),
+        ("hour", {"2026-01-01T00:00Z": 3, "2026-01-02T00:00Z": 2}),
         ("day", {"2026-01-01": 3, "2026-01-02": 2}),
     ],
 )
@@ -78,3 +83,57 @@ def test_a_failed_call_without_tokens_has_no_unknown_price() -> None:
 
 def test_nothing_used_is_no_line() -> None:
     assert lines([], "total") == {}
+
+
+def test_a_tag_is_the_calls_own_or_else_its_keys_and_loses_nothing() -> None:
+    records = [
+        ended("a", tags={"project": "search"}, cost_nano=1),
+        ended("b", tags={"project": "chat", "env": "x"}, cost_nano=10),
+        ended("c", who=Who(key="key_2"), cost_nano=100),
+        ended("d", who=Who(key="key_2"), tags={"project": "own"}, cost_nano=1000),
+        ended("e", who=Who(key="gone"), cost_nano=10_000),
+    ]
+    with memory_database() as database:
+        filled(database, records)
+        database.run(lambda connection: connection.execute(api_keys.insert().values(KEY)))
+        found = database.run(lambda connection: sum_usage(connection, organisation="default", by="tag", tag="project"))
+    assert {line.group: line.cost_nano for line in found} == {
+        "search": 1,
+        "chat": 10,
+        "of-the-key": 100,
+        "own": 1000,
+        "": 10_000,
+    }
+
+
+KEY = {
+    "organisation": "default",
+    "id": "key_2",
+    "team": "default",
+    "user_id": "default",
+    "name": "k",
+    "hash": b"h",
+    "permissions": [],
+    "created_us": 0,
+    "tags": {"project": "of-the-key"},
+}
+
+
+@pytest.mark.parametrize("text", ["", "tag", "tag:", "tag:a b", 'tag:x"]', "model:x", "total", "colour"])
+def test_a_grouping_that_there_is_not_is_refused_with_those_there_are(text: str) -> None:
+    with pytest.raises(ValueError, match=r"takes key, user, team, .* or tag:NAME, got"):
+        grouping_of(text)
+
+
+def test_groupings_are_written_as_they_are_called() -> None:
+    assert grouping_of("hour") == ("hour", "")
+    assert grouping_of("tag:cost-centre") == ("tag", "cost-centre")
+
+
+def test_a_spreadsheet_gets_the_exact_cost_and_no_formula() -> None:
+    found = lines([ended("a", model="=1+1", cost_nano=1), ended("b", model='say "hi"', cost_nano=10**14 + 1)], "model")
+    text = as_csv("model", list(found.values()))
+    assert text.splitlines()[0].startswith("model,calls,errors,input_tokens,")
+    assert "'=1+1,1,0," in text
+    assert '"say ""hi""",1,' in text
+    assert ",100000.000000001," in text

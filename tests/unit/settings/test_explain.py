@@ -21,7 +21,7 @@ def test_a_key_like_no_other_is_answered_with_all_there_are() -> None:
 
 
 def test_a_section_of_a_later_version_says_that_it_takes_nothing_yet() -> None:
-    assert unknown_setting(("slo", "zzz"), SHAPE).endswith("[slo] takes nothing in this version")
+    assert unknown_setting(("releases", "zzz"), SHAPE).endswith("[releases] takes nothing in this version")
 
 
 @pytest.mark.parametrize(

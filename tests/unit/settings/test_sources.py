@@ -162,15 +162,16 @@ def test_windows_line_ends_and_byte_order_mark_change_no_line_number(tmp_path: P
     assert str(loaded(tmp_path).provenance["server.port"]) == "undercroft.toml:3"
 
 
-def test_what_this_version_does_not_use_is_warned_about_unless_it_is_the_default(tmp_path: Path) -> None:
+def test_plain_variables_of_telemetry_are_taken_without_a_warning(tmp_path: Path) -> None:
     found = loaded(
         tmp_path,
         file='[telemetry]\nlog_level = "info"\n',
         SENTRY_DSN="https://x@sentry.example/1",
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:4318",
     )
-    assert sorted(found.warnings) == [
-        "environment (SENTRY_DSN): telemetry.sentry_dsn is set, but this version does not use it yet",
-    ]
+    assert found.warnings == ()
+    assert secret(found.settings.telemetry.sentry_dsn) == "https://x@sentry.example/1"
+    assert found.settings.telemetry.otlp_endpoint == "http://collector:4318"
     assert found.settings.provider_keys == {}
 
 

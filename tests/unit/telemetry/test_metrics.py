@@ -12,11 +12,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.clock import ManualClock
 from undercroft.record import CallRecord, Usage, Who
-from undercroft.telemetry.metrics import ERROR_TYPES_LIMIT, SERIES_LIMIT, Metrics
+from undercroft.telemetry.instruments import SERIES_LIMIT
+from undercroft.telemetry.metrics import ERROR_TYPES_LIMIT, Metrics
 from undercroft.telemetry.slots import Family
 
 RECORD = CallRecord(
@@ -79,6 +81,64 @@ def test_one_record_feeds_all_metrics() -> None:
     assert scrape.value("ai_tokens_total", **{**AT, "class": "cache_read"}) == 8
     assert scrape.value("ai_tokens_total", **{**AT, "class": "cache_write"}) == 6
     assert scrape.value("ai_tokens_total", **{**AT, "class": "reasoning"}) == 4
+
+
+def test_retries_fallbacks_caches_refusals_and_speed_come_from_the_record_too() -> None:
+    metrics = metrics_in()
+    metrics.observe(changed(deployment="chat/0"))
+    metrics.observe(changed(deployment="spare/1", streamed=True, usage=Usage(input=1, output=14), attempts=3))
+    metrics.observe(changed(attempts=0, cache="coalesced", provider="", usage=Usage()))
+    metrics.observe(changed(attempts=0, cache="from-somewhere", provider="", usage=Usage()))
+    metrics.observe(changed(attempts=0, status=429, error="budget_exceeded", provider="", usage=Usage()))
+    metrics.observe(changed(attempts=0, status=429, error="rate_limit_exceeded", provider="", usage=Usage()))
+    metrics.observe(changed(attempts=1, status=429, error="rate_limit_exceeded", deployment="chat/0"))
+    scrape = Scrape(metrics)
+    assert scrape.value("ai_upstream_retries_total", **AT) == 1 + 2
+    assert scrape.value("ai_fallbacks_total", **AT) == 1
+    assert scrape.value("ai_cache_hits_total", kind="coalesced") == 1
+    assert scrape.value("ai_cache_hits_total", kind="other") == 1
+    assert scrape.value("ai_limit_refusals_total", kind="budget") == 1
+    assert scrape.value("ai_limit_refusals_total", kind="rate") == 1, "what a provider refuses is not ours"
+    assert scrape.value("ai_output_tokens_per_second_count", **AT) == 1
+    assert scrape.value("ai_output_tokens_per_second_sum", **AT) == 200
+
+
+def test_latencies_are_told_apart_from_ten_milliseconds_to_ten_minutes() -> None:
+    metrics = metrics_in()
+    for duration_us in (9_000, 11_000, 599_000_000, 601_000_000):
+        metrics.observe(changed(duration_us=duration_us))
+    scrape = Scrape(metrics)
+    counts = [
+        scrape.value("ai_api_latency_seconds_bucket", le=le) for le in ("0.01", "0.025", "300.0", "600.0", "+Inf")
+    ]
+    assert counts == [1, 2, 2, 3, 4]
+
+
+def test_a_bucket_names_a_trace_that_fell_into_it_where_the_format_has_a_place_for_it() -> None:
+    metrics = metrics_in()
+    metrics.observe(changed(trace="4bf92f3577b34da6a3ce929d0e0e4736"))
+    metrics.observe(changed(duration_us=3_000_000))
+    accept = "application/openmetrics-text; version=1.0.0"
+    parse: Any = openmetrics
+    families = list(parse(metrics.render(accept)[1].decode()))
+    found = [
+        (sample.labels["le"], sample.exemplar.labels, sample.exemplar.value)
+        for family in families
+        if family.name == "ai_api_latency_seconds"
+        for sample in family.samples
+        if sample.exemplar
+    ]
+    assert found == [("0.25", {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}, 0.12)]
+    assert b"trace_id" not in metrics.render()[1], "plain text has none"
+
+
+def test_of_what_all_processes_see_the_largest_is_shown_and_of_the_rest_the_sum(tmp_path: Path) -> None:
+    one, other = metrics_in(tmp_path), metrics_in(tmp_path)
+    for metrics, age in ((one, 7), (other, 9)):
+        metrics.gauge("ai_age", "Age.", merge="max").labels().set(age)
+        metrics.gauge("ai_open", "Open.").labels().set(age)
+    scrape = Scrape(one)
+    assert (scrape.value("ai_age"), scrape.value("ai_open")) == (9, 16)
 
 
 def test_a_latency_on_a_bound_belongs_to_its_bucket() -> None:
@@ -153,15 +213,15 @@ def test_labels_that_no_name_looks_like_become_other(label: str) -> None:
 
 def test_others_declare_metrics_of_their_own() -> None:
     metrics = metrics_in()
-    hits = metrics.counter("ai_cache_hits_total", "Hits.", ("kind",))
+    hits = metrics.counter("ai_page_turns_total", "Hits.", ("kind",))
     hits.labels("exact").add(3)
-    metrics.counter("ai_cache_hits_total", "Hits.", ("kind",)).labels("exact").add()
+    metrics.counter("ai_page_turns_total", "Hits.", ("kind",)).labels("exact").add()
     depth = metrics.gauge("ai_queue_depth", "Jobs waiting.").labels()
     depth.set(9)
     depth.add(-2)
     metrics.histogram("ai_chunks", "Chunks.", bounds=(1, 10), scale=1).labels().observe(11)
     scrape = Scrape(metrics)
-    assert scrape.value("ai_cache_hits_total", kind="exact") == 4
+    assert scrape.value("ai_page_turns_total", kind="exact") == 4
     assert scrape.value("ai_queue_depth") == 7
     assert scrape.value("ai_chunks_bucket", le="10.0") == 0
     assert scrape.value("ai_chunks_sum") == 11

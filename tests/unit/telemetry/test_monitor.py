@@ -19,7 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.clock import ManualClock
 from undercroft.errors import UpstreamTimedOut
 from undercroft.telemetry import monitor
-from undercroft.telemetry.metrics import SERIES_LIMIT, Metrics
+from undercroft.telemetry.instruments import SERIES_LIMIT
+from undercroft.telemetry.metrics import Metrics
 from undercroft.telemetry.monitor import attach, monitor_endpoint, registered
 
 SLEEP_S = 0.05

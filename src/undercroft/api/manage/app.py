@@ -8,7 +8,19 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from undercroft import __version__
-from undercroft.api.manage import cache, config, keys, models, plans, requests, usage, webhooks
+from undercroft.api.manage import (
+    cache,
+    config,
+    keys,
+    logs,
+    models,
+    observed,
+    plans,
+    requests,
+    slo,
+    usage,
+    webhooks,
+)
 from undercroft.assembly import Undercroft
 from undercroft.errors import InvalidRequest, MethodNotAllowed, NotFound, UndercroftError
 from undercroft.wire.errors import envelope
@@ -20,6 +32,9 @@ def build(undercroft: Undercroft) -> FastAPI:
         title="undercroft management API", version=__version__, docs_url=None, redoc_url=None, openapi_url=None
     )
     app.include_router(usage.router(undercroft))
+    app.include_router(observed.router(undercroft))
+    app.include_router(logs.router(undercroft))
+    app.include_router(slo.router(undercroft))
     app.include_router(models.router(undercroft))
     app.include_router(keys.router(undercroft))
     app.include_router(config.router(undercroft))

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import msgspec
 
-from undercroft.api.calls import OFF_LOOP_BYTES, answer_call, trace_id
+from undercroft.api.calls import OFF_LOOP_BYTES, answer_call, trace_of
 from undercroft.api.exchange import Exchange
 from undercroft.api.following import follow
 from undercroft.api.openai import kept_responses
@@ -216,7 +216,7 @@ async def _accept(
         id=queued.id,
         call_id=exchange.id,
         who=exchange.caller.who,
-        trace=trace_id(exchange.header(b"traceparent")),
+        trace=trace_of(exchange)[0],
         source=request.source.body,
         queued=_encode(queued),
         created_us=exchange.started_us,

@@ -4,12 +4,13 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from undercroft import __version__
 from undercroft.assembly.inspection import Finding, inspect
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
-from undercroft.clock import SystemClock
+from undercroft.clock import SystemClock, rfc3339
 from undercroft.errors import ConfigurationError, InvalidRequest
 from undercroft.settings.effective import effective
 from undercroft.settings.sources import Loaded, load
@@ -21,18 +22,50 @@ Settings, data directory, database, models, provider keys, clock, port and packa
 Exit code 1 if a check failed.
 
 Example: undercroft doctor
+         undercroft doctor --errors
          undercroft doctor --report bug-report.json"""
+
+MOST_ERRORS: Final = 50
 
 
 def arguments(parser: ArgumentParser) -> None:
     add_config(parser)
     add_json(parser)
+    parser.add_argument("--errors", action="store_true", help="only what has gone wrong lately, by type and place")
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="also write what was found, settings and versions, without secrets"
     )
 
 
 def run(options: Namespace, out: Output) -> int:
+    return _show_errors(options, out) if options.errors else _examine(options, out)
+
+
+def _show_errors(options: Namespace, out: Output) -> int:
+    """The groups in the database. Exit code 0 also when there are some: they may be long mended."""
+    from undercroft.cli.installation import read_settings, ready_database
+    from undercroft.observed.errors import list_errors
+
+    with ready_database(read_settings(options, out), otherwise="Errors cannot be read") as database:
+        groups = database.read_sync(lambda connection: list_errors(connection, limit=MOST_ERRORS))
+    if options.json:
+        out.show({"errors": groups})
+        return 0
+    rows = [
+        {
+            "last seen": rfc3339(group.last_us)[:19],
+            "count": group.count,
+            "error": group.kind,
+            "place": group.place,
+            "message": group.message[:100],
+        }
+        for group in groups
+    ]
+    out.table(rows, empty="No error was logged.")
+    return 0
+
+
+def _examine(options: Namespace, out: Output) -> int:
     loaded: Loaded | None = None
     findings: list[Finding] = []
     try:

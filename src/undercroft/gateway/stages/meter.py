@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from undercroft.llm.reply import Reply
 from undercroft.llm.tokens import estimate_input, estimate_text
 from undercroft.llm.types import Chunk
 from undercroft.record import CallOpened, CallProgressed, CallRecord, SpoolRecord, Usage, Who
+from undercroft.telemetry.redaction import Redactor
 
 PROGRESS_EVERY_CHUNKS = 256
 
@@ -149,7 +151,7 @@ class Meter:
                 cache=trail.cache or ("miss" if trail.cache_id else ""),
                 streamed=call.request.stream,
                 trace=call.trace,
-                end_user=call.request.end_user,
+                end_user=_clean(call.request.end_user) if call.request.end_user else "",
                 tags={"batch": call.batch} if call.batch else {},
                 saved_nano=trail.saved_nano,
                 held_nano=trail.held_nano,
@@ -195,6 +197,12 @@ class Meter:
                 error=code,
             )
         )
+
+
+@lru_cache(4096)
+def _clean(end_user: str) -> str:
+    """What a caller wrote there by mistake, a key say, is in no book, line or span."""
+    return Redactor().text(end_user)
 
 
 def note(trail: Trail, chunk: Chunk) -> None:

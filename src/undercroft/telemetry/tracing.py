@@ -1,0 +1,169 @@
+"""Which calls are traced, and where their traces go; spans are made from records, off the calls' way."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Final, Protocol
+
+from undercroft.clock import Clock
+from undercroft.errors import UndercroftError
+from undercroft.record import CallRecord
+from undercroft.telemetry.spans import Attempt, Attribute, Course, Span, SpanKind, Stage, spans_of
+from undercroft.telemetry.trace_context import TraceContext, current, is_sampled, read
+
+MOST_OPEN: Final = 100_000
+"""Calls under way of which the course is noted; every call ends, so this is only a fence."""
+
+
+class Sink(Protocol):
+    """Takes spans without ever making anybody wait."""
+
+    @property
+    def dropped(self) -> int:
+        """Spans lost so far."""
+        ...
+
+    def offer(self, make: Callable[[], Sequence[Span]], count: int, /) -> None:
+        """Spans to be made, about so many, when there is time; called from the event loop."""
+        ...
+
+
+class Tracing:
+    """Notes what is done for each call. `sink` None: nothing is traced, and nobody pays for it."""
+
+    def __init__(self, sink: Sink | None, *, ratio: float, slow_s: float, clock: Clock, rng: random.Random) -> None:
+        self._sink = sink
+        self._ratio = ratio
+        self._slow_us = round(slow_s * 1_000_000)
+        self._clock = clock
+        self._rng = rng
+        self._open: dict[str, Course] = {}
+
+    @property
+    def is_on(self) -> bool:
+        return self._sink is not None
+
+    # Calls.
+
+    def begin(self, call: str, *, traceparent: str, began: float) -> Course:
+        """A call begins, below the span that its caller names, or in a trace of its own."""
+        caller = read(traceparent)
+        trace = caller.trace if caller else self._id(128)
+        sampled = caller.sampled if caller else is_sampled(trace, self._ratio)
+        course = Course(
+            trace=trace, id=self._id(64), parent=caller.span if caller else "", is_sampled=sampled, began=began
+        )
+        if len(self._open) < MOST_OPEN:
+            self._open[call] = course
+        return course
+
+    def came_to(self, call: str, stage: str) -> None:
+        """A call comes to a stage."""
+        course = self._open.get(call)
+        if course is not None and course.is_sampled:
+            course.steps.append(Stage(stage, self._clock.monotonic()))
+
+    def attempt(self, call: str, *, provider: str, model: str, deployment: str) -> tuple[Attempt, TraceContext] | None:
+        """A provider is asked; with what it is to be told. None for a call that nobody has begun."""
+        course = self._open.get(call)
+        if course is None:
+            return None
+        attempt = Attempt(self._id(64), self._clock.monotonic(), provider, model, deployment)
+        course.steps.append(attempt)
+        return attempt, TraceContext(course.trace, attempt.id, course.is_sampled, call)
+
+    def failed(self, attempt: Attempt, error: BaseException) -> None:
+        """It has not done."""
+        attempt.ended, attempt.error = self._clock.monotonic(), code_of(error)
+
+    def ended(self, records: list[CallRecord]) -> None:
+        """Calls have ended: those that are sampled, failed by our or a provider's fault, or slow go to the sink."""
+        if self._sink is None:
+            return
+        for record in records:
+            course = self._open.pop(record.id, None) or self._refused(record)
+            if course.is_sampled or record.status >= 500 or record.duration_us >= self._slow_us:
+                self._sink.offer(partial(_made, record, course), 1 + len(course.steps))
+
+    def _refused(self, record: CallRecord) -> Course:
+        """Of a call that was turned away before it became one."""
+        trace = record.trace or self._id(128)
+        return Course(trace=trace, id=self._id(64), parent="", is_sampled=is_sampled(trace, self._ratio), began=0.0)
+
+    # Other work.
+
+    def handed_in(self, traceparent: str, name: str) -> str:
+        """What a job is to be below: the span of handing it in; without tracing, what the caller named."""
+        caller = read(traceparent)
+        if self._sink is None:
+            return traceparent if caller else ""
+        now_us = self._clock.now_us()
+        context = self._below(caller)
+        self._add(context, caller, name, "producer", now_us, now_us, None, {})
+        return context.header()
+
+    @contextmanager
+    def around(self, traceparent: str, name: str, kind: SpanKind, attributes: dict[str, Attribute]) -> Iterator[str]:
+        """A span around the block; gives the `traceparent` of what is done in it."""
+        if self._sink is None:
+            yield traceparent
+            return
+        caller = read(traceparent) or current.get()
+        context = self._below(caller)
+        started_us, began = self._clock.now_us(), self._clock.monotonic()
+        token = current.set(context)
+        failure: BaseException | None = None
+        try:
+            yield context.header()
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            current.reset(token)
+            took_us = round((self._clock.monotonic() - began) * 1_000_000)
+            self._add(context, caller, name, kind, started_us, started_us + took_us, failure, attributes)
+
+    def _below(self, caller: TraceContext | None) -> TraceContext:
+        trace = caller.trace if caller else self._id(128)
+        return TraceContext(trace, self._id(64), caller.sampled if caller else is_sampled(trace, self._ratio))
+
+    def _add(
+        self,
+        context: TraceContext,
+        caller: TraceContext | None,
+        name: str,
+        kind: SpanKind,
+        started_us: int,
+        ended_us: int,
+        failure: BaseException | None,
+        attributes: dict[str, Attribute],
+    ) -> None:
+        is_failure = isinstance(failure, Exception)
+        if self._sink is None or not (context.sampled or is_failure or ended_us - started_us >= self._slow_us):
+            return
+        code = code_of(failure) if failure is not None and is_failure else ""
+        span = Span(
+            trace=context.trace,
+            id=context.span,
+            parent=caller.span if caller else "",
+            name=name,
+            kind=kind,
+            started_us=started_us,
+            ended_us=ended_us,
+            error=code,
+            attributes=attributes | ({"error.type": code} if code else {}),
+        )
+        self._sink.offer(lambda: [span], 1)
+
+    def _id(self, bits: int) -> str:
+        return f"{self._rng.getrandbits(bits) or 1:0{bits // 4}x}"
+
+
+def _made(record: CallRecord, course: Course) -> list[Span]:
+    return list(spans_of(record, course))
+
+
+def code_of(error: BaseException) -> str:
+    """What an error is called in a trace; never its message, which may hold what a stranger sent."""
+    return error.code if isinstance(error, UndercroftError) else type(error).__name__

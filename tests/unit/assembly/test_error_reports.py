@@ -1,0 +1,120 @@
+"""Errors that are logged become groups, or go to Sentry; either way without a secret, and without failing the work."""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from undercroft.assembly.error_reports import ErrorHandler, GroupedErrors, Reports, Sentry
+from undercroft.assembly.kept_telemetry import MOST_ERRORS, KeptErrors
+from undercroft.telemetry.redaction import Redactor
+
+CANARY = "sk-canary-0123456789abcdefghijklmnopqrstuvwxyz"
+KNOWN = "correct-horse-battery-staple"
+REDACTOR = Redactor([KNOWN])
+
+
+@contextmanager
+def heard(reports: Reports) -> Iterator[logging.Logger]:
+    handler = ErrorHandler(reports, REDACTOR)
+    logger = logging.getLogger("tests.errors")
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield logger
+    finally:
+        logger.removeHandler(handler)
+        reports.close()
+
+
+def fail(secret: str) -> None:
+    local = secret
+    raise RuntimeError(f"the key {local} was refused")
+
+
+def log_all(logger: logging.Logger) -> None:
+    try:
+        fail(CANARY)
+    except RuntimeError:
+        logger.exception("it failed with %s", KNOWN, extra={"header": ("authorization", CANARY)})
+    logger.error("without an exception: %s", CANARY)
+    logger.warning("not an error")
+
+
+def test_errors_are_grouped_without_secrets() -> None:
+    kept = KeptErrors()
+    with heard(GroupedErrors(kept, lambda: 7)) as logger:
+        log_all(logger)
+        log_all(logger)
+    found = kept.take()
+    assert [each.kind for each in found] == ["RuntimeError", "without an exception: %s"] * 2
+    assert len({each.fingerprint for each in found}) == 2
+    assert found[0].place.endswith("test_error_reports.py:fail")
+    assert "the key [REDACTED] was refused" in found[0].message
+    assert "Traceback" in found[0].sample
+    assert CANARY not in str(found)
+    assert KNOWN not in str(found)
+
+
+def test_more_errors_than_can_be_kept_are_counted() -> None:
+    kept = KeptErrors()
+    with heard(GroupedErrors(kept, lambda: 7)) as logger:
+        for _ in range(MOST_ERRORS + 5):
+            logger.error("again")
+    assert kept.dropped == 5
+
+
+class Failing:
+    def report(self, record: logging.LogRecord, redactor: Redactor, /) -> None:
+        raise OSError("no")
+
+    def close(self) -> None: ...
+
+
+def test_reports_that_fail_do_not_fail_the_work_and_show_no_secret(capfd: pytest.CaptureFixture[str]) -> None:
+    with heard(Failing()) as logger:
+        logger.error("goes on with %s", CANARY)
+    said = capfd.readouterr().err
+    assert said == "An error of tests.errors could not be reported: OSError\n"
+
+
+def test_sentry_hears_the_error_scrubbed_and_without_local_variables() -> None:
+    bodies: list[str] = []
+
+    class Door(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            import gzip
+
+            body = self.rfile.read(int(self.headers["content-length"]))
+            is_packed = self.headers.get("content-encoding") == "gzip"
+            bodies.append((gzip.decompress(body) if is_packed else body).decode())
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        with heard(Sentry(f"http://public@127.0.0.1:{server.server_port}/1", lambda: REDACTOR, release="1")) as logger:
+            log_all(logger)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    events = [
+        json.loads(line) for body in bodies for line in body.splitlines() if '"event_id"' in line and "level" in line
+    ]
+    raised = next(event for event in events if "exception" in event)
+    assert raised["exception"]["values"][0]["type"] == "RuntimeError"
+    assert len(events) == 2
+    assert "vars" not in str(raised["exception"])
+    assert CANARY not in "".join(bodies)
+    assert KNOWN not in "".join(bodies)
