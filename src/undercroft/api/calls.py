@@ -9,8 +9,9 @@ from undercroft.api.exchange import Exchange
 from undercroft.errors import UndercroftError
 from undercroft.gateway.call import Call, Handler
 from undercroft.gateway.filters import REGION_HEADER, TAGS_HEADER, Wish, wish_of
-from undercroft.llm.types import Chunk, Request
+from undercroft.llm.types import ChatRequest, Chunk, Request
 from undercroft.settings.model import Server
+from undercroft.wire.body import too_long
 
 OFF_LOOP_BYTES = 256 * 1024
 """Larger bodies are decoded in a thread: a million keys block the loop for half a second."""
@@ -68,6 +69,8 @@ async def answer_call(
     exchange: Exchange, codec: Encoder[Writer], request: Request, *, server: Server, send: Handler
 ) -> None:
     """The same from a request that was read already."""
+    if isinstance(request, ChatRequest) and len(request.messages) > server.limits.max_messages:
+        raise too_long("messages", maximum=server.limits.max_messages, got=len(request.messages))
     call = Call(
         id=exchange.id,
         endpoint=codec.endpoint,

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pydantic import SecretStr
-
-from undercroft.access.doors import Bind, Door, host_name
+from undercroft.access.doors import Bind, Door
 from undercroft.access.keys import KeyRing
+from undercroft.assembly.access import AccessDesk, door_of
 from undercroft.assembly.batches import BatchOffice
 from undercroft.assembly.bundled import LOCAL, BundledModels, OwnModels, SharedModels
 from undercroft.assembly.database import DatabaseLink
@@ -59,6 +58,7 @@ class Undercroft:
     ids: Ids
     door: Door
     keys: KeyRing
+    access: AccessDesk
     gateway: Gateway
     responses: Responses
     jobs: JobOffice
@@ -96,6 +96,8 @@ class Undercroft:
         checks = {"database": "ok"} | {self.keeper.place: self.keeper.problem or "ok"}
         if self.link.problem:
             checks["database"] = self.link.problem
+        if self.access.problem:
+            checks["secrets"] = self.access.problem
         checks |= self.bundled.states()
         refusal = self.reloads.refusal
         if refusal is not None:  # why is for the operator alone: /health is open to everybody
@@ -106,7 +108,7 @@ class Undercroft:
             checks=checks,
             failing=tuple(failing),
             loading="loading" in states or self.link.problem == "opening",
-            degraded=refusal is not None or any(state not in ("ok", "loading") for state in states),
+            degraded=bool(refusal or self.access.problem) or any(state not in ("ok", "loading") for state in states),
         )
 
 
@@ -162,7 +164,9 @@ async def installed(
     async with contextlib.AsyncExitStack() as stack:
         keys = KeyRing()
         limits = LimitBook()
-        link = DatabaseLink(settings, keys=keys, limits=limits, clock=clock)
+        access = AccessDesk(settings, clock=clock)
+        link = DatabaseLink(settings, keys=keys, limits=limits, clock=clock, vault=access.vault)
+        access.use(link)
         kept = keeper(settings, link, ids=ids, clock=clock)
         stack.push_async_callback(kept.close)
         bundled: BundledModels
@@ -209,6 +213,7 @@ async def installed(
             log=log,
             recorder=recorder,
             keys=keys,
+            access=access,
             limiter=limiter,
             link=link,
             responses=ResponseDesk(settings.responses, link=link, ids=ids, clock=clock, is_frozen=is_frozen),
@@ -247,6 +252,7 @@ class Lasting:
     log: RequestLog | None
     recorder: FanOut
     keys: KeyRing
+    access: AccessDesk
     limiter: Limiter
     link: DatabaseLink
     responses: ResponseDesk
@@ -276,6 +282,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             clock=clock,
             rng=rng,
             on_change=lasting.events.upstream_changed,
+            stored=lasting.access.vault.text,
         ).catalogue()
         if not lasting.is_frozen:
             await stack.enter_async_context(checking(settings, catalogue, clock=clock, rng=rng))
@@ -304,8 +311,9 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             settings=settings,
             clock=clock,
             ids=lasting.ids,
-            door=_door(settings, lasting.bind),
+            door=door_of(settings, lasting.bind),
             keys=lasting.keys,
+            access=lasting.access,
             gateway=gateway,
             responses=Responses(settings, desk=lasting.responses, gateway=gateway, under_way=under_way, clock=clock),
             jobs=lasting.jobs,
@@ -417,19 +425,6 @@ async def _nothing_to_read() -> None:
 def uses(settings: Settings, provider: str) -> bool:
     """Whether the configuration names this provider."""
     return any(deployment.provider == provider for model in settings.models for deployment in model.deployments)
-
-
-def _door(settings: Settings, bind: Bind) -> Door:
-    return Door(
-        bind=bind,
-        master_key=_text(settings.access.master_key),
-        metrics_token=_text(settings.telemetry.metrics_token),
-        allowed_hosts=frozenset(host_name(host) or host.lower() for host in settings.server.allowed_hosts),
-    )
-
-
-def _text(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret is not None else None
 
 
 def _request_log(settings: Settings, *, clock: Clock) -> RequestLog:

@@ -57,6 +57,14 @@ class ServerLimits(Section):
 
     max_body_bytes: Positive = 20_000_000
     """Largest request body; a larger one is 413."""
+    max_json_depth: Positive = 128
+    """Deepest nesting of a JSON body; a deeper one is 400."""
+    max_messages: Positive = 10_000
+    """Most messages of one conversation; more are 400."""
+    max_head_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 32_768
+    """Largest request line and header fields together; larger ones are 431."""
+    max_header_fields: Annotated[int, Field(ge=10, le=1000)] = 100
+    """Most header fields of a request; more are 431."""
     max_connections: Positive = 10_000
     """Open client connections of one process; further ones are closed at once."""
     header_timeout_s: Seconds = 10.0
@@ -82,6 +90,8 @@ class Server(Section):
     """Names besides localhost that the open door answers to in the `Host` header."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
+    cors_origins: tuple[Text, ...] = ()
+    """Origins (`https://app.example.com`) whose pages may call this server from a browser; default: none."""
     default_model: str | None = None
     """Answers requests that name no model; default: the first of `[[models]]`, else `local`."""
     accept_any_model: bool | None = None

@@ -23,6 +23,7 @@ _OUR_HEADERS: Final = _CREDENTIALS | {
     "host", "accept-encoding", "connection", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
 }  # fmt: skip
 """Framing, the hop to the next server, and the key: a second word on these would contradict the first."""
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 _API_VERSION: Final = re.compile(r"[A-Za-z0-9.-]{1,40}")
 
 Problem = tuple[Place, str]
@@ -97,6 +98,9 @@ def _server(settings: Settings) -> Iterator[Problem]:
             yield ("server", "role"), f"takes {', '.join(ROLES)}, got {role!r}{did_you_mean(role, ROLES)}"
     yield from _networks(("server", "trusted_proxies"), server.trusted_proxies)
     yield from _networks(("egress", "allow"), settings.egress.allow)
+    for position, origin in enumerate(server.cors_origins):
+        if not _ORIGIN.fullmatch(origin):
+            yield ("server", "cors_origins", position), f"takes an origin such as https://app.test, got {origin!r}"
 
 
 def _services(settings: Settings, directory: Path) -> Iterator[Problem]:

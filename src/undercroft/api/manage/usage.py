@@ -6,6 +6,7 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel
 
+from undercroft.api.manage.asking import organisation
 from undercroft.assembly import Undercroft
 from undercroft.ledger.usage import UsageLine, sum_usage
 from undercroft.money import format_usd
@@ -45,7 +46,7 @@ def router(undercroft: Undercroft) -> APIRouter:
         """What was used and what it cost, exact to the nano-dollar."""
         query = partial(
             sum_usage,
-            organisation="default",
+            organisation=organisation(),
             by=by,
             since_us=round(since.timestamp() * 1_000_000) if since else None,
             until_us=round(until.timestamp() * 1_000_000) if until else None,
