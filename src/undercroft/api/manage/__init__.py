@@ -12,7 +12,10 @@ from undercroft.assembly import Undercroft
 from undercroft.errors import NotAllowed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from fastapi import FastAPI
+    from starlette.routing import BaseRoute
 
 PREFIX: Final = "/api/v1"
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -89,11 +92,22 @@ def template_of(application: "FastAPI", exchange: Exchange) -> str | None:
     from starlette.routing import Match
 
     scope = {**exchange.scope, "root_path": str(exchange.scope.get("root_path", "")) + PREFIX}
-    for route in application.router.routes:
+    for route in _single(application.router.routes):
         match, _ = route.matches(scope)
         if match is Match.FULL:
             return str(getattr(route, "path", ""))
     return None
+
+
+def _single(routes: "Sequence[BaseRoute]") -> "Iterator[BaseRoute]":
+    """The routes themselves: a newer FastAPI keeps those of an included router together. (None of ours has a prefix.)
+    Should it come to hide them, no path is found, and what is not found is the admin's alone."""
+    for route in routes:
+        router = getattr(route, "original_router", None)
+        if router is None:
+            yield route
+        else:
+            yield from _single(router.routes)
 
 
 @lru_cache(maxsize=1)  # a reload makes another undercroft, and the one before is to go
