@@ -30,6 +30,7 @@ from undercroft.errors import ConfigurationError, UndercroftError
 from undercroft.settings.model import (
     PROVIDERS,
     Deployment,
+    GuardRule,
     JobQueue,
     JobSchedule,
     Model,
@@ -196,7 +197,7 @@ def _heading(place: Sequence[str], section: type[Section]) -> str:
     return f"## `{title}`\n\n{_first_line(section)}"
 
 
-_LISTED: Final = (Model, Deployment, ModerationTerms, JobQueue, JobSchedule)
+_LISTED: Final = (Model, Deployment, ModerationTerms, GuardRule, JobQueue, JobSchedule)
 """Sections of which the file may have several."""
 
 

@@ -119,6 +119,8 @@ def _headers(call: Call) -> list[tuple[bytes, bytes]]:
         headers.append((b"x-undercroft-model", _shown(trail.fallback)))
     if trail.cache:
         headers.append((b"x-undercroft-cache", trail.cache.encode("ascii")))
+    if trail.guarded:
+        headers.append((b"x-undercroft-guard", _shown(", ".join(trail.guarded))))
     if trail.dropped:
         headers.append((b"x-undercroft-dropped", ", ".join(trail.dropped).encode("ascii", "backslashreplace")))
     headers += trail.own_limits or trail.limits

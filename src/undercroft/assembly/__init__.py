@@ -17,6 +17,7 @@ from undercroft.assembly.bundled import LOCAL, BundledModels, OwnModels, SharedM
 from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.events import EventDesk
 from undercroft.assembly.files import FileOffice
+from undercroft.assembly.guards import guard_of
 from undercroft.assembly.health import Health
 from undercroft.assembly.jobs import JobOffice
 from undercroft.assembly.limits import Limiter, rules_of
@@ -296,6 +297,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             gauge=lasting.metrics,
             clock=clock,
             rng=rng,
+            guard=guard_of(settings),
             allow=Allow(
                 lasting.limiter.book,
                 lasting.limiter,

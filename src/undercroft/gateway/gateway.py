@@ -39,14 +39,16 @@ class Gateway:
         clock: Clock,
         rng: random.Random,
         allow: Allow | None = None,
+        guard: Stage | None = None,
     ) -> None:
-        """Without `allow` nothing is limited."""
+        """Without `allow` nothing is limited, without `guard` nothing is looked at."""
         self.catalogue = catalogue
         self.meter = Meter(recorder=recorder, rates=rates, clock=clock)
         self._run = pipeline(
             [
                 self.meter,  # sees everything, also what the stages below refuse
                 Find(catalogue),
+                *([guard] if guard is not None else []),  # what it refuses is neither held nor shared
                 *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
                 *_wanted(catalogue, clock=clock),
                 Retry(clock=clock, rng=rng),  # outside Route, so that another attempt may go to another deployment

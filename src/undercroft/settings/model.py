@@ -297,6 +297,41 @@ class Moderation(Section):
     """Added to the built-in rules."""
 
 
+class GuardRule(Section):
+    """What is looked for in prompts and answers, and what is done about it."""
+
+    name: Name
+    """Of your choice: errors, headers and logs say it."""
+    check: Name
+    """`pii` (personal data), `injection` (attempts to give the model other orders), `terms`, `size`, `schema` (answers
+    that are no JSON of that shape), or the name of an installed guard."""
+    action: Literal["block", "mask", "flag"]
+    """`block` refuses the call, `mask` puts `[email]` in place of what was found, `flag` only says so."""
+    on: Literal["input", "output", "both"] = "both"
+    """Whether prompts, answers or both are looked at."""
+    kinds: tuple[Literal["email", "phone", "card", "iban", "ip"], ...] = ()
+    """Check `pii` only: what counts; default: all."""
+    terms: tuple[Text, ...] = ()
+    """Check `terms` only: words and phrases, in whatever case."""
+    max_characters: Positive | None = None
+    """Check `size` only: the most that a prompt, or an answer, may have."""
+    json_schema: str | None = None
+    """Check `schema` only: a JSON Schema (2020-12), as text."""
+    keys: tuple[Text, ...] = ()
+    """Ids of the keys that it is for; default: all callers."""
+    routes: tuple[Text, ...] = ()
+    """Routes that it is for, e.g. `/v1/chat/completions`; default: all."""
+    models: tuple[Text, ...] = ()
+    """Public model names that it is for; default: all."""
+
+
+class Guards(Section):
+    """What may not go to a model, or come from one."""
+
+    rules: tuple[GuardRule, ...] = ()
+    """Applied in this order."""
+
+
 class Access(Section):
     """Who may come in."""
 
@@ -558,6 +593,7 @@ class Settings(Section):
     reliability: Reliability = Reliability()
     local: Local = Local()
     moderation: Moderation = Moderation()
+    guards: Guards = Guards()
     access: Access = Access()
     ledger: Ledger = Ledger()
     responses: Responses = Responses()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from undercroft.settings import deployment_rules
+from undercroft.settings import deployment_rules, guard_rules
 from undercroft.settings.database_url import normalise
 from undercroft.settings.encryption import ENCRYPTION_KEY_LINE, encryption_keys
 from undercroft.settings.explain import did_you_mean, masked_url
@@ -49,6 +49,7 @@ def problems(settings: Settings, *, providers: Collection[str], directory: Path)
     yield from _services(settings, directory)
     yield from _jobs(settings)
     yield from _models(settings, providers)
+    yield from guard_rules.problems(settings)
     yield from deployment_rules.problems(settings.deploy)
     for provider in settings.provider_keys:
         if provider not in providers:
