@@ -97,9 +97,7 @@ class Undercroft:
         checks = {"database": "ok"} | {self.keeper.place: self.keeper.problem or "ok"}
         if self.link.problem:
             checks["database"] = self.link.problem
-        if self.access.problem:
-            checks["secrets"] = self.access.problem
-        checks |= self.bundled.states()
+        checks |= self.access.states() | self.bundled.states()
         refusal = self.reloads.refusal
         if refusal is not None:  # why is for the operator alone: /health is open to everybody
             checks["configuration"] = "another one was refused; GET /api/v1/config says why"

@@ -112,9 +112,13 @@ class AccessDesk:
 
         await self.link.write(partial(close_session, token=token))
 
+    def states(self) -> dict[str, str]:
+        """What /health says, where something is wrong."""
+        return {"secrets": self.problem} if self.problem else {}
+
     @property
     def problem(self) -> str:
-        """What /health says of the stored secrets; their names are for the operator alone."""
+        """What is wrong with the stored secrets; their names are for the operator alone."""
         count = len(self.vault.unreadable)
         return f"{count} cannot be read: the key they were encrypted under is not here" if count else ""
 
