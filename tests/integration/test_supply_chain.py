@@ -65,7 +65,7 @@ def test_the_list_of_parts_is_cyclonedx() -> None:
 
 
 def test_a_wheel_holds_this_package_alone_and_two_are_the_same(tmp_path: Path) -> None:
-    made = []
+    made: list[Path] = []
     for name in ("one", "two"):
         folder = tmp_path / name
         folder.mkdir()
