@@ -14,7 +14,7 @@ from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import rfc3339
 
-HELP = """Who changed what, when and from where; verifies and exports that log.
+HELP = """Who changed what; verifies and exports that log.
 
 Example: undercroft audit list --action key.
          undercroft audit verify"""
