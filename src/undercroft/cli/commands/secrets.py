@@ -29,7 +29,7 @@ from undercroft.errors import UndercroftError
 from undercroft.settings.model import Settings
 from undercroft.storage.engine import Database
 
-HELP = """Stores provider keys encrypted, and changes what encrypts them. Deployments name them: api_key = "secret:NAME".
+HELP = """Stores provider keys encrypted, and changes what encrypts them. Deployments name it: api_key = "secret:NAME".
 
 Example: undercroft secrets set openai < key.txt
          undercroft secrets list"""
