@@ -43,6 +43,7 @@ lock: ## resolve requirements/*.txt again (ARGS=--upgrade: to the newest version
 	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local -c requirements/run.txt -c $(IMAGE_LOCKS)/image.txt \
 		-o $(IMAGE_LOCKS)/image-model.txt
 	@$(SETUP) $(COMPILE) $(ARGS) requirements/docs.in -c requirements/dev.txt -o requirements/docs.txt
+	@python3 scripts/sbom.py
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'

@@ -22,13 +22,15 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 import undercroft
-from undercroft.access.doors import Permission
+from undercroft.access.roles import ROLES, Permission
+from undercroft.api.manage.rights import demand_of
 from undercroft.cli.main import COMMANDS
 from undercroft.cli.parser import Parser
 from undercroft.errors import ConfigurationError, UndercroftError
 from undercroft.settings.model import (
     PROVIDERS,
     Deployment,
+    GuardRule,
     JobQueue,
     JobSchedule,
     Model,
@@ -49,10 +51,13 @@ REGION: Final = re.compile(r"(?<=<!-- made: )(?P<name>[a-z-]+) -->\n.*?(?=<!-- /
 
 PERMISSIONS: Final[Mapping[Permission, str]] = {
     "open": "everybody",
-    "ai": "any key",
-    "scrape": "any key, the metrics token",
-    "docs": "any key, the metrics token",
-    "manage": "the master key",
+    "ai": "keys with `ai`",
+    "scrape": "keys with `scrape`, the metrics token",
+    "docs": "keys with `docs`, the metrics token",
+    "read": "viewers and above",
+    "develop": "developers and above",
+    "operate": "operators and above",
+    "manage": "admins",
 }
 """Who gets through a closed door, by what the route demands."""
 
@@ -61,6 +66,19 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "*_above_max_value": "A number is too large, e.g. `integer_above_max_value`.",
     "*_below_min_length": "A text or list is too short, e.g. `array_below_min_length`.",
     "*_below_min_value": "A number is too small, e.g. `decimal_below_min_value`.",
+    "account_exists": "There is an account of this name already.",
+    "account_not_found": "There is no account of this name.",
+    "address_not_allowed": "The key may be used from other networks only.",
+    "csrf_token_wrong": "A change with a session's cookie lacks its `x-csrf-token`, or has a wrong one.",
+    "foreign_origin": "A browser asks on behalf of another site's page.",
+    "more_than_its_maker": "Nobody gives away rights or limits that they have not got themselves.",
+    "nested_too_deeply": "The body's JSON is nested deeper than `[server.limits] max_json_depth`.",
+    "organisation_exists": "There is an organisation of this id already.",
+    "route_not_allowed": "The key may use other routes only.",
+    "secret_missing": "A deployment names a stored secret that is not there.",
+    "secret_not_found": "There is no stored secret of this name.",
+    "sign_in_failed": "The name or the password is wrong, or the account is closed.",
+    "sign_in_throttled": "There were too many failed sign-ins; `Retry-After` says how long to wait.",
     "background_full": "This process has as many background responses waiting as it may have.",
     "batch_not_cancellable": "The batch has ended, or is about to.",
     "broker_unavailable": "The broker is away; jobs are accepted and run all the same.",
@@ -183,7 +201,7 @@ def _heading(place: Sequence[str], section: type[Section]) -> str:
     return f"## `{title}`\n\n{_first_line(section)}"
 
 
-_LISTED: Final = (Model, Deployment, ModerationTerms, JobQueue, JobSchedule)
+_LISTED: Final = (Model, Deployment, ModerationTerms, GuardRule, JobQueue, JobSchedule)
 """Sections of which the file may have several."""
 
 
@@ -457,6 +475,22 @@ def _routes() -> str:
     return _table(("route", "who may, once there is a key", "meaning"), rows)
 
 
+def _roles() -> str:
+    """The table of permissions: route by role."""
+    rows = []
+    for each in assembled().routes:
+        wanted = demand_of(each.method, each.path.removeprefix("/api/v1"))
+        is_managed = each.path.startswith("/api/v1/") and not each.path.startswith("/api/v1/jobs")
+        note = " of `default`" if is_managed and wanted.installation else ""
+        may = [
+            f"yes{note}" if each.permission == "open" or each.permission in rights else "no"
+            for rights in ROLES.values()
+        ]
+        nobody = "yes" if each.permission == "open" else "no"
+        rows.append((f"`{each.method} {each.path}`", *may, nobody))
+    return _table(("route", *ROLES, "nobody"), rows)
+
+
 @cache
 def assembled() -> Assembled:
     """Looks at a server that is put together and never listens."""
@@ -485,7 +519,12 @@ async def _assemble(folder: Path) -> Assembled:
     ]
     listed = {(each.method, each.path) for each in own}
     managed = [
-        RouteLine(method.upper(), path, "manage", operation.get("description") or "")
+        RouteLine(
+            method.upper(),
+            path,
+            demand_of(method.upper(), path.removeprefix("/api/v1")).permission,
+            operation.get("description") or "",
+        )
         for path, operations in openapi["paths"].items()
         if path.startswith("/api/v1/")
         for method, operation in operations.items()
@@ -522,6 +561,7 @@ def _first_line(documented: object) -> str:
 
 
 REGIONS: Final[Mapping[str, Callable[[], str]]] = {
+    "roles": _roles,
     "settings": _settings,
     "services": _services,
     "provider-keys": _provider_keys,

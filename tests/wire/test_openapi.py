@@ -1,5 +1,6 @@
 """Requests made up from our own document, right and wrong ones: no 5xx, and each answer is as the document says."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,8 +23,8 @@ from undercroft.wire.openapi import document
 SCHEMA = schemathesis.openapi.from_dict(document(version="0"))
 OPERATIONS = {found.ok().label: found.ok() for found in SCHEMA.get_all_operations() if isinstance(found, Ok)}
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
-EXAMPLES = 6
-"""Of each kind for each route: a smoke test."""
+EXAMPLES = int(os.environ.get("UNDERCROFT_SCHEMA_EXAMPLES", "6"))
+"""Of each kind for each route: a smoke test, or with 100 thousands of requests."""
 
 
 @pytest.fixture(scope="module")

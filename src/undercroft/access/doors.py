@@ -8,18 +8,15 @@ from typing import Literal
 
 import msgspec
 
+from undercroft.access.callers import LOCAL, NOBODY, OPERATOR, SCRAPER, Caller
 from undercroft.access.keys import PREFIX, KeyRing
+from undercroft.access.roles import Permission
 from undercroft.errors import Misdirected, NotAllowed, NotAuthenticated
-from undercroft.record import Who
-
-Permission = Literal["open", "ai", "scrape", "docs", "manage"]
-"""What a route demands: `open` nothing, `ai` to call models, `scrape` and `docs` to read, `manage` to administer."""
 
 Bind = Literal["loopback", "public", "unknown"]
 """Where the server listens; unknown under a server that is not ours."""
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
-ADMIN = frozenset({"ai", "scrape", "docs", "manage"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +27,19 @@ class Door:
     master_key: str | None = None
     metrics_token: str | None = None
     allowed_hosts: frozenset[str] = frozenset()
+    origins: frozenset[str] = frozenset()
+    """Whose pages may call it from a browser."""
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """What the request shows. `host` is the Host header, `peer` the client's address, `credential` the key it sent."""
+    """What the request shows. `host` is the Host header, `peer` the client's address, `credential` the key it sent,
+    `route` the path template that it was found to ask for, `origin` the site whose page has a browser ask."""
 
     host: str
     peer: str
     credential: str
-
-
-class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who came in, and what they may do."""
-
-    who: Who
-    permissions: frozenset[str]
-
-
-OPERATOR = Caller(who=Who(), permissions=ADMIN)
-"""The master key, and everyone at the open door of a laptop: admin of organisation `default`."""
-
-NOBODY = Caller(who=Who(organisation="", team="", user=""), permissions=frozenset())
-SCRAPER = Caller(who=Who(), permissions=frozenset({"scrape", "docs"}))
+    route: str = ""
+    origin: str = ""
 
 
 def admit(door: Door, visit: Visit, permission: Permission, keys: KeyRing, *, now_us: int) -> Caller:
@@ -59,9 +47,18 @@ def admit(door: Door, visit: Visit, permission: Permission, keys: KeyRing, *, no
     if permission == "open":
         return NOBODY
     caller = _identify(door, visit, keys, permission=permission, now_us=now_us)
-    if permission not in caller.permissions:
-        raise NotAllowed(f"This key may not use this route: it lacks the permission '{permission}'.")
+    demand(caller, permission)
+    if visit.route and not caller.rights.admits_route(visit.route):
+        raise NotAllowed(f"This key may not use {visit.route}.", code="route_not_allowed")
+    if not caller.rights.admits_address(visit.peer):
+        raise NotAllowed("This key may not be used from this address.", code="address_not_allowed")
     return caller
+
+
+def demand(caller: Caller, permission: Permission) -> None:
+    """Raises NotAllowed where the caller lacks a permission."""
+    if permission not in caller.rights.permissions:
+        raise NotAllowed(f"This key may not use this route: it lacks the permission '{permission}'.")
 
 
 def _identify(door: Door, visit: Visit, keys: KeyRing, *, permission: Permission, now_us: int) -> Caller:
@@ -75,7 +72,7 @@ def _identify(door: Door, visit: Visit, keys: KeyRing, *, permission: Permission
         key = keys.find(credential, now_us=now_us)
         if key is None:
             raise NotAuthenticated("This API key is not known, has expired, or was revoked.")
-        return Caller(who=key.who, permissions=key.permissions)
+        return key
     if door.master_key is not None or keys.any():
         raise NotAuthenticated(
             "This server wants an API key." if not credential else "This API key is not known.",
@@ -96,7 +93,15 @@ def _through_open_door(door: Door, visit: Visit) -> Caller:
             f"This server does not answer for the host '{visit.host}'.",
             hint="Use localhost, or add the name to [server] allowed_hosts.",
         )
-    return OPERATOR
+    if visit.origin and visit.origin not in door.origins:
+        site = host_name(visit.origin.partition("://")[2])
+        if site not in LOCAL_HOSTS and site not in door.allowed_hosts:
+            raise NotAllowed(
+                "This server has no key yet, and does nothing for the pages of other sites.",
+                code="foreign_origin",
+                hint="Name the site in [server] cors_origins if it is yours.",
+            )
+    return LOCAL
 
 
 MASTER_KEY_LINE = "export UNDERCROFT_MASTER_KEY=\"$(python3 -c 'import secrets; print(secrets.token_urlsafe(32))')\""

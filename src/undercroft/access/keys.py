@@ -4,14 +4,18 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from undercroft.access.callers import Caller
+from undercroft.access.roles import Rights, both, expanded, networks_of
 from undercroft.errors import Unavailable
 from undercroft.record import Who
 
 PREFIX = "uc_"
 SALT_BYTES = 16
+DEEPEST = 8
+"""So many keys may have made one another; what is deeper opens nothing."""
 _NO_SALT = bytes(SALT_BYTES)
 _FORM = re.compile(r"uc_([a-z2-7]{8})_([A-Za-z0-9_-]{43})", re.ASCII)
 
@@ -27,9 +31,26 @@ class StoredKey:
     expires_us: int | None = None
     models: frozenset[str] | None = None
     """Public names that it may call; None: all."""
+    routes: frozenset[str] | None = None
+    """Path templates that it may ask for, as `Rights.routes`; None: all that its permissions open."""
+    networks: tuple[str, ...] | None = None
+    """Networks (CIDR) that it may be used from; None: anywhere."""
+    maker: str = ""
+    """Who made it, `key:ID` or `user:ID`: it may never do more than they may."""
     former_hash: bytes | None = None
     """Of the secret it had before it was rotated, which opens until `former_until_us`."""
     former_until_us: int = 0
+
+    @property
+    def rights(self) -> Rights:
+        """Its own, whatever its maker's are."""
+        return Rights(
+            permissions=expanded(self.permissions),
+            models=self.models,
+            routes=self.routes,
+            networks=None if self.networks is None else networks_of(self.networks),
+            expires_us=self.expires_us,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +86,22 @@ class KeyRing:
 
     def __init__(self) -> None:
         self._keys: dict[str, StoredKey] = {}
+        self._callers: dict[str, Caller] = {}
+        """Who each key makes of its bearer; a key whose maker has gone makes nobody."""
         self.known = False
         self.problem = "the database has not been read yet"
 
-    def replace(self, keys: Iterable[StoredKey]) -> None:
+    def replace(
+        self, keys: Iterable[StoredKey], *, accounts: Mapping[tuple[str, str], frozenset[str]] | None = None
+    ) -> None:
+        """`accounts`: what the living accounts may do, by organisation and name."""
         self._keys = {key.id: key for key in keys}
+        makers = _Makers(self._keys, accounts or {})
+        self._callers = {
+            key.id: Caller(who=key.who, rights=rights, actor=f"key {key.id}", maker=f"key:{key.id}")
+            for key in self._keys.values()
+            if (rights := makers.rights_of(key)) is not None
+        }
         self.known = True
 
     def any(self) -> bool:
@@ -77,8 +109,8 @@ class KeyRing:
         self._demand_known()
         return bool(self._keys)
 
-    def find(self, text: str, *, now_us: int) -> StoredKey | None:
-        """The key whose text this is: looked up by public id, compared in constant time."""
+    def find(self, text: str, *, now_us: int) -> Caller | None:
+        """Whom the key with this text makes of its bearer: looked up by public id, compared in constant time."""
         self._demand_known()
         form = _FORM.fullmatch(text)
         stored = self._keys.get(form[1]) if form else None
@@ -90,16 +122,17 @@ class KeyRing:
             return None
         if not is_right and not _opens(stored.former_hash or _NO_SALT, form[2] if form else text):
             return None
-        if stored.expires_us is not None and stored.expires_us <= now_us:
+        caller = self._callers.get(stored.id)
+        if caller is None or (caller.rights.expires_us is not None and caller.rights.expires_us <= now_us):
             return None
-        return stored
+        return caller
 
     def may_call(self, key: str, model: str) -> bool:
         """Whether a key may call a public model name; one that is no longer there may not."""
         if not key:
             return True
-        stored = self._keys.get(key)
-        return stored is not None and (stored.models is None or model in stored.models)
+        caller = self._callers.get(key)
+        return caller is not None and (caller.rights.models is None or model in caller.rights.models)
 
     def _demand_known(self) -> None:
         if not self.known:
@@ -108,3 +141,25 @@ class KeyRing:
 
 def _opens(stored: bytes, secret: str) -> bool:
     return hmac.compare_digest(stored, hash_secret(secret, salt=stored[:SALT_BYTES]))
+
+
+class _Makers:
+    """What is left of each key's rights below those of its makers."""
+
+    def __init__(self, keys: Mapping[str, StoredKey], accounts: Mapping[tuple[str, str], frozenset[str]]) -> None:
+        self._keys = keys
+        self._accounts = accounts
+
+    def rights_of(self, key: StoredKey, *, below: int = 0) -> Rights | None:
+        """None where a maker has gone: what it gave away goes with it."""
+        kind, _, name = key.maker.partition(":")
+        if not kind:
+            return key.rights
+        if kind == "user":
+            permissions = self._accounts.get((key.who.organisation, name))
+            return None if permissions is None else both(key.rights, Rights(permissions=permissions))
+        maker = self._keys.get(name)
+        if maker is None or below >= DEEPEST or maker.who.organisation != key.who.organisation:
+            return None
+        rights = self.rights_of(maker, below=below + 1)
+        return None if rights is None else both(key.rights, rights)

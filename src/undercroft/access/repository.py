@@ -6,9 +6,10 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, select, update
 
 from undercroft.access.keys import NewKey, StoredKey
+from undercroft.access.roles import ROLES
 from undercroft.errors import Conflict, NotFound
 from undercroft.record import Who
-from undercroft.storage.schema import api_keys, insert, teams, users
+from undercroft.storage.schema import accounts, api_keys, insert, teams, users
 from undercroft.storage.versions import bump, current
 
 KEYS = "keys"
@@ -29,6 +30,12 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     created_us: int
     expires_us: int | None
     revoked_us: int | None
+    routes: Sequence[str] | None = None
+    """Path templates; None: all that its permissions open."""
+    networks: Sequence[str] | None = None
+    """Where it may be used from; None: anywhere."""
+    maker: str = ""
+    """`key:ID` or `user:ID`; empty: the master key or the command line."""
     former_until_us: int | None
     """Until when the secret from before the last rotation opens too."""
 
@@ -41,8 +48,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     user: str = "default"
     permissions: Sequence[str] = ("ai",)
     models: Sequence[str] | None = None
+    routes: Sequence[str] | None = None
+    networks: Sequence[str] | None = None
     tags: Mapping[str, str] = {}
     expires_us: int | None = None
+    maker: str = ""
 
 
 def keys_version(connection: Connection) -> int:
@@ -61,6 +71,9 @@ def living_keys(connection: Connection) -> list[StoredKey]:
             permissions=frozenset(row.permissions),
             expires_us=row.expires_us,
             models=None if row.models is None else frozenset(row.models),
+            routes=None if row.routes is None else frozenset(row.routes),
+            networks=None if row.networks is None else tuple(row.networks),
+            maker=row.maker or "",
             former_hash=row.former_hash,
             former_until_us=row.former_until_us or 0,
         )
@@ -68,12 +81,18 @@ def living_keys(connection: Connection) -> list[StoredKey]:
     ]
 
 
+def living_accounts(connection: Connection) -> dict[tuple[str, str], frozenset[str]]:
+    """What every account that is not disabled may do, by organisation and name."""
+    rows = connection.execute(select(accounts).where(accounts.c.disabled_us.is_(None)))
+    return {(row.organisation, row.user_id): ROLES[row.role] for row in rows if row.role in ROLES}
+
+
 def add_key(connection: Connection, key: NewKey, wanted: Wanted, *, organisation: str, now_us: int) -> KeyRow:
     """Stores a key; its team and user are made where they are new.
 
     Raises Conflict where the user belongs to another team.
     """
-    _make_owner(connection, wanted, organisation=organisation, now_us=now_us)
+    make_owner(connection, wanted, organisation=organisation, now_us=now_us)
     row = {
         "organisation": organisation,
         "id": key.id,
@@ -83,6 +102,9 @@ def add_key(connection: Connection, key: NewKey, wanted: Wanted, *, organisation
         "hash": key.hash,
         "permissions": list(wanted.permissions),
         "models": None if wanted.models is None else list(wanted.models),
+        "routes": None if wanted.routes is None else list(wanted.routes),
+        "networks": None if wanted.networks is None else list(wanted.networks),
+        "maker": wanted.maker or None,
         "tags": dict(wanted.tags),
         "created_us": now_us,
         "expires_us": wanted.expires_us,
@@ -92,7 +114,8 @@ def add_key(connection: Connection, key: NewKey, wanted: Wanted, *, organisation
     return key_of(connection, key.id, organisation=organisation)
 
 
-def _make_owner(connection: Connection, wanted: Wanted, *, organisation: str, now_us: int) -> None:
+def make_owner(connection: Connection, wanted: Wanted, *, organisation: str, now_us: int) -> None:
+    """Makes the team and the user where they are new. Raises Conflict where the user belongs to another team."""
     made = {"organisation": organisation, "created_us": now_us}
     team = insert(connection, teams).values(id=wanted.team, name=wanted.team, **made)
     connection.execute(team.on_conflict_do_nothing())
@@ -132,7 +155,10 @@ def revoke_key(connection: Connection, key: str, *, organisation: str, now_us: i
 
 
 def change_key(connection: Connection, key: str, changes: Mapping[str, object], *, organisation: str) -> KeyRow:
-    """Changes `name`, `models` or `expires_us` of a key. Raises NotFound, and Conflict for one that was revoked."""
+    """Changes `name`, `models`, `routes`, `networks` or `expires_us` of a key.
+
+    Raises NotFound, and Conflict for one that was revoked.
+    """
     there = key_of(connection, key, organisation=organisation)
     if there.revoked_us is not None:
         raise Conflict(f"The key '{key}' was revoked.", hint="Make a new one.")
@@ -169,6 +195,9 @@ def _row_of(row: RowMapping) -> KeyRow:
         user=row["user_id"],
         permissions=row["permissions"],
         models=row["models"],
+        routes=row["routes"],
+        networks=row["networks"],
+        maker=row["maker"] or "",
         tags=row["tags"] or {},
         created_us=row["created_us"],
         expires_us=row["expires_us"],

@@ -47,7 +47,8 @@ class SecretBox:
     def __init__(self, keys: Sequence[str], *, source: str = VARIABLE) -> None:
         """`source` is where they stand, for errors. Raises ConfigurationError for keys that are none."""
         try:
-            self._fernet = MultiFernet([Fernet(key) for key in keys])
+            fernets = [Fernet(key) for key in keys]
+            self._fernet, self._first = MultiFernet(fernets), fernets[0]
         except ValueError:
             raise ConfigurationError(
                 f"{source} holds no Fernet key.", hint=f"Make one: {ENCRYPTION_KEY_LINE}"
@@ -69,9 +70,17 @@ class SecretBox:
                 hint=f"Add the former key to {self._source}, behind a comma.",
             ) from None
 
+    def is_current(self, token: str) -> bool:
+        """Whether the first key opens it."""
+        try:
+            self._first.decrypt(token.encode(errors="replace"))
+        except InvalidToken:
+            return False
+        return True
+
 
 def key_in_file(path: Path, *, made: Callable[[Path], None] = lambda _: None) -> str:
-    """The key in a file of our own (0600), made where there is none; `made` hears of that.
+    """The keys in a file of our own (0600), one made where there is none; `made` hears of that.
 
     Several processes may ask at once and get the same one. Raises ConfigurationError.
     """
@@ -103,6 +112,28 @@ def _make(path: Path) -> bool:
     finally:
         Path(draft).unlink()
     return True
+
+
+def put_keys(path: Path, keys: Sequence[str]) -> None:
+    """Writes the keys of a key file, all of them or none. Raises ConfigurationError."""
+    try:
+        descriptor, draft = tempfile.mkstemp(prefix=path.name, dir=path.parent)  # 0600
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(",".join(keys) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            Path(draft).replace(path)
+        except OSError:
+            Path(draft).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ConfigurationError(f"The key file {path} cannot be written: {error.strerror}.") from error
+
+
+def fresh_key() -> str:
+    """A new Fernet key."""
+    return Fernet.generate_key().decode()
 
 
 def _from_environment() -> SecretBox:

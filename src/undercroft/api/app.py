@@ -4,15 +4,20 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from undercroft.access.doors import NOBODY, Bind, Caller, Permission, Visit, admit
+from undercroft.access.callers import NOBODY, Caller
+from undercroft.access.doors import Bind, Visit, admit, demand
+from undercroft.access.roles import Network, Permission, networks_of
 from undercroft.api import routes as builtin
+from undercroft.api.cors import admit_origin
 from undercroft.api.envelopes import envelope_of
 from undercroft.api.exchange import Exchange, Receive, Scope, Send
+from undercroft.api.forwarded import client_of, scheme_of
 from undercroft.api.own_routes import OwnRoutes
 from undercroft.api.reload import OwnReloading, Reloading
 from undercroft.api.routing import Route, Router
+from undercroft.api.sessions import signed_in
 from undercroft.assembly import Installation, Shared, Undercroft, installed
 from undercroft.assembly.reloads import Reloads
 from undercroft.errors import NotFound, Unavailable
@@ -22,6 +27,9 @@ from undercroft.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
+
+
+MANAGED: Final = "/api/v1/{"
 
 
 def create_app(settings: Settings | None = None, *, routes: Sequence["BaseRoute"] = ()) -> "Application":
@@ -72,6 +80,8 @@ class Application:
         self._undercroft: Undercroft | None = None
         self._installation: Installation | None = None
         self._router = Router(())
+        self._trusted: tuple[Network, ...] = ()
+        self._origins: frozenset[str] = frozenset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -107,6 +117,9 @@ class Application:
     def _take(self, undercroft: Undercroft) -> None:
         """From here on requests are served by this one; those that have begun keep the one they began with."""
         self._router = Router(builtin.table(self, undercroft))
+        server = undercroft.settings.server
+        self._trusted = networks_of(server.trusted_proxies)
+        self._origins = frozenset(server.cors_origins)
         self._undercroft = undercroft
 
     @property
@@ -158,31 +171,54 @@ class Application:
             started_us=clock.now_us(),
             closing=self.closing,
         )
+        exchange.max_json_depth = undercroft.settings.server.limits.max_json_depth
         route: Route | None = None
         undercroft.under_way.begin()
         try:
+            if self._trusted:
+                self._look_behind_proxies(exchange)
+            if self._origins and admit_origin(exchange, self._origins):
+                await exchange.respond(b"", status=204)
+                return
             try:
                 route, exchange.path_values = self._router.find(exchange.method, exchange.path)
             except NotFound:
                 if not self._own_routes:
                     raise
-                exchange.caller = await self._admit(undercroft, exchange, "ai")
+                exchange.caller = await self._admit(undercroft, exchange, "ai", exchange.path)
                 await self._own_routes.serve(exchange, undercroft)
                 return
-            exchange.caller = await self._admit(undercroft, exchange, route.permission)
+            exchange.caller = await self._admit(undercroft, exchange, route.permission, route.path)
             await route.handle(exchange)
         except Exception as error:  # noqa: BLE001 - the outermost edge of a request
             await self._fail(undercroft, exchange, route, error)
         finally:
             undercroft.under_way.end()
 
-    async def _admit(self, undercroft: Undercroft, exchange: Exchange, permission: Permission) -> Caller:
+    def _look_behind_proxies(self, exchange: Exchange) -> None:
+        peer = exchange.peer
+        exchange.peer = client_of(peer, exchange.header(b"x-forwarded-for"), self._trusted)
+        exchange.scheme = scheme_of(peer, exchange.scheme, exchange.header(b"x-forwarded-proto"), self._trusted)
+
+    async def _admit(self, undercroft: Undercroft, exchange: Exchange, permission: Permission, route: str) -> Caller:
         if permission == "open":
             return NOBODY
         if not undercroft.keys.known:
             await undercroft.keys_known()
         undercroft.link.demand_migrated()
-        visit = Visit(host=exchange.header(b"host"), peer=exchange.peer, credential=exchange.credential)
+        if permission not in ("ai", "scrape") and exchange.has_any((b"cookie",)):
+            caller = await signed_in(undercroft.access, exchange, permission)
+            if caller is not None:
+                demand(caller, permission)
+                return caller
+        visit = Visit(
+            host=exchange.header(b"host"),
+            peer=exchange.peer,
+            credential=exchange.credential,
+            # The management routes are looked at one by one where they are told apart.
+            route="" if route.startswith(MANAGED) else route,
+            origin=exchange.header(b"origin"),
+        )
         return admit(undercroft.door, visit, permission, undercroft.keys, now_us=exchange.started_us)
 
     async def _fail(self, undercroft: Undercroft, exchange: Exchange, route: Route | None, error: Exception) -> None:

@@ -11,10 +11,11 @@ from undercroft.cache.control import Control, control_of
 from undercroft.errors import UndercroftError
 from undercroft.gateway.call import Call, Handler
 from undercroft.gateway.filters import REGION_HEADER, TAGS_HEADER, Wish, wish_of
-from undercroft.llm.types import Chunk, Request
+from undercroft.llm.types import ChatRequest, Chunk, Request
 from undercroft.money import format_usd
 from undercroft.settings.model import Server
 from undercroft.telemetry.trace_context import read
+from undercroft.wire.body import too_long
 
 OFF_LOOP_BYTES = 256 * 1024
 """Larger bodies are decoded in a thread: a million keys block the loop for half a second."""
@@ -72,6 +73,8 @@ async def answer_call(
     exchange: Exchange, codec: Encoder[Writer], request: Request, *, server: Server, send: Handler
 ) -> None:
     """The same from a request that was read already."""
+    if isinstance(request, ChatRequest) and len(request.messages) > server.limits.max_messages:
+        raise too_long("messages", maximum=server.limits.max_messages, got=len(request.messages))
     wish, cache = _controls(exchange)
     traceparent, trace = trace_of(exchange)
     call = Call(
@@ -132,6 +135,8 @@ def _headers(call: Call) -> list[tuple[bytes, bytes]]:
         headers.append((b"x-undercroft-cache", (trail.cache or "miss").encode("ascii")))
     if trail.cache_id:
         headers.append((b"x-undercroft-cache-id", trail.cache_id.encode("ascii")))
+    if trail.guarded:
+        headers.append((b"x-undercroft-guard", _shown(", ".join(trail.guarded))))
     if trail.dropped:
         headers.append((b"x-undercroft-dropped", ", ".join(trail.dropped).encode("ascii", "backslashreplace")))
     headers += trail.own_limits or trail.limits

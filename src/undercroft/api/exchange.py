@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
-from undercroft.access.doors import NOBODY, Caller
+from undercroft.access.callers import NOBODY, Caller
 from undercroft.api.cycle import EXTENSION, Cycle
 from undercroft.errors import (
     ClientClosed,
@@ -14,6 +14,7 @@ from undercroft.errors import (
     UndercroftError,
     UpstreamTimedOut,
 )
+from undercroft.wire.nesting import demand_shallow
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -38,9 +39,14 @@ class Exchange:
         "caller",
         "closing",
         "error_frame",
+        "extra_headers",
         "id",
+        "max_json_depth",
         "path_values",
+        "peer",
+        "scheme",
         "scope",
+        "session",
         "started",
         "started_us",
     )
@@ -56,6 +62,16 @@ class Exchange:
         """The server is shutting down: the answer tells the client to open a new connection next time."""
         self.path_values: Mapping[str, str] = {}
         self.caller: Caller = NOBODY
+        client = scope.get("client")
+        self.peer: str = client[0] if client else ""
+        """The client's address; behind trusted proxies, the one that they name (`api/forwarded.py`)."""
+        self.scheme: str = scope.get("scheme", "http")
+        self.extra_headers: Headers = ()
+        """Go out with the answer, whatever it is."""
+        self.session = ""
+        """The cookie of who has signed in; empty for everybody else."""
+        self.max_json_depth = 0
+        """Bodies nested deeper are refused; 0: whatever the parser takes."""
         self.booked = False
         """The gateway's meter has taken over: it books the call, however it ends."""
         self.error_frame: Callable[[BaseException], bytes] | None = None
@@ -80,11 +96,6 @@ class Exchange:
     @property
     def query(self) -> bytes:
         return bytes(self.scope["query_string"])
-
-    @property
-    def peer(self) -> str:
-        client = self.scope.get("client")
-        return client[0] if client else ""
 
     @property
     def answered(self) -> bool:
@@ -123,8 +134,11 @@ class Exchange:
                 raise ClientClosed("The client left before its request was complete.")
             if len(body) > limit:
                 raise _too_large(limit)
-            return body
-        return await self._rest_of_body(message["body"], limit=limit, timeout_s=timeout_s)
+        else:
+            body = await self._rest_of_body(message["body"], limit=limit, timeout_s=timeout_s)
+        if self.max_json_depth:
+            demand_shallow(body, limit=self.max_json_depth)
+        return body
 
     async def _rest_of_body(self, first: bytes, *, limit: int, timeout_s: float) -> bytes:
         body = bytearray(first)
@@ -209,22 +223,44 @@ class Exchange:
     def _with_identity(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         identity = self.id.encode()
         headers += ((b"x-request-id", identity), (b"request-id", identity))
+        if self.extra_headers:
+            headers += self.extra_headers
         if self.closing:
             headers.append((b"connection", b"close"))
         return headers
 
-    async def forward(self, application: Any, *, prefix: str) -> None:
-        """Lets another ASGI application answer below `prefix`, with the request's id on its answer."""
+    async def forward(
+        self,
+        application: Any,
+        *,
+        prefix: str,
+        body: bytes | None = None,
+        before: Callable[[int], Awaitable[None]] | None = None,
+    ) -> None:
+        """Lets another ASGI application answer below `prefix`, with the request's id on its answer.
+
+        `body` is the request's, where it was read already; `before` is told the answer's status before it goes out.
+        """
         root = str(self.scope.get("root_path", ""))
         scope = {**self.scope, "root_path": root + prefix, "undercroft.request_id": self.id}
+        unread = body
+
+        async def receive() -> Message:
+            nonlocal unread
+            if unread is None:
+                return await self._receive()
+            taken, unread = unread, None
+            return {"type": "http.request", "body": taken, "more_body": False}
 
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if before is not None:
+                    await before(message["status"])
                 await self.start(message["status"], list(message.get("headers", ())))
             else:
                 await self._send(message)
 
-        await application(scope, self._receive, send)
+        await application(scope, receive, send)
 
     def watch(self, *, deadline: float, seconds: float, abandon: Callable[[UndercroftError], None]) -> "Watch":
         """Calls `abandon` and cancels the current task when the client leaves, or `deadline` (monotonic) has passed.

@@ -44,17 +44,17 @@ class Refusal(NamedTuple):
     message: str
 
 
-def examine(head: bytes) -> Request | Refusal:
+def examine(head: bytes, *, max_bytes: int = MAX_HEAD_BYTES, max_fields: int = MAX_FIELDS) -> Request | Refusal:
     """Judges a whole head, its final empty line included, and takes it apart."""
-    if len(head) > MAX_HEAD_BYTES:
+    if len(head) > max_bytes:
         return TOO_LONG
     form = _HEAD.fullmatch(head)
     if form is None:
         return NOT_HTTP
     method, target, options, star, minor = form.groups()
     headers = [(name.lower(), value.rstrip(b" \t")) for name, value in _FIELD.findall(head, head.find(b"\r\n") + 2)]
-    if len(headers) > MAX_FIELDS:
-        return Refusal(431, f"The request has more than {MAX_FIELDS} header fields.")
+    if len(headers) > max_fields:
+        return Refusal(431, f"The request has more than {max_fields} header fields.")
     request = Request((method or options).decode(), target or star, "1.1" if minor == b"1" else "1.0", headers)
     return _framed(request) or request
 
@@ -97,5 +97,5 @@ def _lives_on(connection: bytes, *, by_default: bool) -> bool:
     return by_default or b"keep-alive" in connection
 
 
-TOO_LONG: Final = Refusal(431, f"The request's head is longer than {MAX_HEAD_BYTES} bytes.")
+TOO_LONG: Final = Refusal(431, "The request's head is longer than this server takes.")
 NOT_HTTP: Final = Refusal(400, "The request is not well-formed HTTP/1.1.")

@@ -11,7 +11,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from undercroft.api.cycle import Cycle
-from undercroft.api.guard import MAX_HEAD_BYTES, NOT_HTTP, TOO_LONG, Refusal, examine
+from undercroft.api.guard import MAX_FIELDS, MAX_HEAD_BYTES, NOT_HTTP, TOO_LONG, Refusal, examine
 from undercroft.clock import Clock
 from undercroft.egress.http1 import Chunked
 from undercroft.errors import InvalidRequest, UpstreamGarbled
@@ -48,7 +48,11 @@ class Watchman:
         write_timeout_s: float,
         keep_alive_s: float,
         max_connections: int,
+        max_head_bytes: int = MAX_HEAD_BYTES,
+        max_fields: int = MAX_FIELDS,
     ) -> None:
+        self.max_head_bytes = max_head_bytes
+        self.max_fields = max_fields
         self.clock = clock
         self.ids = ids
         self.max_connections = max_connections
@@ -151,7 +155,8 @@ class HttpProtocol(asyncio.Protocol):
             self._collect(data)
             return
         self._ahead = b""
-        request = examine(data[:end])
+        watchman = self._watchman
+        request = examine(data[:end], max_bytes=watchman.max_head_bytes, max_fields=watchman.max_fields)
         if isinstance(request, Refusal):
             self._refuse(request)
             return
@@ -171,7 +176,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _collect(self, data: bytes) -> None:
         """Part of a head: as much as can be said of it is said at once."""
-        if len(data) > MAX_HEAD_BYTES:
+        if len(data) > self._watchman.max_head_bytes:
             self._refuse(TOO_LONG)
         elif _BARE_LINE_FEED.search(data):
             self._refuse(NOT_HTTP)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from undercroft.access.doors import Permission
+from undercroft.access.roles import Permission
 from undercroft.api.exchange import Exchange
 from undercroft.errors import MethodNotAllowed, NotFound
 

@@ -183,6 +183,8 @@ def serve(
         write_timeout_s=limits.write_timeout_s,
         keep_alive_s=KEEP_ALIVE_S,
         max_connections=limits.max_connections,
+        max_head_bytes=limits.max_head_bytes,
+        max_fields=limits.max_header_fields,
     )
     config = uvicorn.Config(
         application,

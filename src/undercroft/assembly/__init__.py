@@ -9,14 +9,15 @@ from pathlib import Path
 
 from undercroft.access.doors import Bind, Door
 from undercroft.access.keys import KeyRing
+from undercroft.assembly.access import AccessDesk, door_of
 from undercroft.assembly.batches import BatchOffice
 from undercroft.assembly.bundled import LOCAL, BundledModels, OwnModels, SharedModels
 from undercroft.assembly.cache import Answers
 from undercroft.assembly.database import DatabaseLink
-from undercroft.assembly.doors import door_of
 from undercroft.assembly.events import EventDesk
 from undercroft.assembly.file_search import FileSearch
 from undercroft.assembly.files import FileOffice
+from undercroft.assembly.guards import guard_of
 from undercroft.assembly.health import Health
 from undercroft.assembly.jobs import JobOffice, limits_of
 from undercroft.assembly.knowledge import KnowledgeOffice
@@ -56,6 +57,7 @@ class Undercroft:
     ids: Ids
     door: Door
     keys: KeyRing
+    access: AccessDesk
     gateway: Gateway
     responses: Responses
     jobs: JobOffice
@@ -97,7 +99,7 @@ class Undercroft:
         checks = {"database": "ok"} | {self.keeper.place: self.keeper.problem or "ok"}
         if self.link.problem:
             checks["database"] = self.link.problem
-        checks |= self.bundled.states()
+        checks |= self.access.states() | self.bundled.states()
         refusal = self.reloads.refusal
         if refusal is not None:  # why is for the operator alone: /health is open to everybody
             checks["configuration"] = "another one was refused; GET /api/v1/config says why"
@@ -107,7 +109,7 @@ class Undercroft:
             checks=checks,
             failing=tuple(failing),
             loading="loading" in states or self.link.problem == "opening",
-            degraded=refusal is not None or any(state not in ("ok", "loading") for state in states),
+            degraded=bool(refusal or self.access.problem) or any(state not in ("ok", "loading") for state in states),
         )
 
 
@@ -163,7 +165,9 @@ async def installed(
     async with contextlib.AsyncExitStack() as stack:
         keys = KeyRing()
         limits = LimitBook()
-        link = DatabaseLink(settings, keys=keys, limits=limits, clock=clock)
+        access = AccessDesk(settings, clock=clock)
+        link = DatabaseLink(settings, keys=keys, limits=limits, clock=clock, vault=access.vault)
+        access.use(link)
         kept = keeper(settings, link, ids=ids, clock=clock)
         stack.push_async_callback(kept.close)
         bundled: BundledModels
@@ -227,6 +231,7 @@ async def installed(
             upstreams=UpstreamMetrics(metrics),
             recorder=recorder,
             keys=keys,
+            access=access,
             limiter=limiter,
             link=link,
             responses=ResponseDesk(settings.responses, link=link, ids=ids, clock=clock, is_frozen=is_frozen),
@@ -267,6 +272,7 @@ class Lasting:
     upstreams: UpstreamMetrics
     recorder: FanOut
     keys: KeyRing
+    access: AccessDesk
     limiter: Limiter
     link: DatabaseLink
     responses: ResponseDesk
@@ -298,6 +304,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             clock=clock,
             rng=rng,
             on_change=lasting.events.upstream_changed,
+            stored=lasting.access.vault.text,
         ).catalogue()
         if not lasting.is_frozen:
             await stack.enter_async_context(checking(settings, catalogue, clock=clock, rng=rng))
@@ -312,6 +319,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             clock=clock,
             rng=rng,
             tracing=lasting.telemetry.tracing,
+            guard=guard_of(settings),
             allow=Allow(
                 lasting.limiter.book,
                 lasting.limiter,
@@ -330,6 +338,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             ids=lasting.ids,
             door=door_of(settings, lasting.bind),
             keys=lasting.keys,
+            access=lasting.access,
             gateway=gateway,
             responses=Responses(
                 settings,

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from undercroft.access.keys import KeyRing
+from undercroft.access.vault import Vault
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable, UndercroftError
 from undercroft.ledger.limit_book import LimitBook
@@ -33,14 +35,18 @@ class DatabaseLink:
     Opening happens in a thread after the port answers: importing SQLAlchemy alone takes 0.15 s.
     """
 
-    def __init__(self, settings: Settings, *, keys: KeyRing, limits: LimitBook, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, *, keys: KeyRing, limits: LimitBook, clock: Clock, vault: Vault | None = None
+    ) -> None:
         self._settings = settings
+        self._vault = vault
         self._keys = keys
         self._limits = limits
         self._clock = clock
         self._database: Database | None = None
         self._first_look = asyncio.Event()
         self._keys_version: int | None = None
+        self._secrets_version: int | None = None
         self.problem = "opening"
         """Empty when the database is ready."""
         self._migration = ""
@@ -132,6 +138,7 @@ class DatabaseLink:
             self.problem = state.reason
             return
         await self._read_keys(self._database)
+        await self._read_secrets(self._database)
         self.problem = ""
 
     def _open(self) -> "Database":
@@ -147,15 +154,39 @@ class DatabaseLink:
         )
 
     async def _read_keys(self, database: "Database") -> None:
-        from undercroft.access.repository import keys_version, living_keys
+        from undercroft.access.repository import keys_version, living_accounts, living_keys
         from undercroft.ledger.limit_repository import stored_limits
 
         version = await database.read(keys_version)
         if version != self._keys_version:
             # The limits first: no key is ever without its own.
             self._limits.replace(await database.read(stored_limits))
-            self._keys.replace(await database.read(living_keys))
+            accounts = await database.read(living_accounts)
+            self._keys.replace(await database.read(living_keys), accounts=accounts)
             self._keys_version = version
+
+    async def _read_secrets(self, database: "Database") -> None:
+        if self._vault is None:
+            return
+        from undercroft.access.secret_repository import SECRETS, tokens_in
+        from undercroft.storage.versions import current
+
+        version = (await database.read(current)).get(SECRETS, 0)
+        if version == self._secrets_version:
+            return
+        before = self._vault.unreadable
+        self._vault.replace(await database.read(partial(tokens_in, organisation="default")))
+        self._secrets_version = version
+        if self._vault.unreadable and self._vault.unreadable != before:
+            get_logger("undercroft.secrets").error(
+                "secrets_unreadable",
+                names=list(self._vault.unreadable),
+                hint="They were encrypted under another key: bring that key back. Nothing was changed.",
+            )
+
+    async def secrets_changed(self) -> None:
+        """Reads the stored secrets again now: this process itself has changed them."""
+        await self._read_secrets(self.database())
 
     async def keys_changed(self) -> None:
         """Reads keys and limits again now: this process itself has changed them."""

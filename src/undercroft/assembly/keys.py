@@ -38,6 +38,8 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str | UnsetType = UNSET
     models: Sequence[str] | UnsetType | None = UNSET
+    routes: Sequence[str] | UnsetType | None = UNSET
+    networks: Sequence[str] | UnsetType | None = UNSET
     expires_us: int | UnsetType | None = UNSET
     limits: Sequence[Limit] | UnsetType = UNSET
 

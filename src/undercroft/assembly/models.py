@@ -2,11 +2,11 @@
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from undercroft.assembly.bundled import LOCAL, LOCAL_EMBEDDING, LOCAL_MODERATION, BundledModels
-from undercroft.assembly.providers import FIRST_CHOICE, MODERATES, Providers
+from undercroft.assembly.providers import FIRST_CHOICE, MODERATES, Providers, nothing_stored
 from undercroft.assembly.reliability import limits_of, own_limits, policy_of
 from undercroft.assembly.upstreams import tell_change
 from undercroft.clock import Clock
@@ -42,8 +42,10 @@ class ModelBuilder:
         clock: Clock,
         rng: random.Random,
         on_change: Told[Deployment] = tell_change,
+        stored: Callable[[str], str] = nothing_stored,
     ) -> None:
-        """`on_change` hears of deployments that are left alone, or back."""
+        """`on_change` hears of deployments that are left alone, or back; `stored` opens stored secrets."""
+        self._stored = stored
         self._on_change = on_change
         self._settings = settings
         self._bundled = bundled
@@ -143,7 +145,7 @@ class ModelBuilder:
         client = self._client
         if limits != own_limits(self._settings.egress):
             client = client.within(limits)
-        return Providers(self._settings, bundled=self._bundled, client=client, clock=self._clock)
+        return Providers(self._settings, bundled=self._bundled, client=client, clock=self._clock, stored=self._stored)
 
     def _configured_model(self, settings: ModelSettings, deployments: tuple[Deployment, ...]) -> Model:
         weights = [each.weight for each in settings.deployments]

@@ -1,6 +1,7 @@
 """From what the operator wrote of a deployment to the object that answers for it: a line for each kind of provider."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from pydantic import SecretStr
@@ -8,7 +9,7 @@ from pydantic import SecretStr
 from undercroft.assembly.bundled import BundledModels
 from undercroft.clock import Clock
 from undercroft.egress.client import Client
-from undercroft.errors import ConfigurationError
+from undercroft.errors import ConfigurationError, Unavailable
 from undercroft.providers.anthropic import Anthropic
 from undercroft.providers.azure import azure
 from undercroft.providers.gemini import Gemini
@@ -18,6 +19,7 @@ from undercroft.providers.rules import Rules, Terms
 from undercroft.providers.scripted import Scripted
 from undercroft.settings.model import Deployment, Settings
 from undercroft.settings.presets import PRESETS, Quirks
+from undercroft.settings.secrets import stored_name
 
 Builder = Callable[[Deployment, str, bool], object]
 """Deployment, the provider's name for the model, and whether to drop what it cannot do."""
@@ -32,13 +34,28 @@ MODERATES: Final = {"openai": "omni-moderation-latest"}
 """Its model for moderations, which costs nothing: the price book does not know it."""
 
 
+def nothing_stored(name: str) -> str:
+    """Where there is no database."""
+    raise Unavailable(f"The secret '{name}' cannot be read: there is no database here.", code="secret_missing")
+
+
 class Providers:
     """Makes provider objects. Nothing connects or loads here."""
 
-    def __init__(self, settings: Settings, *, bundled: BundledModels, client: Client, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        bundled: BundledModels,
+        client: Client,
+        clock: Clock,
+        stored: Callable[[str], str] = nothing_stored,
+    ) -> None:
+        """`stored` opens the secrets that deployments name as `secret:NAME`, each time they are used."""
         self._settings = settings
+        self._stored = stored
         self._bundled = bundled
-        self._client = client
+        self._connections = client
         self._clock = clock
         self._builders: Mapping[str, Builder] = {
             **dict.fromkeys(PRESETS, self._preset),
@@ -71,6 +88,12 @@ class Providers:
         key: SecretStr | None = deployment.api_key or self._settings.provider_keys.get(deployment.provider)
         return key.get_secret_value() if key else None
 
+    def _client(self, deployment: Deployment) -> Client:
+        """What sends its calls: a key that is stored encrypted is put into each head as it goes out."""
+        key = self._key(deployment) or ""
+        name = stored_name(key)
+        return self._connections if name is None else self._connections.filling(key, partial(self._stored, name))
+
     def _anthropic(self, deployment: Deployment, model: str, drop_unsupported: bool, /) -> object:
         return Anthropic(
             deployment.provider,
@@ -78,7 +101,7 @@ class Providers:
             api_key=self._key(deployment),
             model=model,
             drop_unsupported=drop_unsupported,
-            client=self._client,
+            client=self._client(deployment),
             clock=self._clock,
         )
 
@@ -94,7 +117,7 @@ class Providers:
             base_url=base_url,
             api_key=self._key(deployment),
             model=model,
-            client=self._client,
+            client=self._client(deployment),
             clock=self._clock,
             manners=manners,
             speaks_responses=deployment.provider == "openai" if asked is None else asked,
@@ -108,7 +131,7 @@ class Providers:
             api_version=deployment.api_version,
             api_key=self._key(deployment),
             deployment=model,
-            client=self._client,
+            client=self._client(deployment),
             clock=self._clock,
             manners=_manners(deployment, Quirks(), drop_unsupported),
             responses_api=deployment.responses_api,
@@ -119,7 +142,7 @@ class Providers:
             base_url=deployment.base_url,
             api_key=self._key(deployment),
             model=model,
-            client=self._client,
+            client=self._client(deployment),
             clock=self._clock,
             headers=_headers(deployment),
             drop_unsupported=drop_unsupported,

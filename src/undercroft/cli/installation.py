@@ -1,11 +1,13 @@
 """The installation that a command works on: its settings and its database."""
 
+import getpass
 import os
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from undercroft.access.audit import Origin
 from undercroft.cli.output import Output
 from undercroft.clock import SystemClock
 from undercroft.errors import Unavailable
@@ -20,6 +22,15 @@ def read_settings(options: Namespace, out: Output) -> Settings:
     for warning in loaded.warnings:
         out.note(warning)
     return loaded.settings
+
+
+def at_the_keyboard(organisation: str = "default") -> Origin:
+    """Who acts in the audit log when a command does."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        name = str(os.getuid())
+    return Origin(organisation=organisation, actor=f"command line, {name}")
 
 
 @contextmanager

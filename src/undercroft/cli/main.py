@@ -35,6 +35,9 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "doctor": ("undercroft.cli.commands.doctor", "Checks what undercroft needs, and says what to do about it."),
     "config": ("undercroft.cli.commands.config", "Shows, checks and describes the settings."),
     "keys": ("undercroft.cli.commands.keys", "Makes, lists, rotates and revokes virtual API keys."),
+    "secrets": ("undercroft.cli.commands.secrets", "Stores provider keys encrypted, and changes what encrypts them."),
+    "users": ("undercroft.cli.commands.users", "Who signs in with a password, and in which role."),
+    "audit": ("undercroft.cli.commands.audit", "Who changed what; verifies and exports that log."),
     "models": (
         "undercroft.cli.commands.models",
         "Lists the models that can be asked for; checks and fetches the weights of the bundled ones.",

@@ -109,6 +109,11 @@ class Client:
         """The same connections under other time limits, for whoever is given this instead."""
         return _Limited(self, limits)
 
+    def filling(self, blank: str, secret: Callable[[], str]) -> "Client":
+        """The same connections for somebody whose heads hold `blank` where a secret belongs, which is asked for each
+        time: what is kept in memory between calls does not hold it. It may raise."""
+        return _Filling(self, blank, secret)
+
     async def close(self, reason: str = "undercroft is shutting down.") -> None:
         """Cuts off what is under way, whose callers are told the reason, and closes every connection."""
         self._closing = reason
@@ -257,6 +262,36 @@ class _Limited(Client):
 
     def within(self, limits: TimeLimits) -> Client:
         return _Limited(self._client, limits)
+
+    async def close(self, reason: str = "") -> None:
+        """The owner closes."""
+
+
+class _Filling(Client):
+    """Somebody else's connections: only the secret is its own."""
+
+    def __init__(self, client: Client, blank: str, secret: Callable[[], str]) -> None:
+        self._client = client
+        self._blank = blank.encode()
+        self._secret = secret
+
+    async def send(
+        self,
+        origin: Origin,
+        head: bytes,
+        body: bytes,
+        *,
+        first_byte_s: float | None = None,
+        idle_s: float | None = None,
+        connect_s: float | None = None,
+    ) -> Response:
+        filled = head.replace(self._blank, self._secret().encode())
+        return await self._client.send(
+            origin, filled, body, first_byte_s=first_byte_s, idle_s=idle_s, connect_s=connect_s
+        )
+
+    def within(self, limits: TimeLimits) -> Client:
+        return _Filling(self._client.within(limits), self._blank.decode(), self._secret)
 
     async def close(self, reason: str = "") -> None:
         """The owner closes."""

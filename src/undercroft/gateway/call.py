@@ -155,6 +155,8 @@ class Trail(msgspec.Struct):
     """Those of them that are not asked again: they said nothing for too long, or broke off twice."""
     parts: tuple[Part, ...] = ()
     """Earlier pieces of an answer that was cut and gone on with."""
+    guarded: tuple[str, ...] = ()
+    """What guards have found in it so far: rule and kind, as `privacy:email`."""
     cache: str = ""
     """Where the answer came from, if not from a provider for this call alone: `coalesced`, `hit`, `semantic`."""
     cache_id: str = ""

@@ -44,9 +44,10 @@ class Gateway:
         allow: Allow | None = None,
         cache: Cache | None = None,
         tracing: Tracing | None = None,
+        guard: Stage | None = None,
     ) -> None:
         """Without `allow` nothing is limited, without `cache` nothing is answered twice, without `tracing` no call is
-        traced."""
+        traced, and without `guard` nothing is looked at."""
         self.catalogue = catalogue
         self.meter = Meter(recorder=recorder, rates=rates, clock=clock)
         retry = Retry(clock=clock, rng=rng)
@@ -55,6 +56,7 @@ class Gateway:
             stages: list[Stage] = [
                 self.meter,  # sees everything, also what the stages below refuse
                 Find(catalogue),
+                *([guard] if guard is not None else []),  # what it refuses is neither held nor shared
                 *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
                 *([cache] if cache is not None else []),  # inside Allow: a hit is for who may call
                 *_wanted(catalogue, clock=clock, caches=cache is not None),

@@ -58,6 +58,14 @@ class ServerLimits(Section):
 
     max_body_bytes: Positive = 20_000_000
     """Largest request body; a larger one is 413."""
+    max_json_depth: Positive = 128
+    """Deepest nesting of a JSON body; a deeper one is 400."""
+    max_messages: Positive = 10_000
+    """Most messages of one conversation; more are 400."""
+    max_head_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 32_768
+    """Largest request line and header fields together; larger ones are 431."""
+    max_header_fields: Annotated[int, Field(ge=10, le=1000)] = 100
+    """Most header fields of a request; more are 431."""
     max_connections: Positive = 10_000
     """Open client connections of one process; further ones are closed at once."""
     header_timeout_s: Seconds = 10.0
@@ -83,6 +91,8 @@ class Server(Section):
     """Names besides localhost that the open door answers to in the `Host` header."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
+    cors_origins: tuple[Text, ...] = ()
+    """Origins (`https://app.example.com`) whose pages may call this server from a browser; default: none."""
     default_model: str | None = None
     """Answers requests that name no model; default: the first of `[[models]]`, else `local`."""
     accept_any_model: bool | None = None
@@ -294,6 +304,41 @@ class Moderation(Section):
     """Answers moderations that name no model; default: the first of `[[models]]` that moderates, else the rules."""
     terms: tuple[ModerationTerms, ...] = ()
     """Added to the built-in rules."""
+
+
+class GuardRule(Section):
+    """What is looked for in prompts and answers, and what is done about it."""
+
+    name: Name
+    """Of your choice: errors, headers and logs say it."""
+    check: Name
+    """`pii` (personal data), `injection` (attempts to give the model other orders), `terms`, `size`, `schema` (answers
+    that are no JSON of that shape), or the name of an installed guard."""
+    action: Literal["block", "mask", "flag"]
+    """`block` refuses the call, `mask` puts `[email]` in place of what was found, `flag` only says so."""
+    on: Literal["input", "output", "both"] = "both"
+    """Whether prompts, answers or both are looked at."""
+    kinds: tuple[Literal["email", "phone", "card", "iban", "ip"], ...] = ()
+    """Check `pii` only: what counts; default: all."""
+    terms: tuple[Text, ...] = ()
+    """Check `terms` only: words and phrases, in whatever case."""
+    max_characters: Positive | None = None
+    """Check `size` only: the most that a prompt, or an answer, may have."""
+    json_schema: str | None = None
+    """Check `schema` only: a JSON Schema (2020-12), as text."""
+    keys: tuple[Text, ...] = ()
+    """Ids of the keys that it is for; default: all callers."""
+    routes: tuple[Text, ...] = ()
+    """Routes that it is for, e.g. `/v1/chat/completions`; default: all."""
+    models: tuple[Text, ...] = ()
+    """Public model names that it is for; default: all."""
+
+
+class Guards(Section):
+    """What may not go to a model, or come from one."""
+
+    rules: tuple[GuardRule, ...] = ()
+    """Applied in this order."""
 
 
 class Access(Section):
@@ -601,6 +646,7 @@ class Settings(Section):
     reliability: Reliability = Reliability()
     local: Local = Local()
     moderation: Moderation = Moderation()
+    guards: Guards = Guards()
     access: Access = Access()
     ledger: Ledger = Ledger()
     responses: Responses = Responses()

@@ -1,4 +1,4 @@
-"""Secrets that the file only points at: `env:NAME` and `file:PATH`."""
+"""Secrets that the file only points at: `env:NAME`, `file:PATH`, `secret:NAME`, and those of external stores."""
 
 import re
 from collections.abc import Mapping
@@ -8,14 +8,20 @@ from undercroft.settings import explain
 from undercroft.settings.draft import Draft, dotted
 from undercroft.settings.files import FileProblem, read_secret
 from undercroft.settings.locate import Place
+from undercroft.settings.secret_store import Stores
 from undercroft.settings.shape import settings_shape
 
-_REFERENCE = re.compile(r"(env|file|secret):(.+)", re.DOTALL)
+_REFERENCE = re.compile(r"(env|file|secret|vault):(.+)", re.DOTALL)
+_STORED_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 def follow_references(draft: Draft, known: Mapping[str, str], directory: Path) -> set[str]:
-    """Replaces `env:NAME` and `file:PATH` where a secret is wanted; returns the variables that were named."""
+    """Replaces references where a secret is wanted; returns the variables that were named.
+
+    `secret:NAME` stays: the database with it is opened later, and the secret is read each time it is used.
+    """
     followed: set[str] = set()
+    stores = Stores(known)
     for place, value in list(draft.leaves()):
         if not isinstance(value, str) or not settings_shape().is_secret(place):
             continue
@@ -25,18 +31,29 @@ def follow_references(draft: Draft, known: Mapping[str, str], directory: Path) -
             continue
         kind, name = reference[1], reference[2].strip()
         if kind == "secret":
-            draft.complain(
-                place, f"{dotted(place)}: this version has no store of secrets yet; write env:NAME or file:PATH"
-            )
+            if problem := _not_stored(place, name):
+                draft.complain(place, f"{dotted(place)}: {problem}")
             continue
         try:
-            secret = _from_variable(name, known, directory) if kind == "env" else _from_file(name, directory)
+            if kind == "env":
+                secret = _from_variable(name, known, directory)
+            else:
+                secret = _from_file(name, directory) if kind == "file" else stores.read(kind, name)
         except FileProblem as problem:
             draft.complain(place, f"{dotted(place)}: {problem}")
         else:
             draft.follow(place, secret, f"{kind}:{name}")
             followed |= {name, f"{name}_FILE"}
     return followed
+
+
+def _not_stored(place: Place, name: str) -> str:
+    """Why a secret of the encrypted store cannot be used here; empty when it can."""
+    if place[-1] != "api_key" or place[0] != "models":
+        return "only a deployment's api_key can be in the encrypted store; write env:NAME or file:PATH"
+    if not _STORED_NAME.fullmatch(name):
+        return "a stored secret's name has letters, digits, dots, dashes and underscores"
+    return ""
 
 
 def _from_variable(name: str, known: Mapping[str, str], directory: Path) -> str:

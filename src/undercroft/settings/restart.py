@@ -15,6 +15,8 @@ FIXED: Final[tuple[Place, ...]] = (
     ("server", "role"),
     ("server", "shutdown_grace_s"),
     ("server", "limits", "max_connections"),
+    ("server", "limits", "max_head_bytes"),
+    ("server", "limits", "max_header_fields"),
     ("server", "limits", "header_timeout_s"),
     ("server", "limits", "write_timeout_s"),
     ("database",),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from undercroft.settings import deployment_rules
+from undercroft.settings import deployment_rules, guard_rules
 from undercroft.settings.database_url import normalise
 from undercroft.settings.encryption import ENCRYPTION_KEY_LINE, encryption_keys
 from undercroft.settings.explain import did_you_mean, masked_url
@@ -24,6 +24,7 @@ _OUR_HEADERS: Final = _CREDENTIALS | {
     "host", "accept-encoding", "connection", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
 }  # fmt: skip
 """Framing, the hop to the next server, and the key: a second word on these would contradict the first."""
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 _API_VERSION: Final = re.compile(r"[A-Za-z0-9.-]{1,40}")
 
 Problem = tuple[Place, str]
@@ -46,6 +47,7 @@ def problems(settings: Settings, *, providers: Collection[str], directory: Path)
     yield from _services(settings, directory)
     yield from _jobs(settings)
     yield from _models(settings, providers)
+    yield from guard_rules.problems(settings)
     yield from deployment_rules.problems(settings.deploy)
     yield from _slo(settings.slo)
     for provider in settings.provider_keys:
@@ -103,6 +105,9 @@ def _server(settings: Settings) -> Iterator[Problem]:
             yield ("server", "role"), f"takes {', '.join(ROLES)}, got {role!r}{did_you_mean(role, ROLES)}"
     yield from _networks(("server", "trusted_proxies"), server.trusted_proxies)
     yield from _networks(("egress", "allow"), settings.egress.allow)
+    for position, origin in enumerate(server.cors_origins):
+        if not _ORIGIN.fullmatch(origin):
+            yield ("server", "cors_origins", position), f"takes an origin such as https://app.test, got {origin!r}"
 
 
 def _services(settings: Settings, directory: Path) -> Iterator[Problem]:

@@ -4,7 +4,8 @@ import hashlib
 
 import pytest
 
-from undercroft.access.doors import OPERATOR, SCRAPER, Door, Visit, admit, host_name
+from undercroft.access.callers import LOCAL, OPERATOR, SCRAPER
+from undercroft.access.doors import Door, Visit, admit, host_name
 from undercroft.access.keys import KeyRing, NewKey, StoredKey, hash_secret, make_key
 from undercroft.errors import Misdirected, NotAllowed, NotAuthenticated, Unavailable
 from undercroft.record import Who
@@ -35,7 +36,7 @@ def visit(credential: str = "", *, host: str = "localhost:8000", peer: str = "12
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000", "localhost."])
 def test_the_open_door_answers_for_this_machine(host: str) -> None:
-    assert admit(LOOPBACK, visit(host=host), "ai", ring(), now_us=0) == OPERATOR
+    assert admit(LOOPBACK, visit(host=host), "ai", ring(), now_us=0) == LOCAL
 
 
 @pytest.mark.parametrize(
@@ -49,12 +50,12 @@ def test_the_open_door_refuses_foreign_hosts(host: str) -> None:
 
 def test_an_allowed_host_is_answered() -> None:
     door = Door(bind="loopback", allowed_hosts=frozenset({"box.lan"}))
-    assert admit(door, visit(host="box.lan:8000"), "ai", ring(), now_us=0) == OPERATOR
+    assert admit(door, visit(host="box.lan:8000"), "ai", ring(), now_us=0) == LOCAL
 
 
 @pytest.mark.parametrize("credential", ["sk-anything", "none-needed-here", "Bearer"])
 def test_the_open_door_ignores_keys_that_are_not_ours(credential: str) -> None:
-    assert admit(LOOPBACK, visit(credential), "manage", ring(), now_us=0) == OPERATOR
+    assert admit(LOOPBACK, visit(credential), "manage", ring(), now_us=0) == LOCAL
 
 
 def test_the_open_door_refuses_a_wrong_key_of_ours() -> None:
@@ -120,7 +121,7 @@ def test_health_is_open_to_all() -> None:
 
 def test_under_a_foreign_server_only_this_machine_is_served() -> None:
     door = Door(bind="unknown")
-    assert admit(door, visit(), "ai", ring(), now_us=0) == OPERATOR
+    assert admit(door, visit(), "ai", ring(), now_us=0) == LOCAL
     with pytest.raises(NotAuthenticated) as refusal:
         admit(door, visit(peer="203.0.113.9"), "ai", ring(), now_us=0)
     assert "UNDERCROFT_MASTER_KEY" in str(refusal.value)

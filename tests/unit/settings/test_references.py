@@ -59,7 +59,8 @@ def test_a_provider_key_that_a_reference_uses_is_not_called_unused(tmp_path: Pat
     [
         ("env:OPENAI_KEY", "api_key: the variable OPENAI_KEY is not set; did you mean 'OPENAI_API_KEY'?"),
         ("file:nowhere", "/nowhere: there is no such file"),
-        ("secret:openai", "this version has no store of secrets yet; write env:NAME or file:PATH"),
+        ("secret:open ai", "a stored secret's name has letters, digits, dots, dashes and underscores"),
+        ("vault:secret/openai#key", "vault: needs VAULT_ADDR and VAULT_TOKEN"),
     ],
 )
 def test_a_reference_to_nothing_is_refused(tmp_path: Path, reference: str, told: str) -> None:
@@ -67,3 +68,10 @@ def test_a_reference_to_nothing_is_refused(tmp_path: Path, reference: str, told:
         loaded(tmp_path, reference, OPENAI_API_KEY="x")
     assert str(refused.value).startswith("undercroft.toml:5: models[0].deployments[0].api_key: ")
     assert told in str(refused.value)
+
+
+def test_a_stored_secret_stays_a_name_until_it_is_used_and_only_a_deployments_key_can_be_one(tmp_path: Path) -> None:
+    assert key(loaded(tmp_path, "secret:openai")) == "secret:openai"
+    assert loaded(tmp_path, "secret:openai").warnings == ()
+    with pytest.raises(ConfigurationError, match="only a deployment's api_key can be in the encrypted store"):
+        load(config=None, environment={"UNDERCROFT_MASTER_KEY": "secret:master"}, directory=tmp_path)

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from undercroft import __version__
 from undercroft.api.manage import (
+    audit,
     cache,
     config,
     keys,
@@ -17,8 +18,11 @@ from undercroft.api.manage import (
     observed,
     plans,
     requests,
+    secrets,
+    session,
     slo,
     usage,
+    users,
     webhooks,
 )
 from undercroft.assembly import Undercroft
@@ -42,6 +46,10 @@ def build(undercroft: Undercroft) -> FastAPI:
     app.include_router(requests.router(undercroft))
     app.include_router(cache.router(undercroft))
     app.include_router(plans.router(undercroft))
+    app.include_router(session.router(undercroft))
+    app.include_router(users.router(undercroft))
+    app.include_router(secrets.router(undercroft))
+    app.include_router(audit.router(undercroft))
 
     async def known(request: Request, error: Exception) -> Response:
         return _answer(request, error)
@@ -57,6 +65,8 @@ def build(undercroft: Undercroft) -> FastAPI:
         if error.status_code == 405:
             allowed = tuple(Headers(error.headers).get("allow", "").split(", "))
             return _answer(request, MethodNotAllowed(f"This route does not take {request.method}.", allowed=allowed))
+        if error.status_code != 404:
+            return _answer(request, InvalidRequest("The request's body cannot be read.", code="invalid_json"))
         return _answer(request, NotFound(f"There is no {request.url.path} here.", code="unknown_route"))
 
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {

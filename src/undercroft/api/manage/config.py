@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel
 
+from undercroft.api.manage.asking import tell
 from undercroft.assembly import Undercroft
 from undercroft.clock import rfc3339
 
@@ -36,7 +37,9 @@ def router(undercroft: Undercroft) -> APIRouter:
     @routes.post("/config/reload")
     async def reload() -> ConfigurationView:
         """Reads undercroft.toml and .env again and puts them in force in every process: all of it, or nothing (422)."""
+        before = undercroft.reloads.generation
         await undercroft.reload()
+        tell("config.reload", before={"generation": before}, after={"generation": undercroft.reloads.generation})
         return _view(undercroft)
 
     return routes

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from undercroft.api.manage.asking import organisation
 from undercroft.assembly import Undercroft
 from undercroft.errors import Conflict, InvalidRequest, Unavailable
 from undercroft.ledger.prices import PriceBook
@@ -27,7 +28,6 @@ from undercroft.planning.workload import Workload, workload_of
 
 T = TypeVar("T")
 
-ORGANISATION: Final = "default"
 DAY_US: Final = 86_400_000_000
 MOST_ARRIVALS: Final = 1_000_000
 """Of a simulation asked for over HTTP."""
@@ -119,7 +119,7 @@ class Planner:
         until_us = self._undercroft.clock.now_us()
         query = partial(
             find_savings,
-            organisation=ORGANISATION,
+            organisation=organisation(),
             since_us=until_us - round(bounded("days", days, least=0.01, most=3660) * DAY_US),
             until_us=until_us,
             prices=NONE,
@@ -140,7 +140,7 @@ class Planner:
             history = await self._undercroft.link.read(
                 partial(
                     read_history,
-                    organisation=ORGANISATION,
+                    organisation=organisation(),
                     since_us=now_us - round(days * DAY_US),
                     until_us=now_us,
                 )

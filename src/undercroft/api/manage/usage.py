@@ -6,14 +6,13 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel
 
+from undercroft.api.manage.asking import organisation
 from undercroft.assembly import Undercroft
 from undercroft.errors import InvalidRequest
 from undercroft.ledger.export import as_csv
 from undercroft.ledger.outlook import BudgetOutlook, budgets, spend_today
 from undercroft.ledger.usage import UsageLine, grouping_of, sum_usage
 from undercroft.money import format_usd
-
-ORGANISATION = "default"
 
 
 class UsageRow(BaseModel):
@@ -97,7 +96,7 @@ def router(undercroft: Undercroft) -> APIRouter:
             raise InvalidRequest(f"by {error}", param="by") from error
         query = partial(
             sum_usage,
-            organisation=ORGANISATION,
+            organisation=organisation(),
             since_us=round(since.timestamp() * 1_000_000) if since else None,
             until_us=round(until.timestamp() * 1_000_000) if until else None,
         )

@@ -1,16 +1,16 @@
 """`/api/v1/webhooks`: who is told of events by HTTP."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from undercroft.api.manage.asking import organisation, tell
 from undercroft.assembly import Undercroft
 from undercroft.clock import rfc3339
 from undercroft.events.repository import DeliveryView
 from undercroft.events.webhooks import Webhook
 
-ORGANISATION: Final = "default"
 Types = Annotated[list[str], Field(min_length=1, examples=[["job.*", "upstream.opened"]])]
 
 
@@ -118,36 +118,44 @@ def router(undercroft: Undercroft) -> APIRouter:
     @routes.get("/webhooks")
     async def webhooks() -> WebhookList:
         """All webhooks; their secrets are not shown."""
-        return WebhookList(data=[_view(each) for each in await (await events.hooks()).listed(ORGANISATION)])
+        return WebhookList(data=[_view(each) for each in await (await events.hooks()).listed(organisation())])
 
     @routes.post("/webhooks", status_code=201)
     async def create_webhook(new: NewWebhook) -> MadeWebhook:
         """Makes a webhook. The answer holds the signing secret, which is never shown again."""
         hooks = await events.hooks()
-        made = await hooks.create(ORGANISATION, url=new.url, types=new.types, description=new.description)
+        made = await hooks.create(organisation(), url=new.url, types=new.types, description=new.description)
+        tell("webhook.create", made.webhook.id, after=_view(made.webhook).model_dump(mode="json"))
         return MadeWebhook(**_view(made.webhook).model_dump(), secret=made.secret)
 
     @routes.get("/webhooks/{webhook_id}")
     async def webhook(webhook_id: str) -> WebhookView:
         """One webhook."""
-        return _view(await (await events.hooks()).find(ORGANISATION, webhook_id))
+        return _view(await (await events.hooks()).find(organisation(), webhook_id))
 
     @routes.patch("/webhooks/{webhook_id}")
     async def change_webhook(webhook_id: str, change: WebhookChange) -> WebhookView:
         """Changes a webhook, or switches it on or off. What it was still to be told when it is switched off can be
         replayed later."""
-        return _view(await (await events.hooks()).change(ORGANISATION, webhook_id, **change.model_dump()))
+        hooks = await events.hooks()
+        before = _view(await hooks.find(organisation(), webhook_id)).model_dump(mode="json")
+        after = _view(await hooks.change(organisation(), webhook_id, **change.model_dump()))
+        tell("webhook.change", webhook_id, before=before, after=after.model_dump(mode="json"))
+        return after
 
     @routes.delete("/webhooks/{webhook_id}", status_code=204)
     async def delete_webhook(webhook_id: str) -> Response:
         """Deletes a webhook with its deliveries."""
-        await (await events.hooks()).remove(ORGANISATION, webhook_id)
+        hooks = await events.hooks()
+        before = _view(await hooks.find(organisation(), webhook_id))
+        await hooks.remove(organisation(), webhook_id)
+        tell("webhook.delete", webhook_id, before=before.model_dump(mode="json"))
         return Response(status_code=204)
 
     @routes.get("/webhooks/{webhook_id}/deliveries")
     async def webhook_deliveries(webhook_id: str) -> WebhookDeliveries:
         """How its latest events have fared."""
-        found = await (await events.hooks()).history(ORGANISATION, webhook_id)
+        found = await (await events.hooks()).history(organisation(), webhook_id)
         return WebhookDeliveries(data=[_attempted(each) for each in found])
 
     @routes.post("/webhooks/{webhook_id}/replay", status_code=202)
@@ -156,13 +164,13 @@ def router(undercroft: Undercroft) -> APIRouter:
         since_us = round(replay.since.timestamp() * 1_000_000)
         hooks = await events.hooks()
         return WebhookReplayed(
-            events=await hooks.replay(ORGANISATION, webhook_id, since_us=since_us, everything=replay.everything)
+            events=await hooks.replay(organisation(), webhook_id, since_us=since_us, everything=replay.everything)
         )
 
     @routes.post("/webhooks/{webhook_id}/test")
     async def test_webhook(webhook_id: str) -> WebhookTestResult:
         """Posts a `webhook.test` at once and tells what came of it."""
-        outcome = await (await events.hooks()).test(ORGANISATION, webhook_id)
+        outcome = await (await events.hooks()).test(organisation(), webhook_id)
         return WebhookTestResult(delivered=outcome.ok, status=outcome.status or None, error=outcome.error)
 
     return routes

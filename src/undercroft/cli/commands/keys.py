@@ -5,14 +5,17 @@ import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterator
 from functools import partial
+from ipaddress import ip_network
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
+from undercroft.access.audit import Act, audited
 from undercroft.access.keys import make_key, new_secret
 from undercroft.access.repository import KeyRow, Wanted, keys_of, revoke_key, rotate_key
+from undercroft.access.roles import GRANTABLE, ROLES
 from undercroft.assembly import keys as desk
-from undercroft.cli.installation import read_settings, ready_database
+from undercroft.cli.installation import at_the_keyboard, read_settings, ready_database
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock, rfc3339
@@ -66,8 +69,15 @@ def _what_it_is(create: ArgumentParser) -> None:
     create.add_argument(
         "--permission",
         action="append",
-        choices=["ai", "scrape", "docs", "manage"],
+        choices=list(GRANTABLE),
         help="repeat for more (default: ai)",
+    )
+    create.add_argument("--role", choices=list(ROLES), help="in place of permissions: all that a role may do")
+    create.add_argument(
+        "--route", action="append", metavar="PATH", help="may ask for only this, or /v1/*; repeat for more"
+    )
+    create.add_argument(
+        "--network", action="append", type=network, metavar="CIDR", help="may come from only here; repeat"
     )
     create.add_argument("--expires", type=span, metavar="TIME", help="90d, 12h: how long it opens")
     create.add_argument("--budget", type=usd, metavar="USD", help="what it may spend")
@@ -83,6 +93,13 @@ def span(text: str) -> int:
     if form is None:
         raise ArgumentTypeError(f"{text!r} is no time; write 90d, 12h or 30m")
     return int(form[1]) * _UNITS_S[form[2]]
+
+
+def network(text: str) -> str:
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no network such as 10.0.0.0/8") from None
 
 
 def positive(text: str) -> int:
@@ -112,7 +129,8 @@ def run(options: Namespace, out: Output) -> int:
             out.table([_cells(row) for row in rows], empty="There are no keys.")
         case "revoke":
             now_us = SystemClock().now_us()
-            row = _in_database(settings, partial(revoke_key, key=options.key, organisation=ORGANISATION, now_us=now_us))
+            work = partial(revoke_key, key=options.key, organisation=ORGANISATION, now_us=now_us)
+            row = _in_database(settings, work, Act(action="key.revoke", subject=options.key))
             out.show(_cells(row), text=f"{row.id} is revoked; running servers refuse it within 2 s.")
         case _:
             return _rotate(settings, options, out)
@@ -125,14 +143,17 @@ def _create(settings: Settings, options: Namespace, out: Output) -> int:
         name=options.name,
         team=options.team,
         user=options.user,
-        permissions=tuple(options.permission or ("ai",)),
+        permissions=tuple(sorted(ROLES[options.role]) if options.role else options.permission or ("ai",)),
         models=options.model,
+        routes=options.route,
+        networks=options.network,
         expires_us=None if options.expires is None else now_us + options.expires * 1_000_000,
     )
     work = partial(
         desk.make, key=key, wanted=wanted, limits=list(_limits(options)), organisation=ORGANISATION, now_us=now_us
     )
-    _in_database(settings, work)
+    act = Act(action="key.create", subject=key.id, after={"name": options.name, "permissions": wanted.permissions})
+    _in_database(settings, work, act)
     out.show({"id": key.id, "key": key.text}, text=f"{key.text}\nThis is the only time it is shown. Its id: {key.id}")
     return 0
 
@@ -140,7 +161,8 @@ def _create(settings: Settings, options: Namespace, out: Output) -> int:
 def _rotate(settings: Settings, options: Namespace, out: Output) -> int:
     fresh = new_secret(options.key, os.urandom)
     until_us = SystemClock().now_us() + min(options.overlap * 1_000_000, desk.NO_LONGER_THAN_US)
-    _in_database(settings, partial(rotate_key, fresh=fresh, organisation=ORGANISATION, former_until_us=until_us))
+    work = partial(rotate_key, fresh=fresh, organisation=ORGANISATION, former_until_us=until_us)
+    _in_database(settings, work, Act(action="key.rotate", subject=fresh.id))
     out.show(
         {"id": fresh.id, "key": fresh.text, "former_secret_until": rfc3339(until_us)},
         text=f"{fresh.text}\nThis is the only time it is shown. The former secret opens until {rfc3339(until_us)}.",
@@ -158,8 +180,10 @@ def _limits(options: Namespace) -> Iterator[Limit]:
     yield from limits_from(rates, scope="key", period="minute")
 
 
-def _in_database(settings: Settings, work: Callable[[Connection], T]) -> T:
-    """Runs `work` in one transaction."""
+def _in_database(settings: Settings, work: Callable[[Connection], T], act: Act | None = None) -> T:
+    """Runs `work` in one transaction, with its entry in the audit log."""
+    if act is not None:
+        work = audited(work, lambda _: act, origin=at_the_keyboard(), now_us=SystemClock().now_us())
     with ready_database(settings, otherwise="Keys cannot be stored") as database:
         return database.write_sync(work)
 

@@ -1,0 +1,1 @@
+"""External stores of secrets, a file each."""

@@ -1,0 +1,182 @@
+"""Stored provider keys under a running server, their rotation, and the log of who changed what."""
+
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.support.background import upstream_in_background
+from tests.support.server import Finished, command, environment, run, serving, until
+
+MASTER = "a-master-key-of-more-than-16-characters"
+SECRET = "sk-stored-0123456789abcdef"
+OTHER = "sk-another-0123456789abcdef"
+KEYED = {"UNDERCROFT_MASTER_KEY": MASTER}
+
+
+def set_secret(folder: Path, text: str) -> Finished:
+    done = subprocess.run(
+        command("secrets", "set", "provider"),
+        cwd=folder,
+        env=environment(),
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def toml_for(base_url: str) -> str:
+    deployment = f'provider = "openai_compatible"\nbase_url = "{base_url}"\napi_key = "secret:provider"\n'
+    return f'[[models]]\nname = "chat"\n[[models.deployments]]\n{deployment}'
+
+
+@contextmanager
+def database_of(folder: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(folder / ".undercroft" / "undercroft.db")) as connection:
+        yield connection
+
+
+def test_a_stored_key_reaches_the_provider_and_nothing_else(tmp_path: Path) -> None:
+    with (
+        upstream_in_background() as upstream,
+        serving(tmp_path, toml=toml_for(upstream.base_url), extra=KEYED) as server,
+    ):
+        missing = server.chat(key=MASTER)
+        assert (missing.status, missing.error["code"]) == (503, "secret_missing")
+        assert set_secret(tmp_path, SECRET).exit_code == 0
+        until(lambda: server.chat(key=MASTER).status == 200)
+        assert upstream.requests[-1].headers["authorization"] == f"Bearer {SECRET}"
+
+        put = server.ask("/api/v1/secrets/provider", method="PUT", json={"value": OTHER}, key=MASTER)
+        assert put.json == {"name": "provider", "created": False}
+        assert server.chat(key=MASTER).status == 200
+        assert upstream.requests[-1].headers["authorization"] == f"Bearer {OTHER}"
+
+        shown = [
+            server.ask(path, key=MASTER).body.decode() for path in ("/api/v1/secrets", "/api/v1/audit", "/metrics")
+        ]
+        shown += [run(tmp_path, "secrets", "list").stdout, run(tmp_path, "config", "show").stdout]
+        shown += [server.stdout, server.stderr]
+    files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    for secret in (SECRET, OTHER):
+        assert not any(secret in text for text in shown)
+        assert not any(secret.encode() in content for content in files)
+
+
+def test_a_rotation_under_load_fails_no_call_and_the_former_key_can_go(tmp_path: Path) -> None:
+    with upstream_in_background() as upstream, serving(tmp_path, toml=toml_for(upstream.base_url)) as server:
+        assert set_secret(tmp_path, SECRET).exit_code == 0
+        until(lambda: server.chat().status == 200)
+        statuses: list[int] = []
+        stopping = threading.Event()
+
+        def call() -> None:
+            while not stopping.is_set():
+                statuses.append(server.chat().status)
+
+        caller = threading.Thread(target=call)
+        caller.start()
+        try:
+            rotated = run(tmp_path, "secrets", "rotate", "--new-key", "--json")
+            again = run(tmp_path, "secrets", "rotate", "--forget-former-keys", "--json")
+            before = len(statuses)
+            until(lambda: len(statuses) > before + 20)
+        finally:
+            stopping.set()
+            caller.join()
+        assert (rotated.exit_code, msgspec.json.decode(rotated.stdout)["rotated"]) == (0, 1)
+        report = msgspec.json.decode(again.stdout)
+        assert (report["rotated"], report["current"], report["forgotten_keys"]) == (0, 1, 1)
+        assert set(statuses) == {200}
+        until(lambda: server.chat().status == 200)
+
+
+def test_a_lost_key_is_said_at_the_start_and_nothing_is_destroyed(tmp_path: Path) -> None:
+    toml = toml_for("http://127.0.0.1:9/v1")
+    (tmp_path / "undercroft.toml").write_text(toml)
+    assert set_secret(tmp_path, SECRET).exit_code == 0
+    with database_of(tmp_path) as database:
+        before = database.execute("SELECT token FROM secrets").fetchall()
+    key_file = tmp_path / ".undercroft" / "encryption.key"
+    key = key_file.read_bytes()
+    key_file.unlink()
+    with serving(tmp_path, toml=toml) as server:
+        until(lambda: "secrets_unreadable" in server.stdout + server.stderr)
+        assert "cannot be read" in server.ask("/health").json["checks"]["secrets"]
+        assert server.chat().error["code"] == "unreadable_secret"
+        rotated = run(tmp_path, "secrets", "rotate")
+        assert rotated.exit_code == 1
+        assert not key_file.exists()
+    with database_of(tmp_path) as database:
+        assert database.execute("SELECT token FROM secrets").fetchall() == before
+    key_file.write_bytes(key)
+    assert run(tmp_path, "secrets", "rotate").exit_code == 0
+
+
+def test_every_change_of_the_management_api_is_in_the_log_with_who_and_from_where(tmp_path: Path) -> None:
+    with serving(tmp_path, extra=KEYED) as server:
+
+        def act(method: str, path: str, json: object = None) -> object:
+            answer = server.ask(f"/api/v1{path}", method=method, json=json, key=MASTER)
+            assert answer.status < 300, answer
+            return answer.json if answer.body else None
+
+        key = act("POST", "/keys", {"name": "billing"})
+        assert isinstance(key, dict)
+        act("PATCH", f"/keys/{key['id']}", {"models": ["chat"]})
+        act("POST", f"/keys/{key['id']}/rotate")
+        act("POST", f"/keys/{key['id']}/revoke")
+        hook = act("POST", "/webhooks", {"url": "https://hooks.example.com/x"})
+        assert isinstance(hook, dict)
+        act("PATCH", f"/webhooks/{hook['id']}", {"description": "ours"})
+        act("POST", f"/webhooks/{hook['id']}/replay", {"since": "2026-01-01T00:00:00Z"})
+        act("DELETE", f"/webhooks/{hook['id']}")
+        act("POST", "/config/reload")
+        act("POST", "/users", {"user": "ada", "password": "correct horse battery"})
+        act("PATCH", "/users/ada", {"role": "operator"})
+        act("PUT", "/secrets/x", {"value": SECRET})
+        act("DELETE", "/secrets/x")
+        act("POST", "/organisations", {"id": "acme", "admin": "root", "password": "correct horse battery"})
+        log = server.ask("/api/v1/audit", key=MASTER).json["data"]
+        verdict = server.ask("/api/v1/audit/verify", key=MASTER).json
+    assert [entry["action"] for entry in reversed(log)] == [
+        "key.create", "key.change", "key.rotate", "key.revoke", "webhook.create", "webhook.change",
+        "POST /api/v1/webhooks/{webhook_id}/replay", "webhook.delete", "config.reload", "account.create",
+        "account.change", "secret.set", "secret.delete", "organisation.create",
+    ]  # fmt: skip
+    assert {(entry["actor"], entry["address"]) for entry in log} == {("master key", "127.0.0.1")}
+    assert all(entry["request_id"].startswith("req_") for entry in log)
+    change = next(entry for entry in log if entry["action"] == "key.change")
+    assert (change["before"]["models"], change["after"]["models"]) == (None, ["chat"])
+    assert (verdict["entries"], verdict["fault"]) == (len(log), "")
+    text = msgspec.json.encode(log).decode()
+    assert key["key"] not in text
+    assert hook["secret"] not in text
+    assert SECRET not in text
+
+
+def test_tampering_with_any_entry_is_found(tmp_path: Path) -> None:
+    for name in ("one", "two", "three", "four"):
+        assert run(tmp_path, "keys", "create", "--name", name).exit_code == 0
+    first = run(tmp_path, "audit", "verify", "--json")
+    head = msgspec.json.decode(first.stdout)["head"]
+    assert run(tmp_path, "audit", "verify", "--head", head).exit_code == 0
+    assert run(tmp_path, "keys", "create", "--name", "five").exit_code == 0
+    assert run(tmp_path, "audit", "verify", "--head", head).exit_code == 0
+    with database_of(tmp_path) as database:
+        for statement in ("UPDATE audit SET actor = 'x'", "DELETE FROM audit"):
+            with pytest.raises(sqlite3.IntegrityError, match="only grows"):
+                database.execute(statement)
+        for trigger in ("audit_no_update", "audit_no_delete"):
+            database.execute(f"DROP TRIGGER {trigger}")
+        database.execute("UPDATE audit SET actor = 'somebody else' WHERE number = 2")
+        database.commit()
+    found = run(tmp_path, "audit", "verify")
+    assert (found.exit_code, "entry 2 is not what was written" in found.stdout) == (1, True)

@@ -1,0 +1,151 @@
+"""Walls between organisations: every route with an id is tried with another organisation's, and every list is read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+
+from tests.support.http import Answer
+from tests.support.keys import add_key
+from tests.support.server import Server, serving, until
+from undercroft.access.roles import ROLES
+
+BOUNDARY = b"--x\r\n"
+ASKED = b'{"model":"chat","messages":[{"role":"user","content":"hi"}]}'
+LINE = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":%b}' % ASKED
+NOT_OF_A_TENANT = {"model", "name"}
+"""Parameters of what belongs to the installation: models, and stored secrets."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A server with two organisations, and one thing of each kind that belongs to the first."""
+
+    server: Server
+    mine: str
+    theirs: str
+    ids: dict[str, str]
+    """By the parameter's name in path templates."""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with serving(tmp_path_factory.mktemp("tenants")) as server:
+        admin = tuple(ROLES["admin"])
+        mine = add_key(server.folder, permissions=admin).text
+        theirs = add_key(server.folder, permissions=admin, organisation="acme").text
+        until(lambda: {server.ask("/api/v1/keys", key=key).status for key in (mine, theirs)} == {200})
+        yield World(server, mine, theirs, made(server, mine))
+
+
+def made(server: Server, key: str) -> dict[str, str]:
+    def id_of(answer: Answer, field: str = "id") -> str:
+        assert answer.status in (200, 201, 202), answer
+        return str(answer.json[field])
+
+    file = id_of(upload(server, key))
+    batch = {"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    user = {"user": "somebody", "password": "correct horse battery"}
+    return {
+        "completion_id": id_of(server.chat(key=key, store=True, metadata={"a": "b"})),
+        "response_id": id_of(server.ask("/v1/responses", json={"model": "chat", "input": "hi"}, key=key)),
+        "file_id": file,
+        "batch_id": id_of(server.ask("/v1/batches", json=batch, key=key)),
+        "job_id": id_of(server.ask("/api/v1/jobs", json={"kind": "generate", "input": {"prompt": "hi"}}, key=key)),
+        "key": id_of(server.ask("/api/v1/keys", json={"name": "a"}, key=key)),
+        "webhook_id": id_of(server.ask("/api/v1/webhooks", json={"url": "https://hooks.example.com/"}, key=key)),
+        "user": id_of(server.ask("/api/v1/users", json=user, key=key), "user"),
+    }
+
+
+def upload(server: Server, key: str) -> Answer:
+    body = BOUNDARY + b'Content-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n' + BOUNDARY
+    body += b'Content-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n' + LINE + b"\r\n--x--\r\n"
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    return server.ask("/v1/files", method="POST", body=body, headers=headers, key=key)
+
+
+def routes(server: Server, key: str) -> list[tuple[str, str]]:
+    paths = server.ask("/openapi.json", key=key).json["paths"]
+    return [(method.upper(), path) for path, item in paths.items() for method in item]
+
+
+def parameter_of(path: str) -> str:
+    return path.partition("{")[2].partition("}")[0]
+
+
+def bodies(method: str) -> list[bytes | None]:
+    """One of these is what the route takes, so that it comes to look for the id."""
+    if method in ("GET", "DELETE"):
+        return [None]
+    return [b"{}", b'{"metadata": {}}', b'{"since": "2026-01-01T00:00:00Z"}', None]
+
+
+def test_no_id_of_another_organisation_opens_anything(world: World) -> None:
+    tried = 0
+    for method, path in routes(world.server, world.mine):
+        parameter = parameter_of(path)
+        if not parameter or parameter in NOT_OF_A_TENANT:
+            continue
+        assert parameter in world.ids, f"{path}: this test makes no {parameter} yet; a route with ids needs one"
+        filled = path.replace(f"{{{parameter}}}", world.ids[parameter])
+        statuses = set()
+        for body in bodies(method):
+            headers = {} if body is None else {"content-type": "application/json"}
+            answer = world.server.ask(filled, method=method, body=body, headers=headers, key=world.theirs)
+            statuses.add(answer.status)
+        assert 404 in statuses, (method, path, statuses)
+        assert statuses <= {400, 404}, (method, path, statuses)
+        tried += 1
+    print(f"{tried} routes with ids, each with another organisation's")
+    assert tried >= 20
+
+
+def test_everything_is_still_there_and_unchanged(world: World) -> None:
+    for path in ("/v1/chat/completions/{completion_id}", "/v1/responses/{response_id}", "/v1/files/{file_id}"):
+        parameter = parameter_of(path)
+        assert world.server.ask(path.replace(f"{{{parameter}}}", world.ids[parameter]), key=world.mine).status == 200
+    key = world.server.ask(f"/api/v1/keys/{world.ids['key']}", key=world.mine).json
+    assert (key["name"], key["revoked_at"]) == ("a", None)
+    job = world.server.ask(f"/api/v1/jobs/{world.ids['job_id']}", key=world.mine).json
+    assert job["status"] in ("queued", "running", "succeeded")
+
+
+def test_no_list_shows_anything_of_another_organisation_whatever_the_cursor(world: World) -> None:
+    lists = [path for method, path in routes(world.server, world.mine) if method == "GET" and "{" not in path]
+    read = 0
+    for path in lists:
+        if path in ("/metrics", "/health", "/health/live", "/health/ready"):
+            continue
+        cursors = [f"{name}={each}" for each in world.ids.values() for name in ("after", "before")]
+        for query in ["", *cursors, "limit=100", "action=key.", "by=key"]:
+            answer = world.server.ask(f"{path}?{query}", key=world.theirs)
+            shown = answer.body.decode()
+            if answer.status == 200:
+                read += 1
+                for parameter, each in world.ids.items():
+                    assert f'"{each}"' not in shown, (path, query, parameter)
+    assert read > 20
+
+
+def test_no_call_goes_on_from_another_organisations_things(world: World) -> None:
+    ids = world.ids
+    continued = {"model": "chat", "input": "and?", "previous_response_id": ids["response_id"]}
+    assert world.server.ask("/v1/responses", json=continued, key=world.theirs).status in (400, 404)
+    batch = {"input_file_id": ids["file_id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    assert world.server.ask("/v1/batches", json=batch, key=world.theirs).status in (400, 404)
+    job = {"kind": "generate", "input": {"prompt": "hi"}, "idempotency_key": "the same"}
+    first, second = (
+        world.server.ask("/api/v1/jobs", json=job, key=key).json["id"] for key in (world.mine, world.theirs)
+    )
+    assert first != second
+
+
+def test_what_one_organisation_changes_is_in_its_own_log_only(world: World) -> None:
+    server = world.server
+    assert server.ask("/api/v1/webhooks", json={"url": "https://acme.example.com/"}, key=world.theirs).status == 201
+    mine = msgspec.json.encode(server.ask("/api/v1/audit", key=world.mine).json).decode()
+    theirs = msgspec.json.encode(server.ask("/api/v1/audit", key=world.theirs).json).decode()
+    assert ("acme.example.com" in mine, "acme.example.com" in theirs) == (False, True)
+    assert ("hooks.example.com" in mine, "hooks.example.com" in theirs) == (True, False)

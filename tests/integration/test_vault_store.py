@@ -1,0 +1,75 @@
+"""Secrets from a Vault: the real client against a server on loopback that speaks its key-value engine."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from undercroft.settings.files import FileProblem
+from undercroft.settings.secret_store import Stores
+
+TOKEN = "hvs.a-token-of-this-test"
+
+
+class KeyValue(http.server.BaseHTTPRequestHandler):
+    """`secret/apps/openai` is there; a wrong token is told so."""
+
+    def do_GET(self) -> None:
+        if self.headers.get("X-Vault-Token") != TOKEN:
+            self._say(403, {"errors": ["permission denied"]})
+        elif self.path == "/v1/secret/data/apps/openai":
+            fields = {"api_key": "sk-from-vault", "number": 7}
+            self._say(200, {"data": {"data": fields, "metadata": {"version": 1}}})
+        else:
+            self._say(404, {"errors": []})
+
+    def _say(self, status: int, told: object) -> None:
+        body = msgspec.json.encode(told)
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Not into the tests' output."""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), KeyValue)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_field_of_a_secret_is_read(address: str) -> None:
+    stores = Stores({"VAULT_ADDR": address, "VAULT_TOKEN": TOKEN})
+    assert stores.read("vault", "secret/apps/openai#api_key") == "sk-from-vault"
+
+
+@pytest.mark.parametrize(
+    ("reference", "token", "told"),
+    [
+        ("secret/apps/openai#api_key", "wrong", "permission denied"),
+        ("secret/apps/nothing#api_key", TOKEN, "cannot be read"),
+        ("secret/apps/openai#nothing", TOKEN, "has no text in a field 'nothing'"),
+        ("secret/apps/openai#number", TOKEN, "has no text in a field 'number'"),
+        ("secret", TOKEN, "is no reference"),
+        ("secret/apps/openai", TOKEN, "is no reference"),
+    ],
+)
+def test_what_cannot_be_read_is_said_without_the_token(address: str, reference: str, token: str, told: str) -> None:
+    with pytest.raises(FileProblem, match=told) as refused:
+        Stores({"VAULT_ADDR": address, "VAULT_TOKEN": token}).read("vault", reference)
+    assert TOKEN not in str(refused.value)
+
+
+def test_a_vault_that_is_away_is_said() -> None:
+    with pytest.raises(FileProblem, match="cannot be reached"):
+        Stores({"VAULT_ADDR": "http://127.0.0.1:9", "VAULT_TOKEN": TOKEN}).read("vault", "secret/a#b")
