@@ -53,6 +53,7 @@ class CallOpened(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
     deployment: str = ""
     estimated_input: int = 0
     format: int = FORMAT
+    release: str = ""
 
 
 class CallProgressed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=1):
@@ -98,6 +99,8 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
     """The request's own `user` field."""
     tags: dict[str, str] = {}
     format: int = FORMAT
+    refused: bool = False
+    """The model refused to answer, or its provider's filter did."""
 
 
 SpoolRecord = CallOpened | CallProgressed | CallRecord

@@ -28,6 +28,7 @@ FIXED: Final[tuple[Place, ...]] = (
     ("responses", "background_queue"),
     ("responses", "background_timeout_s"),
     ("jobs",),
+    ("releases", "check_interval_s"),
 )
 """Listening sockets and their limits, the processes, the data with what writes it, and the loaded models."""
 
