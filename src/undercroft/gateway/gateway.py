@@ -7,6 +7,7 @@ from undercroft.clock import Clock
 from undercroft.gateway.attempt import Attempt
 from undercroft.gateway.call import Call, Stage
 from undercroft.gateway.catalogue import Catalogue
+from undercroft.gateway.mirror import Mirror
 from undercroft.gateway.pipeline import pipeline
 from undercroft.gateway.stages.allow import Allow
 from undercroft.gateway.stages.coalesce import Coalesce
@@ -14,9 +15,11 @@ from undercroft.gateway.stages.deadline import Deadline
 from undercroft.gateway.stages.fallback import Fallback
 from undercroft.gateway.stages.find import Find
 from undercroft.gateway.stages.meter import Meter, Rates, Recorder
+from undercroft.gateway.stages.release import Book, Empty, Release
 from undercroft.gateway.stages.resume import Resume
 from undercroft.gateway.stages.retry import Retry
 from undercroft.gateway.stages.route import Gauge, Route
+from undercroft.ids import Ids
 from undercroft.llm.provider import TokenCounter
 from undercroft.llm.reply import Reply
 from undercroft.llm.tokens import estimate_conversation
@@ -39,25 +42,32 @@ class Gateway:
         clock: Clock,
         rng: random.Random,
         allow: Allow | None = None,
+        releases: Book | None = None,
+        ids: Ids | None = None,
     ) -> None:
-        """Without `allow` nothing is limited."""
+        """Without `allow` nothing is limited; without `releases` every name is that of a configured model."""
         self.catalogue = catalogue
         self.meter = Meter(recorder=recorder, rates=rates, clock=clock)
-        self._run = pipeline(
-            [
-                self.meter,  # sees everything, also what the stages below refuse
-                Find(catalogue),
-                *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
-                *_wanted(catalogue, clock=clock),
-                Retry(clock=clock, rng=rng),  # outside Route, so that another attempt may go to another deployment
-                Route(gauge, clock=clock),
-                self.meter.opening,
-            ],
-            Attempt().ask,
-        )
+        self.mirror = Mirror(self.send, ids=ids or Ids(clock), clock=clock)
+        self._releases = releases or Empty()
+        stages: list[Stage] = [
+            Find(catalogue),
+            *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
+            *_wanted(catalogue, clock=clock),
+            Retry(clock=clock, rng=rng),  # outside Route, so that another attempt may go to another deployment
+            Route(gauge, clock=clock),
+            self.meter.opening,
+        ]
+        last = Attempt().ask
+        # The meter sees everything, also what the stages below refuse.
+        self._plain = pipeline([self.meter, *stages], last)
+        release = Release(self._releases, catalogue=catalogue, mirror=self.mirror)  # before Find: it names the model
+        self._released = pipeline([self.meter, release, *stages], last)
 
     async def send(self, call: Call) -> Reply:
-        return await self._run(call)
+        if self._releases.is_empty and getattr(call.request, "prompt", None) is None:
+            return await self._plain(call)  # where there are no releases, no call pays for them
+        return await self._released(call)
 
     async def count_tokens(self, request: ChatRequest) -> int:
         """How many tokens a conversation is: as a provider of its model counts them, else estimated. Books nothing."""

@@ -82,6 +82,7 @@ class Meter:
                 provider=deployment.provider if deployment else "",
                 deployment=deployment.id if deployment else "",
                 estimated_input=estimate_input(call.request),
+                release=call.trail.release,
             )
         )
         return await proceed(call)
@@ -136,6 +137,7 @@ class Meter:
                 provider=deployment.provider if deployment else "",
                 deployment=deployment.id if deployment else "",
                 upstream_model=trail.upstream_model,
+                release=trail.release,
                 status=status,
                 error=code,
                 attempts=trail.attempts,
@@ -149,6 +151,7 @@ class Meter:
                 trace=call.trace,
                 end_user=call.request.end_user,
                 tags={"batch": call.batch} if call.batch else {},
+                refused=trail.refused,
             )
         )
 
@@ -200,6 +203,8 @@ def note(trail: Trail, chunk: Chunk) -> None:
         trail.upstream_model = chunk.model
     for choice in chunk.choices:
         trail.produced_characters += len(choice.text) + len(choice.reasoning)
+        if choice.refusal or choice.finish_reason == "content_filter":
+            trail.refused = True
         for tool_call in choice.tool_calls:
             trail.produced_characters += len(tool_call.arguments)
 
