@@ -24,14 +24,14 @@ from undercroft.assembly.limits import Limiter, rules_of
 from undercroft.assembly.models import ModelBuilder
 from undercroft.assembly.rates import BookedRates
 from undercroft.assembly.recorder import FanOut, Keeper
-from undercroft.assembly.reloads import Reloads, UnderWay
+from undercroft.assembly.releases import ReleaseOffice
+from undercroft.assembly.reloads import Reloads, UnderWay, nothing_to_read
 from undercroft.assembly.responses import ResponseDesk, Responses
 from undercroft.assembly.shipping import keeper, shipping
 from undercroft.assembly.upstreams import UpstreamMetrics, checking, refreshing
 from undercroft.assembly.vectors import Vectors
 from undercroft.clock import Clock, SystemClock
 from undercroft.egress.client import Client
-from undercroft.errors import Conflict
 from undercroft.gateway.gateway import Gateway
 from undercroft.gateway.stages.allow import Allow
 from undercroft.ids import Ids
@@ -65,6 +65,7 @@ class Undercroft:
     events: EventDesk
     files: FileOffice
     batches: BatchOffice
+    releases: ReleaseOffice
     vectors: Vectors
     metrics: Metrics
     link: DatabaseLink
@@ -187,6 +188,8 @@ async def installed(
             listeners.append(partial(_log, log))
         recorder = FanOut(kept, listeners)
         stack.callback(recorder.tell)
+        events = EventDesk(settings, link=link, ids=ids, clock=clock, is_frozen=is_frozen)
+        releases = ReleaseOffice(settings.releases, link=link, events=events, ids=ids, metrics=metrics, clock=clock)
         await stack.enter_async_context(link.running(is_frozen=is_frozen))
         vectors = Vectors(settings, clock=clock)
         stack.push_async_callback(vectors.close)
@@ -194,9 +197,8 @@ async def installed(
         await stack.enter_async_context(limiter.running(is_frozen=is_frozen))
         opened = OpenedPrices(prices, settings.models)
         await stack.enter_async_context(shipping(link, kept, settings, prices=opened, clock=clock, is_frozen=is_frozen))
-        events = EventDesk(settings, link=link, ids=ids, clock=clock, is_frozen=is_frozen)
         files = FileOffice(settings, link=link, ids=ids, clock=clock)
-        jobs = JobOffice(settings, link=link, events=events, ids=ids, metrics=metrics, clock=clock)
+        jobs = JobOffice(settings, link=link, events=events, book=releases.book, ids=ids, metrics=metrics, clock=clock)
         lasting = Lasting(
             bind=bind,
             clock=clock,
@@ -216,10 +218,11 @@ async def installed(
             events=events,
             files=files,
             batches=BatchOffice(settings, link=link, files=files, jobs=jobs, events=events, ids=ids, clock=clock),
+            releases=releases,
             vectors=vectors,
             opened=opened,
             reloads=Reloads(generation=generation, metrics=metrics, clock=clock),
-            reload=reload or _nothing_to_read,
+            reload=reload or nothing_to_read,
             is_frozen=is_frozen,
         )
         installation = Installation(lasting, await configured(lasting, settings))
@@ -229,6 +232,7 @@ async def installed(
         await stack.enter_async_context(lasting.files.running(is_frozen=is_frozen))
         await stack.enter_async_context(lasting.jobs.running(is_frozen=is_frozen))
         await stack.enter_async_context(lasting.batches.running(is_frozen=is_frozen))
+        await stack.enter_async_context(releases.running(is_frozen=is_frozen))
         yield installation
 
 
@@ -254,6 +258,7 @@ class Lasting:
     events: EventDesk
     files: FileOffice
     batches: BatchOffice
+    releases: ReleaseOffice
     vectors: Vectors
     opened: OpenedPrices
     reloads: Reloads
@@ -298,7 +303,10 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
                 usual_output=limits.output_tokens,
                 unknown_price=limits.unknown_price,
             ),
+            releases=lasting.releases.book,
+            ids=lasting.ids,
         )
+        stack.push_async_callback(gateway.mirror.close)
         under_way = UnderWay()
         undercroft = Undercroft(
             settings=settings,
@@ -312,6 +320,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             events=lasting.events,
             files=lasting.files,
             batches=lasting.batches,
+            releases=lasting.releases,
             vectors=lasting.vectors,
             metrics=lasting.metrics,
             link=lasting.link,
@@ -405,13 +414,6 @@ async def _end(former: Configured) -> None:
         get_logger("undercroft.configuration").warning("answers_cut", count=undercroft.under_way.count)
     finally:
         await former.stack.aclose()
-
-
-async def _nothing_to_read() -> None:
-    raise Conflict(
-        "This server's settings were given by the program that runs it; there is no file to read again.",
-        hint="Restart that program.",
-    )
 
 
 def uses(settings: Settings, provider: str) -> bool:

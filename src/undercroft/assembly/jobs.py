@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from undercroft.assembly.batch_items import BatchItems
 from undercroft.assembly.beside import beside
 from undercroft.assembly.database import DatabaseLink
+from undercroft.assembly.evaluation_job import EvaluationHandler
 from undercroft.assembly.events import EventDesk
 from undercroft.assembly.job_kinds import built_in
 from undercroft.assembly.job_metrics import JobMetrics
 from undercroft.assembly.lending import Line, lent
+from undercroft.assembly.releases import LiveBook
 from undercroft.assembly.reloads import UnderWay
 from undercroft.assembly.responses import Responses
 from undercroft.clock import Clock
@@ -39,7 +41,15 @@ class JobOffice:
     """Jobs of this process, whatever the configuration becomes: the desk, and the crew where it has the role."""
 
     def __init__(
-        self, settings: Settings, *, link: DatabaseLink, events: EventDesk, ids: Ids, metrics: Metrics, clock: Clock
+        self,
+        settings: Settings,
+        *,
+        link: DatabaseLink,
+        events: EventDesk,
+        book: LiveBook,
+        ids: Ids,
+        metrics: Metrics,
+        clock: Clock,
     ) -> None:
         """Raises ConfigurationError for modules, kinds and cron lines that cannot be used."""
         self._settings = settings
@@ -60,6 +70,7 @@ class JobOffice:
         self.items_recorded: Callable[[], None] = lambda: None
         """Called, in any thread, when lines of batches will soon have come to something."""
         self.handlers = Handlers([self.batch_items, *built_in(limits=limits, in_force=self, ids=ids, clock=clock)])
+        self.handlers.add(EvaluationHandler(settings, limits=limits, in_force=self, book=book, ids=ids, clock=clock))
         for name in settings.jobs.modules:
             _load(name, self, limits)
         for schedule in settings.jobs.schedules:
