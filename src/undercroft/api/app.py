@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from undercroft.access.doors import NOBODY, Bind, Caller, Permission, Visit, admit
 from undercroft.api import routes as builtin
+from undercroft.api.calls import release_header
 from undercroft.api.envelopes import envelope_of
 from undercroft.api.exchange import Exchange, Receive, Scope, Send
 from undercroft.api.own_routes import OwnRoutes
@@ -203,6 +204,8 @@ class Application:
             except Unavailable as unbooked:
                 status, headers, body = envelope(unbooked, request_id=exchange.id)
         if not exchange.answered:
+            if exchange.trail is not None and exchange.trail.release:
+                headers = [*headers, release_header(exchange.trail.release)]
             await exchange.respond(body, status=status, headers=headers)
         elif exchange.error_frame is not None:
             await exchange.finish(exchange.error_frame(error))

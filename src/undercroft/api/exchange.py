@@ -14,6 +14,7 @@ from undercroft.errors import (
     UndercroftError,
     UpstreamTimedOut,
 )
+from undercroft.gateway.call import Trail
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -43,6 +44,7 @@ class Exchange:
         "scope",
         "started",
         "started_us",
+        "trail",
     )
 
     def __init__(
@@ -58,6 +60,8 @@ class Exchange:
         self.caller: Caller = NOBODY
         self.booked = False
         """The gateway's meter has taken over: it books the call, however it ends."""
+        self.trail: Trail | None = None
+        """Of the call, once there is one: an error says which release it comes of."""
         self.error_frame: Callable[[BaseException], bytes] | None = None
         """Set once a stream has begun: how an error is told inside it."""
         self._receive = receive

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from undercroft import __version__
-from undercroft.api.manage import config, keys, models, plans, usage, webhooks
+from undercroft.api.manage import config, keys, models, plans, releases, usage, versions, webhooks
 from undercroft.assembly import Undercroft
 from undercroft.errors import InvalidRequest, MethodNotAllowed, NotFound, UndercroftError
 from undercroft.wire.errors import envelope
@@ -25,6 +25,8 @@ def build(undercroft: Undercroft) -> FastAPI:
     app.include_router(config.router(undercroft))
     app.include_router(webhooks.router(undercroft))
     app.include_router(plans.router(undercroft))
+    app.include_router(versions.router(undercroft))
+    app.include_router(releases.router(undercroft))
 
     async def known(request: Request, error: Exception) -> Response:
         return _answer(request, error)
