@@ -61,7 +61,7 @@ async def test_a_suite_is_run_and_compared_and_its_calls_are_booked() -> None:
     ("fields", "says"),
     [
         ({"suite": {"cases": []}}, "no cases"),
-        ({"suite": {"cases": CASES}, "modle": "x"}, "modle"),
+        ({"suite": {"cases": CASES}, "mdl": "x"}, "mdl"),
         ({"suite": {"cases": CASES}, "max_cost": "much"}, "much"),
         ({"suite": [{"input": "x", "checks": [{"python": "os:system"}]}]}, "jobs take none"),
         ({"suite": [{"input": "x", "checks": [{"regex": "("}]}]}, "regex"),

@@ -29,7 +29,7 @@ def test_another_content_has_another_address() -> None:
     [
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "robot", "content": ""}]}, "robot"),
-        ({"messages": [{"role": "user", "content": "x"}], "temprature": 1}, "temprature"),
+        ({"messages": [{"role": "user", "content": "x"}], "heat": 1}, "heat"),
         ({"messages": [{"role": "user", "content": "{{who}}"}]}, "who"),
         ({"messages": [{"role": "user", "content": "x"}], "variables": {"who": {}}}, "who"),
         (

@@ -97,7 +97,7 @@ def test_where_both_sides_have_moved_nothing_is_done(tmp_path: Path) -> None:
     assert stored.heads["model", "other"].content == ModelContent(target="a")
 
 
-@pytest.mark.parametrize("text", ["target: [", "- a list", "targt: chat\n", "target: x\nlabels: production\n"])
+@pytest.mark.parametrize("text", ["target: [", "- a list", "aim: chat\n", "target: x\nlabels: production\n"])
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "chat.yaml").write_text(text)
