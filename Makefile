@@ -35,8 +35,8 @@ docs: ## build the documentation as a site, into site/
 
 lock: ## resolve requirements/*.txt again (ARGS=--upgrade: to the newest versions)
 	@$(SETUP) $(COMPILE) $(ARGS) requirements/uv.in -o requirements/uv.txt
-	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres --extra redis --extra vectors --extra deploy -c requirements/constraints.txt -o requirements/run.txt
-	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres --extra redis --extra vectors --extra deploy requirements/dev.in \
+	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres --extra redis --extra vectors --extra deploy --extra releases -c requirements/constraints.txt -o requirements/run.txt
+	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra local --extra postgres --extra redis --extra vectors --extra deploy --extra releases requirements/dev.in \
 		-c requirements/run.txt -c requirements/constraints.txt -o requirements/dev.txt
 	@$(SETUP) $(COMPILE) $(ARGS) pyproject.toml --extra postgres --extra redis --extra celery --extra qdrant \
 		-c requirements/run.txt -o $(IMAGE_LOCKS)/image.txt

@@ -135,6 +135,17 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "unknown_vector_store": "There is no such vector store, or it is another organisation's.",
     "unsupported_parameter": "The model, or a batch, cannot do what a parameter asks for.",
     "unsupported_operation": "The model cannot do this kind of call.",
+    "judge_failed": "The model that was to judge an answer did not answer.",
+    "not_recorded": "A test asks for an answer that was never recorded.",
+    "no_previous_release": "The alias has no release to go back to.",
+    "no_rollout": "The alias has no rollout that this could be done to.",
+    "no_stable_release": "The alias has no release yet, so a candidate could be compared with nothing.",
+    "release_current": "This release answers for its alias already.",
+    "release_not_found": "There is no release of this id.",
+    "response_not_found": "Feedback on an id that this server has not given.",
+    "rollout_moved": "Somebody else has moved the rollout in between; look again.",
+    "rollout_open": "A rollout of the alias is open already.",
+    "version_not_found": "There is no version of this name, label or address.",
 }
 """What is said in place of an error's own code where more is known; `*` stands for what only the request shows."""
 

@@ -64,6 +64,7 @@ class CallOpened(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
     deployment: str = ""
     estimated_input: int = 0
     format: int = FORMAT
+    release: str = ""
 
 
 class CallProgressed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=1):
@@ -117,6 +118,8 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
     """What was held of budgets while it ran; 0: no budget counts it."""
     steps: tuple[Step, ...] = ()
     """The attempts that failed, in order."""
+    refused: bool = False
+    """The model refused to answer, or its provider's filter did."""
 
 
 SpoolRecord = CallOpened | CallProgressed | CallRecord

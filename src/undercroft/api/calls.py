@@ -91,6 +91,7 @@ async def answer_call(
         cache=cache,
     )
     exchange.booked = True
+    exchange.trail = call.trail
 
     def abandon(reason: UndercroftError) -> None:
         call.trail.abandoned = reason
@@ -131,6 +132,8 @@ def _headers(call: Call) -> list[tuple[bytes, bytes]]:
         headers.append((b"x-undercroft-model-substituted", _shown(trail.substituted_for)))
     if trail.asked is not None:
         headers.append((b"x-undercroft-model", _shown(trail.fallback)))
+    if trail.release:
+        headers.append(release_header(trail.release))
     if trail.cache or trail.cache_id:
         headers.append((b"x-undercroft-cache", (trail.cache or "miss").encode("ascii")))
     if trail.cache_id:
@@ -141,6 +144,11 @@ def _headers(call: Call) -> list[tuple[bytes, bytes]]:
         headers.append((b"x-undercroft-dropped", ", ".join(trail.dropped).encode("ascii", "backslashreplace")))
     headers += trail.own_limits or trail.limits
     return headers
+
+
+def release_header(release: str) -> tuple[bytes, bytes]:
+    """What made an answer, good or bad."""
+    return b"x-undercroft-release", _shown(release)
 
 
 def _shown(name: str) -> bytes:

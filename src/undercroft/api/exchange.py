@@ -14,6 +14,7 @@ from undercroft.errors import (
     UndercroftError,
     UpstreamTimedOut,
 )
+from undercroft.gateway.call import Trail
 from undercroft.wire.nesting import demand_shallow
 
 Scope = MutableMapping[str, Any]
@@ -49,6 +50,7 @@ class Exchange:
         "session",
         "started",
         "started_us",
+        "trail",
     )
 
     def __init__(
@@ -74,6 +76,8 @@ class Exchange:
         """Bodies nested deeper are refused; 0: whatever the parser takes."""
         self.booked = False
         """The gateway's meter has taken over: it books the call, however it ends."""
+        self.trail: Trail | None = None
+        """Of the call, once there is one: an error says which release it comes of."""
         self.error_frame: Callable[[BaseException], bytes] | None = None
         """Set once a stream has begun: how an error is told inside it."""
         self._receive = receive

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from undercroft.api import generate, health, jobs, manage, metrics, pages
+from undercroft.api import feedback, generate, health, jobs, manage, metrics, pages
 from undercroft.api.anthropic import count_tokens, messages
 from undercroft.api.openai import (
     batches,
@@ -40,6 +40,7 @@ def table(application: "Application", undercroft: Undercroft) -> list[Route]:
         routes += messages.routes(undercroft)
         routes += count_tokens.routes(undercroft)
         routes += jobs.routes(undercroft)
+        routes += feedback.routes(undercroft)
     if "console" in roles:
         routes += manage.routes(undercroft)
         routes += pages.routes(undercroft)

@@ -25,7 +25,8 @@ from undercroft.assembly.limits import Limiter, rules_of
 from undercroft.assembly.models import ModelBuilder
 from undercroft.assembly.rates import BookedRates
 from undercroft.assembly.recorder import FanOut, Keeper
-from undercroft.assembly.reloads import Reloads, UnderWay
+from undercroft.assembly.releases import ReleaseOffice
+from undercroft.assembly.reloads import Reloads, UnderWay, nothing_to_read
 from undercroft.assembly.responses import ResponseDesk, Responses
 from undercroft.assembly.shipping import keeper, shipping
 from undercroft.assembly.telemetry import Telemetry
@@ -33,7 +34,6 @@ from undercroft.assembly.upstreams import UpstreamMetrics, checking, refreshing
 from undercroft.assembly.vectors import Vectors
 from undercroft.clock import Clock, SystemClock
 from undercroft.egress.client import Client
-from undercroft.errors import Conflict
 from undercroft.gateway.gateway import Gateway
 from undercroft.gateway.stages.allow import Allow
 from undercroft.ids import Ids
@@ -64,6 +64,7 @@ class Undercroft:
     events: EventDesk
     files: FileOffice
     batches: BatchOffice
+    releases: ReleaseOffice
     vectors: Vectors
     knowledge: KnowledgeOffice
     answers: Answers
@@ -193,6 +194,8 @@ async def installed(
             await stack.enter_async_context(refreshing(metrics, clock=clock))
         recorder = FanOut(kept, telemetry.listeners)
         stack.callback(recorder.tell)
+        events = EventDesk(settings, link=link, ids=ids, clock=clock, is_frozen=is_frozen)
+        releases = ReleaseOffice(settings.releases, link=link, events=events, ids=ids, metrics=metrics, clock=clock)
         await stack.enter_async_context(link.running(is_frozen=is_frozen))
         await stack.enter_async_context(telemetry.watching(link))
         stack.callback(recorder.tell)  # the last traces are kept while the database is still there
@@ -206,9 +209,10 @@ async def installed(
         await stack.enter_async_context(
             shipping(link, kept, settings, prices=opened, lag=telemetry.lag, clock=clock, is_frozen=is_frozen)
         )
-        events = EventDesk(settings, link=link, ids=ids, clock=clock, is_frozen=is_frozen)
         files = FileOffice(settings, link=link, ids=ids, clock=clock)
-        jobs = JobOffice(settings, link=link, events=events, ids=ids, telemetry=telemetry, clock=clock)
+        jobs = JobOffice(
+            settings, link=link, events=events, book=releases.book, ids=ids, telemetry=telemetry, clock=clock
+        )
         knowledge = KnowledgeOffice(
             settings,
             link=link,
@@ -239,12 +243,13 @@ async def installed(
             events=events,
             files=files,
             batches=batches,
+            releases=releases,
             vectors=vectors,
             knowledge=knowledge,
             answers=answers,
             opened=opened,
             reloads=Reloads(generation=generation, metrics=metrics, clock=clock),
-            reload=reload or _nothing_to_read,
+            reload=reload or nothing_to_read,
             is_frozen=is_frozen,
         )
         installation = Installation(lasting, await configured(lasting, settings))
@@ -255,6 +260,7 @@ async def installed(
         await stack.enter_async_context(lasting.knowledge.running(is_frozen=is_frozen))
         await stack.enter_async_context(lasting.jobs.running(is_frozen=is_frozen))
         await stack.enter_async_context(lasting.batches.running(is_frozen=is_frozen))
+        await stack.enter_async_context(releases.running(is_frozen=is_frozen))
         yield installation
 
 
@@ -280,6 +286,7 @@ class Lasting:
     events: EventDesk
     files: FileOffice
     batches: BatchOffice
+    releases: ReleaseOffice
     vectors: Vectors
     knowledge: KnowledgeOffice
     answers: Answers
@@ -330,7 +337,10 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
                 unknown_price=limits.unknown_price,
             ),
             cache=lasting.answers.stage(rates),
+            releases=lasting.releases.book,
+            ids=lasting.ids,
         )
+        stack.push_async_callback(gateway.mirror.close)
         under_way = UnderWay()
         undercroft = Undercroft(
             settings=settings,
@@ -352,6 +362,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             events=lasting.events,
             files=lasting.files,
             batches=lasting.batches,
+            releases=lasting.releases,
             vectors=lasting.vectors,
             knowledge=lasting.knowledge,
             answers=lasting.answers,
@@ -446,13 +457,6 @@ async def _end(former: Configured) -> None:
         get_logger("undercroft.configuration").warning("answers_cut", count=undercroft.under_way.count)
     finally:
         await former.stack.aclose()
-
-
-async def _nothing_to_read() -> None:
-    raise Conflict(
-        "This server's settings were given by the program that runs it; there is no file to read again.",
-        hint="Restart that program.",
-    )
 
 
 def uses(settings: Settings, provider: str) -> bool:

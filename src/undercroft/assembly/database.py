@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -47,6 +47,8 @@ class DatabaseLink:
         self._first_look = asyncio.Event()
         self._keys_version: int | None = None
         self._secrets_version: int | None = None
+        self.followers: list[Callable[[Database], Awaitable[None]]] = []
+        """Others who look at the database as often as keys are looked at."""
         self.problem = "opening"
         """Empty when the database is ready."""
         self._migration = ""
@@ -137,6 +139,8 @@ class DatabaseLink:
         if not state.is_ready:
             self.problem = state.reason
             return
+        for follow in self.followers:  # before the keys: once they are known, all the rest is
+            await follow(self._database)
         await self._read_keys(self._database)
         await self._read_secrets(self._database)
         self.problem = ""

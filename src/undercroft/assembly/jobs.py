@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from undercroft.assembly.batch_items import BatchItems
 from undercroft.assembly.beside import beside
 from undercroft.assembly.database import DatabaseLink
+from undercroft.assembly.evaluation_job import EvaluationHandler
 from undercroft.assembly.events import EventDesk
 from undercroft.assembly.job_kinds import built_in
 from undercroft.assembly.job_metrics import JobMetrics
 from undercroft.assembly.lending import Line, lent
+from undercroft.assembly.releases import LiveBook
 from undercroft.assembly.reloads import UnderWay
 from undercroft.assembly.responses import Responses
 from undercroft.assembly.telemetry import Telemetry
@@ -40,7 +42,15 @@ class JobOffice:
     """Jobs of this process, whatever the configuration becomes: the desk, and the crew where it has the role."""
 
     def __init__(
-        self, settings: Settings, *, link: DatabaseLink, events: EventDesk, ids: Ids, telemetry: Telemetry, clock: Clock
+        self,
+        settings: Settings,
+        *,
+        link: DatabaseLink,
+        events: EventDesk,
+        book: LiveBook,
+        ids: Ids,
+        telemetry: Telemetry,
+        clock: Clock,
     ) -> None:
         """Raises ConfigurationError for modules, kinds and cron lines that cannot be used."""
         self._settings = settings
@@ -61,7 +71,8 @@ class JobOffice:
         self.batch_items = BatchItems(limits=limits, in_force=self, ids=ids, clock=clock)
         self.items_recorded: Callable[[], None] = lambda: None
         """Called, in any thread, when lines of batches will soon have come to something."""
-        kinds = [self.batch_items, *built_in(limits=limits, in_force=self, ids=ids, clock=clock)]
+        evaluations = EvaluationHandler(settings, limits=limits, in_force=self, book=book, ids=ids, clock=clock)
+        kinds = [self.batch_items, evaluations, *built_in(limits=limits, in_force=self, ids=ids, clock=clock)]
         self.handlers = Handlers(TracedJobs(handler, self.tracing) for handler in kinds)
         for name in settings.jobs.modules:
             _load(name, self, limits)

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from undercroft.clock import Clock
+from undercroft.errors import Conflict
 from undercroft.telemetry.metrics import Metrics
 
 
@@ -63,3 +64,11 @@ class Reloads:
         """The one in force stays."""
         self.refusal = Refusal(self._clock.now_us(), reason)
         self._counter.labels("refused").add()
+
+
+async def nothing_to_read() -> None:
+    """What asking for another configuration comes to where there is no file of it."""
+    raise Conflict(
+        "This server's settings were given by the program that runs it; there is no file to read again.",
+        hint="Restart that program.",
+    )

@@ -42,6 +42,13 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "undercroft.cli.commands.models",
         "Lists the models that can be asked for; checks and fetches the weights of the bundled ones.",
     ),
+    "prompts": ("undercroft.cli.commands.prompts", "Versions of prompts: create, label, compare, keep as files."),
+    "versions": ("undercroft.cli.commands.versions", "The same for models, retrieval and guardrails."),
+    "releases": (
+        "undercroft.cli.commands.releases",
+        "What an alias runs: create, roll out, promote and roll back releases.",
+    ),
+    "eval": ("undercroft.cli.commands.evaluations", "Runs evaluations, compares versions, makes cases of feedback."),
     "jobs": ("undercroft.cli.commands.jobs", "Lists, shows, cancels and retries jobs, and waits for them."),
     "batches": ("undercroft.cli.commands.batches", "Many calls as one order: makes, shows and awaits batches."),
     "vectors": (

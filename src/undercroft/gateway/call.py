@@ -139,6 +139,12 @@ class Trail(msgspec.Struct):
     asked: Model | None = None
     """The model that was asked for, where a fallback is asked instead."""
     substituted_for: str = ""
+    release: str = ""
+    """What answers: a release's id, or `name@address` of a version that was asked for by itself."""
+    alias: str = ""
+    """The name that the release stands behind: what the caller must be allowed to call."""
+    refused: bool = False
+    """The model, or its provider's filter, would not answer."""
     dropped: tuple[str, ...] = ()
     """What the deployment that answers was not asked for, because it cannot do it."""
     limits: tuple[tuple[bytes, bytes], ...] = ()

@@ -7,6 +7,7 @@ from undercroft.clock import Clock
 from undercroft.gateway.attempt import Attempt
 from undercroft.gateway.call import Call, Handler, Stage
 from undercroft.gateway.catalogue import Catalogue
+from undercroft.gateway.mirror import Mirror
 from undercroft.gateway.pipeline import pipeline
 from undercroft.gateway.stages.allow import Allow
 from undercroft.gateway.stages.cache import Cache
@@ -15,9 +16,11 @@ from undercroft.gateway.stages.deadline import Deadline
 from undercroft.gateway.stages.fallback import Fallback
 from undercroft.gateway.stages.find import Find
 from undercroft.gateway.stages.meter import Meter, Rates, Recorder
+from undercroft.gateway.stages.release import Book, Empty, Release
 from undercroft.gateway.stages.resume import Resume
 from undercroft.gateway.stages.retry import Retry
 from undercroft.gateway.stages.route import Gauge, Route
+from undercroft.ids import Ids
 from undercroft.gateway.stages.trace import Noted, Trace, TraceAttempt
 from undercroft.llm.provider import TokenCounter
 from undercroft.llm.reply import Reply
@@ -45,16 +48,22 @@ class Gateway:
         cache: Cache | None = None,
         tracing: Tracing | None = None,
         guard: Stage | None = None,
+        releases: Book | None = None,
+        ids: Ids | None = None,
     ) -> None:
         """Without `allow` nothing is limited, without `cache` nothing is answered twice, without `tracing` no call is
-        traced, and without `guard` nothing is looked at."""
+        traced, without `guard` nothing is looked at, and without `releases` every name is that of a configured model."""
         self.catalogue = catalogue
         self.meter = Meter(recorder=recorder, rates=rates, clock=clock)
+        self.mirror = Mirror(self.send, ids=ids or Ids(clock), clock=clock)
+        self._releases = releases or Empty()
         retry = Retry(clock=clock, rng=rng)
+        release = Release(self._releases, catalogue=catalogue, mirror=self.mirror)
 
-        def run(cache: Cache | None) -> Handler:
+        def way(cache: Cache | None, release: Release | None) -> Handler:
             stages: list[Stage] = [
                 self.meter,  # sees everything, also what the stages below refuse
+                *([release] if release is not None else []),  # before Find: it names the model
                 Find(catalogue),
                 *([guard] if guard is not None else []),  # what it refuses is neither held nor shared
                 *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
@@ -68,13 +77,15 @@ class Gateway:
                 stages = _traced(stages, tracing)
             return pipeline(stages, Attempt().ask)
 
-        self._asking_cache = run(cache)
-        caches_unasked = any(policy.cache for policy in catalogue.policies())
-        self._run = self._asking_cache if caches_unasked or cache is None else run(None)
-        """Of calls that say nothing of the cache: where no model has one, it is not on their way."""
+        unasked = cache if any(policy.cache for policy in catalogue.policies()) else None
+        self._plain, self._plain_asking_cache = way(unasked, None), way(cache, None)
+        self._released, self._released_asking_cache = way(unasked, release), way(cache, release)
 
     async def send(self, call: Call) -> Reply:
-        return await (self._run(call) if call.cache is None else self._asking_cache(call))
+        # Where there are no releases, and where no model has a cache, no call pays for them.
+        if self._releases.is_empty and getattr(call.request, "prompt", None) is None:
+            return await (self._plain(call) if call.cache is None else self._plain_asking_cache(call))
+        return await (self._released(call) if call.cache is None else self._released_asking_cache(call))
 
     async def count_tokens(self, request: ChatRequest) -> int:
         """How many tokens a conversation is: as a provider of its model counts them, else estimated. Books nothing."""

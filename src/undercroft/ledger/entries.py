@@ -137,6 +137,7 @@ def interrupted(opened: CallOpened, *, usage: Usage, cost_nano: int, price: str)
         model=opened.model,
         provider=opened.provider,
         deployment=opened.deployment,
+        release=opened.release,
         status=INTERRUPTED_STATUS,
         error=INTERRUPTED,
         attempts=1,

@@ -20,6 +20,7 @@ __all__ = [
     "Message",
     "ModerationRequest",
     "Part",
+    "PromptUse",
     "Request",
     "ResponseFormat",
     "Source",
@@ -148,6 +149,16 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     n: int = 1
 
 
+class PromptUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored prompt that a conversation is to begin with, and what fills it."""
+
+    name: str = ""
+    """Empty: the one of the release that answers."""
+    version: str = "production"
+    """A label, `latest` or the beginning of an address."""
+    variables: dict[str, Any] = {}
+
+
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation to continue."""
 
@@ -174,6 +185,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Tools were declared as `functions`: the caller reads calls from `function_call`."""
     end_user: str = ""
     source: Source | None = None
+    prompt: PromptUse | None = None
 
 
 class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):

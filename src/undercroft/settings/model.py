@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 
 from undercroft.settings.deployment import Deploy
 from undercroft.settings.presets import PRESETS
+from undercroft.settings.releases import Releases
 from undercroft.settings.section import Count, Name, Port, Positive, Seconds, Section, Text
 from undercroft.settings.slo import Slo
 
@@ -660,7 +661,7 @@ class Settings(Section):
     limits: Limits = Limits()
     cache: Cache = Cache()
     slo: Slo = Slo()
-    releases: Reserved = Reserved()
+    releases: Releases = Releases()
     deploy: Deploy = Deploy()
     provider_keys: dict[str, SecretStr] = {}
     """Keys by provider name, from each provider's usual variable (OPENAI_API_KEY …)."""

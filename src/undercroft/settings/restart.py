@@ -31,6 +31,7 @@ FIXED: Final[tuple[Place, ...]] = (
     ("responses", "background_timeout_s"),
     ("jobs",),
     ("cache",),
+    ("releases", "check_interval_s"),
 )
 """Listening sockets and their limits, the processes, the data with what writes it, and the loaded models."""
 

@@ -12,6 +12,7 @@ from undercroft.wire.anthropic.count import AnthropicCount
 from undercroft.wire.anthropic.errors import AnthropicErrorBody
 from undercroft.wire.anthropic.request import CountTokensRequest, MessagesRequest
 from undercroft.wire.errors import ErrorBody
+from undercroft.wire.feedback import FeedbackList, FeedbackRequest, FeedbackView
 from undercroft.wire.generate import GenerateAnswer, GenerateRequest
 from undercroft.wire.jobs import JobList, JobRequest, JobStatus, JobView
 from undercroft.wire.openai import vector_stores as stores
@@ -273,6 +274,14 @@ OPERATIONS: Final = (
             ("before", _TEXT),
             ("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
         ),
+    ),
+    Operation(
+        "post", "/api/v1/feedback", "Say what an answer was worth", FeedbackView,
+        request=FeedbackRequest, success="201",
+    ),
+    Operation(
+        "get", "/api/v1/feedback", "What was said of answers, the latest first", FeedbackList,
+        query=(("source", _TEXT), ("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100})),
     ),
     Operation("get", "/api/v1/jobs/{job_id}", "A job and its result", JobView),
     Operation("post", "/api/v1/jobs/{job_id}/cancel", "Stop a job", JobView),

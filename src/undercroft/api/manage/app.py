@@ -17,12 +17,14 @@ from undercroft.api.manage import (
     models,
     observed,
     plans,
+    releases,
     requests,
     secrets,
     session,
     slo,
     usage,
     users,
+    versions,
     webhooks,
 )
 from undercroft.assembly import Undercroft
@@ -46,6 +48,8 @@ def build(undercroft: Undercroft) -> FastAPI:
     app.include_router(requests.router(undercroft))
     app.include_router(cache.router(undercroft))
     app.include_router(plans.router(undercroft))
+    app.include_router(versions.router(undercroft))
+    app.include_router(releases.router(undercroft))
     app.include_router(session.router(undercroft))
     app.include_router(users.router(undercroft))
     app.include_router(secrets.router(undercroft))

@@ -60,8 +60,9 @@ class Allow:
         who, trail = call.who, call.trail
         model = trail.found
         assert model is not None, "Find stands before Allow"
-        if who.key and not self._may_call(who.key, model.name):
-            raise NotAllowed(f"This key may not call the model '{model.name}'.", code="model_not_allowed")
+        if who.key and not self._may_call(who.key, trail.alias or model.name):
+            asked = trail.alias or model.name
+            raise NotAllowed(f"This key may not call the model '{asked}'.", code="model_not_allowed")
         if self._book.is_empty:
             return await proceed(call)
         limits = self._book.limits_of(who, model.name)

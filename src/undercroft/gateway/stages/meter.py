@@ -84,6 +84,7 @@ class Meter:
                 provider=deployment.provider if deployment else "",
                 deployment=deployment.id if deployment else "",
                 estimated_input=estimate_input(call.request),
+                release=call.trail.release,
             )
         )
         return await proceed(call)
@@ -140,6 +141,7 @@ class Meter:
                 provider=deployment.provider if deployment else "",
                 deployment=deployment.id if deployment else "",
                 upstream_model=trail.upstream_model,
+                release=trail.release,
                 status=status,
                 error=code,
                 attempts=trail.attempts,
@@ -156,6 +158,7 @@ class Meter:
                 saved_nano=trail.saved_nano,
                 held_nano=trail.held_nano,
                 steps=trail.steps,
+                refused=trail.refused,
             )
         )
 
@@ -213,6 +216,8 @@ def note(trail: Trail, chunk: Chunk) -> None:
         trail.upstream_model = chunk.model
     for choice in chunk.choices:
         trail.produced_characters += len(choice.text) + len(choice.reasoning)
+        if choice.refusal or choice.finish_reason == "content_filter":
+            trail.refused = True
         for tool_call in choice.tool_calls:
             trail.produced_characters += len(tool_call.arguments)
 

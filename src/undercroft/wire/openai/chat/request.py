@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from undercroft.errors import InvalidRequest
-from undercroft.llm.types import ChatRequest, Content, Message, Part, Source, ToolCall
+from undercroft.llm.types import ChatRequest, Content, Message, Part, PromptUse, Source, ToolCall
 from undercroft.wire.body import empty_array, invalid, missing, read, unsupported, wrong_type
 from undercroft.wire.openai.chat.tools import (
     Called,
@@ -60,12 +60,30 @@ class ChatBody(SamplingBody, kw_only=True):
     metadata: Metadata | None = None
 
 
+class PromptBody(msgspec.Struct, kw_only=True):
+    """A stored prompt by name (or `id`, as OpenAI calls it), with a version or label and its variables."""
+
+    name: str | None = None
+    id: str | None = None
+    version: str | None = None
+    label: str | None = None
+    variables: dict[str, Any] | None = None
+
+
+class PromptedBody(ChatBody, kw_only=True):
+    """A request that names a stored prompt: it may have no messages of its own."""
+
+    messages: list[MessageBody] = []
+    prompt: PromptBody | None = None
+
+
 _decoder = msgspec.json.Decoder(ChatBody)
+_prompted_decoder = msgspec.json.Decoder(PromptedBody)
 
 
 def decode(body: bytes) -> ChatRequest:
     """The request, or InvalidRequest in OpenAI's words. `model` is empty where the caller named none."""
-    asked = read(_decoder, body)
+    asked = read(_decoder, body) if b'"prompt"' not in body else _with_prompt(body)
     include_usage = asks_for_usage(asked)
     if asked.top_logprobs is not None and not asked.logprobs:
         raise invalid("The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.", param="top_logprobs")
@@ -89,6 +107,7 @@ def decode(body: bytes) -> ChatRequest:
         store=bool(asked.store),
         end_user=asked.user or asked.safety_identifier or "",
         source=Source("openai.chat", body),
+        prompt=_prompt(asked.prompt) if isinstance(asked, PromptedBody) else None,
     )
     if (
         asked.tools is None
@@ -99,6 +118,19 @@ def decode(body: bytes) -> ChatRequest:
     ):
         return plain
     return _with_tools(plain, asked)
+
+
+def _with_prompt(body: bytes) -> ChatBody:
+    """A body that may name a stored prompt; one that does not needs messages like any other."""
+    asked = read(_prompted_decoder, body)
+    return asked if asked.prompt is not None else read(_decoder, body)
+
+
+def _prompt(asked: PromptBody | None) -> PromptUse | None:
+    if asked is None:
+        return None
+    version = asked.version or asked.label or "production"
+    return PromptUse(name=asked.name or asked.id or "", version=version, variables=asked.variables or {})
 
 
 def _with_tools(plain: ChatRequest, asked: ChatBody) -> ChatRequest:

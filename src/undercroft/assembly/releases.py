@@ -1,0 +1,170 @@
+"""Releases in a running server: the book that calls are answered by, the desk, and the duty of rollouts."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from undercroft.assembly.database import DatabaseLink
+from undercroft.assembly.events import EventDesk
+from undercroft.clock import Clock
+from undercroft.gateway.stages.release import Empty, Traffic
+from undercroft.ids import Ids
+from undercroft.settings.releases import Releases as ReleaseSettings
+from undercroft.telemetry.logs import get_logger
+from undercroft.telemetry.metrics import Metrics
+from undercroft.versions.content import PromptContent
+from undercroft.versions.pinned import Pinned
+
+if TYPE_CHECKING:
+    from undercroft.releases.book import Book
+    from undercroft.releases.desk import Database as Reader
+    from undercroft.releases.desk import ReleaseDesk
+    from undercroft.releases.types import Moved, Plan, Rollout
+    from undercroft.storage.engine import Database
+
+
+class LiveBook:
+    """The gateway's book before the database is there, and after: empty until it has been read."""
+
+    def __init__(self) -> None:
+        self.is_empty = True
+        self.book: Book | None = None
+
+    def traffic(self, organisation: str, alias: str, /) -> Traffic | None:
+        return None if self.book is None else self.book.traffic(organisation, alias)
+
+    def version(self, organisation: str, name: str, reference: str, /) -> Pinned | None:
+        return None if self.book is None else self.book.version(organisation, name, reference)
+
+    def prompt(self, organisation: str, name: str, reference: str, /) -> tuple[str, PromptContent]:
+        return (self.book or Empty()).prompt(organisation, name, reference)
+
+
+class ReleaseOffice:
+    """Follows what the database says, once a second, as keys are followed; so a move is in force in every process
+    within 2 s."""
+
+    def __init__(
+        self,
+        settings: ReleaseSettings,
+        *,
+        link: DatabaseLink,
+        events: EventDesk,
+        ids: Ids,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self.book = LiveBook()
+        self._settings = settings
+        self._link = link
+        self._events = events
+        self._ids = ids
+        self._clock = clock
+        self._version: int | None = None
+        self._moves = metrics.counter(
+            "ai_release_moves_total",
+            "Moves of releases that this server has made: started, advanced, paused, resumed, promoted, rolled_back, "
+            "finished.",
+            ("move",),
+        )
+        link.followers.append(self._look)
+
+    async def desk(self) -> "ReleaseDesk":
+        """Raises Unavailable at the end."""
+        from undercroft.releases.desk import ReleaseDesk
+
+        return ReleaseDesk(
+            self._link, outbox=await self._events.outbox(), ids=self._ids, clock=self._clock, moved=self._moved
+        )
+
+    async def refresh(self) -> None:
+        """Reads what was moved now: this process itself has moved it."""
+        await self._look(self._link.database())
+
+    @contextlib.asynccontextmanager
+    async def running(self, *, is_frozen: bool = False) -> AsyncIterator[None]:
+        """Looks after rollouts for as long as the block lasts."""
+        task = asyncio.create_task(self._control() if not is_frozen else asyncio.sleep(0))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _control(self) -> None:
+        await self._link.first_look()
+        # Imported here, with SQLAlchemy, once the port has long been answering.
+        from undercroft.releases.controller import Controller
+
+        controller = Controller(
+            self._link,
+            await self.desk(),
+            holder=self._ids.new("holder_"),
+            clock=self._clock,
+            interval_s=self._settings.check_interval_s,
+            is_needed=lambda: self.book.book is not None and self.book.book.snapshot.running > 0,
+            failed=lambda reason: get_logger("undercroft.releases").warning("rollouts_not_looked_at", reason=reason),
+        )
+        await controller.run()
+
+    async def _look(self, database: "Database") -> None:
+        from undercroft.storage.versions import current
+        from undercroft.versions.repository import COUNTER
+
+        version = (await database.read(current)).get(COUNTER, 0)
+        if version == self._version:
+            return
+        if version:
+            from undercroft.releases.book import Book, load
+
+            book = self.book.book or Book()
+            book.replace(await database.read(load))
+            self.book.book, self.book.is_empty = book, book.is_empty
+        self._version = version
+
+    def _moved(self, moved: "Moved") -> None:
+        self._moves.labels(moved.move).add()
+        log = get_logger("undercroft.releases")
+        log.info("release_moved", alias=moved.alias, move=moved.move, release=moved.release, reason=moved.reason)
+
+
+def plan_of(
+    settings: ReleaseSettings, strategy: str, *, steps: tuple[float, ...] | None = None, bake_s: float | None = None
+) -> "Plan":
+    """The plan of a strategy: `canary` in steps, `blue_green` for everybody at once, `shadow` for nobody's eyes."""
+    from undercroft.releases.types import Gate, Plan, Step
+
+    bake_s = settings.bake_s if bake_s is None else bake_s
+    gates = settings.gates
+    wanted = {
+        name: Gate(margin=margin, tolerance=gates.tolerance if name in ("latency", "first_token", "cost") else 0.0)
+        for name, margin in gates.model_dump(exclude={"tolerance"}).items()
+        if margin is not None
+    }
+    chosen: tuple[Step, ...]
+    match strategy:
+        case "blue_green":
+            chosen = (Step(share=1.0, bake_s=bake_s),)
+        case "shadow":
+            chosen = tuple(Step(mirror=share, bake_s=bake_s) for share in steps or (1.0,))
+        case _:
+            chosen = tuple(Step(share=share, bake_s=bake_s) for share in steps or settings.steps)
+    return Plan(
+        steps=chosen,
+        gates=wanted,  # type: ignore[arg-type]  # the settings have the gates' names
+        false_alarm=settings.false_alarm,
+        least_calls=settings.least_calls,
+        sticky=settings.sticky,
+        promotes=strategy != "shadow",
+    )
+
+
+async def states(database: "Reader", rollout: "Rollout") -> list[dict[str, Any]]:
+    """What is known of each gate of a rollout, in its present or last step."""
+    from undercroft.releases.gates import verdicts
+    from undercroft.releases.measures import observe
+
+    observed = await database.read(lambda connection: observe(connection, rollout))
+    return [verdict.as_evidence() for verdict in verdicts(rollout.plan, observed)]

@@ -1,0 +1,1 @@
+"""What can be asked of an answer; a file a family."""

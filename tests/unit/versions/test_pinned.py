@@ -1,0 +1,52 @@
+import pytest
+from msgspec.structs import replace
+
+from undercroft.errors import InvalidRequest
+from undercroft.llm.types import ChatRequest, Message, PromptUse, Sampling, Source
+from undercroft.versions.content import ModelContent, Parameters, PromptContent, PromptMessage, PromptTool, Variable
+from undercroft.versions.pinned import Pinned, put_on
+
+HELLO = Message(role="user", content="Hello")
+ASKED = ChatRequest(
+    model="chat", messages=(HELLO,), sampling=Sampling(temperature=1.0, top_p=0.5), source=Source("openai.chat", b"{}")
+)
+
+
+def test_a_release_that_only_names_a_model_leaves_the_callers_bytes() -> None:
+    asked = put_on(Pinned(id="r", alias="chat", model=ModelContent(target="big")), ASKED)
+
+    assert asked.model == "big"
+    assert asked.source is ASKED.source
+
+
+def test_its_parameters_go_before_the_callers() -> None:
+    model = ModelContent(target="big", parameters=Parameters(temperature=0.0, max_tokens=9))
+
+    asked = put_on(Pinned(id="r", alias="chat", model=model), ASKED)
+
+    assert isinstance(asked, ChatRequest)
+    assert asked.sampling == Sampling(temperature=0.0, top_p=0.5, max_tokens=9)
+    assert asked.source is None, "it must be written anew"
+
+
+def test_its_prompt_stands_before_what_the_caller_says() -> None:
+    prompt = PromptContent(
+        messages=(PromptMessage(role="system", content="You are {{who}}."),),
+        variables={"who": Variable()},
+        tools=(PromptTool(name="look_up"),),
+        response_schema={"type": "object"},
+    )
+    asked = replace(ASKED, prompt=PromptUse(variables={"who": "a clerk"}))
+
+    put = put_on(Pinned(id="r", alias="chat", prompt=prompt), asked)
+
+    assert isinstance(put, ChatRequest)
+    assert put.messages == (Message(role="system", content="You are a clerk."), HELLO)
+    assert [tool.name for tool in put.tools] == ["look_up"]
+    assert put.response_format.schema == {"type": "object"}
+    assert put.prompt is None
+
+
+def test_variables_without_a_prompt_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="no prompt"):
+        put_on(Pinned(id="r", alias="chat", model=ModelContent(target="big")), replace(ASKED, prompt=PromptUse()))
