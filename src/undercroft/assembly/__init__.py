@@ -100,7 +100,7 @@ class Undercroft:
         checks = {"database": "ok"} | {self.keeper.place: self.keeper.problem or "ok"}
         if self.link.problem:
             checks["database"] = self.link.problem
-        checks |= self.access.states() | self.bundled.states()
+        checks |= {**self.access.states(), **self.bundled.states()}
         refusal = self.reloads.refusal
         if refusal is not None:  # why is for the operator alone: /health is open to everybody
             checks["configuration"] = "another one was refused; GET /api/v1/config says why"
@@ -462,5 +462,3 @@ async def _end(former: Configured) -> None:
 def uses(settings: Settings, provider: str) -> bool:
     """Whether the configuration names this provider."""
     return any(deployment.provider == provider for model in settings.models for deployment in model.deployments)
-
-

@@ -26,7 +26,7 @@ from undercroft.errors import ConfigurationError, InvalidRequest, Unavailable
 from undercroft.gateway.gateway import Gateway
 from undercroft.ids import Ids
 from undercroft.jobs.functions import FunctionHandler, functions_in
-from undercroft.jobs.handlers import Handlers, JobContext
+from undercroft.jobs.handlers import Handler, Handlers, JobContext
 from undercroft.jobs.types import Job, Limits
 from undercroft.record import Who
 from undercroft.settings.model import Jobs as JobsSettings
@@ -72,7 +72,11 @@ class JobOffice:
         self.items_recorded: Callable[[], None] = lambda: None
         """Called, in any thread, when lines of batches will soon have come to something."""
         evaluations = EvaluationHandler(settings, limits=limits, in_force=self, book=book, ids=ids, clock=clock)
-        kinds = [self.batch_items, evaluations, *built_in(limits=limits, in_force=self, ids=ids, clock=clock)]
+        kinds: list[Handler] = [
+            self.batch_items,
+            evaluations,
+            *built_in(limits=limits, in_force=self, ids=ids, clock=clock),
+        ]
         self.handlers = Handlers(TracedJobs(handler, self.tracing) for handler in kinds)
         for name in settings.jobs.modules:
             _load(name, self, limits)

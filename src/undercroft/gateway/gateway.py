@@ -20,8 +20,8 @@ from undercroft.gateway.stages.release import Book, Empty, Release
 from undercroft.gateway.stages.resume import Resume
 from undercroft.gateway.stages.retry import Retry
 from undercroft.gateway.stages.route import Gauge, Route
-from undercroft.ids import Ids
 from undercroft.gateway.stages.trace import Noted, Trace, TraceAttempt
+from undercroft.ids import Ids
 from undercroft.llm.provider import TokenCounter
 from undercroft.llm.reply import Reply
 from undercroft.llm.tokens import estimate_conversation
@@ -52,7 +52,7 @@ class Gateway:
         ids: Ids | None = None,
     ) -> None:
         """Without `allow` nothing is limited, without `cache` nothing is answered twice, without `tracing` no call is
-        traced, without `guard` nothing is looked at, and without `releases` every name is that of a configured model."""
+        traced, without `guard` nothing is looked at, without `releases` every name is that of a configured model."""
         self.catalogue = catalogue
         self.meter = Meter(recorder=recorder, rates=rates, clock=clock)
         self.mirror = Mirror(self.send, ids=ids or Ids(clock), clock=clock)

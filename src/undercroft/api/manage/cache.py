@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from undercroft.api.manage.asking import organisation
 from undercroft.assembly import Undercroft
 from undercroft.clock import rfc3339
 from undercroft.money import format_usd
@@ -28,7 +29,7 @@ def router(undercroft: Undercroft) -> APIRouter:
     @routes.get("/cache/{id}")
     async def show_cached(id: str) -> CachedAnswer:
         """A cached answer by the id in `x-undercroft-cache-id`."""
-        entry = await undercroft.answers.find("default", id)
+        entry = await undercroft.answers.find(organisation(), id)
         return CachedAnswer(
             id=id,
             model=entry.model,
@@ -42,6 +43,6 @@ def router(undercroft: Undercroft) -> APIRouter:
     @routes.delete("/cache/{id}", status_code=204)
     async def remove_cached(id: str) -> None:
         """Removes a cached answer: the next call that asks the same is answered anew, whichever process takes it."""
-        await undercroft.answers.remove("default", id)
+        await undercroft.answers.remove(organisation(), id)
 
     return routes

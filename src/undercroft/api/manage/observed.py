@@ -6,12 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from undercroft.api.manage.asking import organisation
 from undercroft.assembly import Undercroft
 from undercroft.clock import rfc3339
 from undercroft.observed.errors import list_errors
 from undercroft.observed.traces import list_traces, spans_in
 
-ORGANISATION = "default"
 Limit = Annotated[int, Query(ge=1, le=1000)]
 NotNegative = Annotated[float, Query(ge=0)]
 
@@ -79,7 +79,7 @@ def router(undercroft: Undercroft) -> APIRouter:
     async def traces(limit: Limit = 50, failed: bool = False, slower_ms: NotNegative = 0) -> TraceList:
         """The latest traces; with a collector (`otlp_endpoint`) there are none here."""
         slower_us = round(slower_ms * 1000)
-        query = partial(list_traces, organisation=ORGANISATION, limit=limit, failed=failed, slower_us=slower_us)
+        query = partial(list_traces, organisation=organisation(), limit=limit, failed=failed, slower_us=slower_us)
         rows = [
             TraceRow(
                 trace=line.trace,
@@ -107,7 +107,7 @@ def router(undercroft: Undercroft) -> APIRouter:
                 error=span.error,
                 attributes=span.attributes,
             )
-            for span in await undercroft.link.read(partial(spans_in, trace=trace, organisation=ORGANISATION))
+            for span in await undercroft.link.read(partial(spans_in, trace=trace, organisation=organisation()))
         ]
         return SpanList(trace=trace, data=rows)
 

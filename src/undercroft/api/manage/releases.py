@@ -1,11 +1,13 @@
 """`/api/v1/releases`: what an alias runs, and how another release takes its place."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from undercroft.api.manage.asking import asking, organisation
 from undercroft.assembly import Undercroft
 from undercroft.assembly.releases import plan_of, states
 from undercroft.clock import rfc3339
@@ -14,7 +16,6 @@ from undercroft.releases.desk import Status
 from undercroft.releases.types import Moved, Plan, Release, Rollout
 from undercroft.versions.content import KINDS, Kind
 
-ORGANISATION = "default"
 Strategy = Literal["canary", "blue_green", "shadow"]
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -131,25 +132,22 @@ def router(undercroft: Undercroft) -> APIRouter:
     @routes.get("/releases")
     async def releases(alias: str | None = None) -> ReleaseList:
         """All releases; of one `alias`, if it is given."""
-        found = await link.read(
-            lambda connection: repository.listed(connection, organisation=ORGANISATION, alias=alias)
-        )
+        found = await link.read(partial(repository.listed, organisation=organisation(), alias=alias))
         return ReleaseList(data=[_view(each) for each in found])
 
     @routes.post("/releases", status_code=201)
     async def create_release(new: NewRelease) -> ReleaseView:
         """Pins versions for an alias. The same pins again are the release that there is."""
         wanted: dict[Kind, str] = {kind: given for kind in KINDS if (given := getattr(new, kind)) is not None}
-        release = await (await office.desk()).create(new.alias, wanted, organisation=ORGANISATION, note=new.note)
+        release = await (await office.desk()).create(new.alias, wanted, organisation=organisation(), note=new.note)
         await office.refresh()
         return _view(release)
 
     @routes.get("/releases/{release_id}")
     async def release(release_id: str) -> ReleaseView:
         """One release."""
-        return _view(
-            await link.read(lambda connection: repository.release_of(connection, release_id, organisation=ORGANISATION))
-        )
+        find = partial(repository.release_of, id=release_id, organisation=organisation())
+        return _view(await link.read(find))
 
     @routes.post("/releases/{release_id}/rollout", status_code=201)
     async def start_rollout(release_id: str, new: NewRollout) -> AliasView:
@@ -157,7 +155,9 @@ def router(undercroft: Undercroft) -> APIRouter:
         steps = tuple(new.steps) if new.steps else None
         plan = plan_of(undercroft.settings.releases, new.strategy, steps=steps, bake_s=new.bake_s)
         desk = await office.desk()
-        rollout = await desk.start(release_id, plan, organisation=ORGANISATION, author="api", reason=new.reason)
+        rollout = await desk.start(
+            release_id, plan, organisation=organisation(), author=asking().caller.actor, reason=new.reason
+        )
         await office.refresh()
         return await _status(undercroft, rollout.alias)
 
@@ -165,7 +165,9 @@ def router(undercroft: Undercroft) -> APIRouter:
     async def promote_release(release_id: str, action: ReleaseAction) -> AliasView:
         """Puts a release in force for everybody, at once."""
         desk = await office.desk()
-        status = await desk.promote(release_id, organisation=ORGANISATION, author="api", reason=action.reason)
+        status = await desk.promote(
+            release_id, organisation=organisation(), author=asking().caller.actor, reason=action.reason
+        )
         await office.refresh()
         return await _status(undercroft, status.alias.alias)
 
@@ -181,7 +183,9 @@ def router(undercroft: Undercroft) -> APIRouter:
         """Pauses, resumes or promotes an open rollout, or rolls back: the rollout, or else to the release before."""
         desk = await office.desk()
         meant = "roll_back" if command == "rollback" else command
-        await desk.command(alias, meant, organisation=ORGANISATION, author="api", reason=action.reason)
+        await desk.command(
+            alias, meant, organisation=organisation(), author=asking().caller.actor, reason=action.reason
+        )
         await office.refresh()
         return await _status(undercroft, alias)
 
@@ -189,7 +193,7 @@ def router(undercroft: Undercroft) -> APIRouter:
 
 
 async def _status(undercroft: Undercroft, alias: str) -> AliasView:
-    status: Status = await (await undercroft.releases.desk()).status(alias, organisation=ORGANISATION)
+    status: Status = await (await undercroft.releases.desk()).status(alias, organisation=organisation())
     gates = [] if status.rollout is None else await states(undercroft.link, status.rollout)
     return AliasView(
         alias=status.alias.alias,

@@ -5,6 +5,7 @@ from functools import partial
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from undercroft.api.manage.asking import organisation
 from undercroft.assembly import Undercroft
 from undercroft.errors import NotFound
 from undercroft.ledger.explanation import call_of, explain
@@ -44,7 +45,7 @@ def router(undercroft: Undercroft) -> APIRouter:
     @routes.get("/requests/{id}/explanation")
     async def explanation(id: str) -> RequestExplanation:
         """Why a call went the way it did, step by step: `undercroft why`."""
-        record = await undercroft.link.read(partial(call_of, id=id, organisation="default"))
+        record = await undercroft.link.read(partial(call_of, id=id, organisation=organisation()))
         if record is None:
             raise NotFound(
                 f"There is no call '{id}' in the ledger.",

@@ -6,10 +6,9 @@ import msgspec
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from undercroft.api.manage.asking import organisation
 from undercroft.assembly import Undercroft
 from undercroft.ledger.objectives import objectives
-
-ORGANISATION = "default"
 
 
 class ObjectiveState(BaseModel):
@@ -52,7 +51,7 @@ def router(undercroft: Undercroft) -> APIRouter:
     async def slo() -> SloReport:
         """What is left of each error budget, counted from the ledger."""
         query = partial(
-            objectives, slo=undercroft.settings.slo, organisation=ORGANISATION, now_us=undercroft.clock.now_us()
+            objectives, slo=undercroft.settings.slo, organisation=organisation(), now_us=undercroft.clock.now_us()
         )
         return SloReport.model_validate(msgspec.to_builtins(await undercroft.link.read(query)))
 

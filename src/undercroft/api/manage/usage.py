@@ -110,9 +110,9 @@ def router(undercroft: Undercroft) -> APIRouter:
     async def outlook() -> Outlook:
         """What will be left of each budget at this pace, and whether today is out of the ordinary."""
         now_us = undercroft.clock.now_us()
-        today = await undercroft.link.read(partial(spend_today, organisation=ORGANISATION, now_us=now_us))
+        today = await undercroft.link.read(partial(spend_today, organisation=organisation(), now_us=now_us))
         written = undercroft.limits.written
-        found = await undercroft.link.read(partial(budgets, limits=written, organisation=ORGANISATION, now_us=now_us))
+        found = await undercroft.link.read(partial(budgets, limits=written, organisation=organisation(), now_us=now_us))
         return Outlook(
             today=Today(
                 cost_usd=format_usd(today.today_nano),

@@ -5,13 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from undercroft.api.manage.asking import organisation
 from undercroft.assembly import Undercroft
 from undercroft.assembly.versions import VersionDesk, shown
 from undercroft.clock import rfc3339
 from undercroft.versions.content import LATEST, Kind, Version
 from undercroft.versions.diff import diff
-
-ORGANISATION = "default"
 
 
 class NewVersion(BaseModel):
@@ -70,58 +69,60 @@ class VersionDiff(BaseModel):
 
 def router(undercroft: Undercroft) -> APIRouter:
     routes = APIRouter()
-    desk = VersionDesk(undercroft.link, organisation=ORGANISATION, clock=undercroft.clock)
+
+    def desk() -> VersionDesk:
+        return VersionDesk(undercroft.link, organisation=organisation(), clock=undercroft.clock)
 
     @routes.get("/prompts")
     async def prompts() -> VersionList:
         """All prompts: the latest version of each, with its labels."""
         latest: dict[str, Version] = {}
-        for version in await desk.listed("prompt"):
+        for version in await desk().listed("prompt"):
             latest.setdefault(version.name, version)
         return VersionList(data=[_view(each) for each in latest.values()])
 
     @routes.post("/prompts", status_code=201)
     async def create_prompt(new: NewPrompt) -> VersionView:
         """Keeps a prompt under a name. The same content again is the version that there is."""
-        version = await desk.create("prompt", new.name, new.content, labels=tuple(new.labels), note=new.note)
+        version = await desk().create("prompt", new.name, new.content, labels=tuple(new.labels), note=new.note)
         await undercroft.releases.refresh()
         return _view(version)
 
     @routes.get("/versions/{kind}")
     async def versions(kind: Kind, name: Annotated[str | None, Query()] = None) -> VersionList:
         """All versions of a kind: model, prompt, retrieval or guardrail; of one `name`, if it is given."""
-        return VersionList(data=[_view(each) for each in await desk.listed(kind, name)])
+        return VersionList(data=[_view(each) for each in await desk().listed(kind, name)])
 
     @routes.post("/versions/{kind}/{name:path}/labels/{label}")
     async def move_label(kind: Kind, name: str, label: str, move: LabelMove) -> VersionView:
         """Moves a label: whoever asks for it gets this version from now on, in every process within 2 s."""
-        version = await desk.label(kind, name, label, move.version)
+        version = await desk().label(kind, name, label, move.version)
         await undercroft.releases.refresh()
         return _view(version)
 
     @routes.delete("/versions/{kind}/{name:path}/labels/{label}", status_code=204)
     async def remove_label(kind: Kind, name: str, label: str) -> Response:
         """Takes a label away."""
-        await desk.unlabel(kind, name, label)
+        await desk().unlabel(kind, name, label)
         await undercroft.releases.refresh()
         return Response(status_code=204)
 
     @routes.get("/versions/{kind}/{name:path}/diff")
     async def compare(kind: Kind, name: str, before: str, after: str = LATEST) -> VersionDiff:
         """What is different between two versions, each given as label, `latest` or address."""
-        return VersionDiff(diff=diff(await desk.find(kind, name, before), await desk.find(kind, name, after)))
+        return VersionDiff(diff=diff(await desk().find(kind, name, before), await desk().find(kind, name, after)))
 
     @routes.post("/versions/{kind}/{name:path}", status_code=201)
     async def create_version(kind: Kind, name: str, new: NewVersion) -> VersionView:
         """Keeps a content under a name. The same content again is the version that there is."""
-        version = await desk.create(kind, name, new.content, labels=tuple(new.labels), note=new.note)
+        version = await desk().create(kind, name, new.content, labels=tuple(new.labels), note=new.note)
         await undercroft.releases.refresh()
         return _view(version)
 
     @routes.get("/versions/{kind}/{name:path}")
     async def version(kind: Kind, name: str, version: str = LATEST) -> VersionView:
         """One version, by label, `latest` or address."""
-        return _view(await desk.find(kind, name, version))
+        return _view(await desk().find(kind, name, version))
 
     return routes
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import UNSET
 
-from undercroft.api.calls import trace_id
+from undercroft.api.calls import trace_of
 from undercroft.api.exchange import Exchange
 from undercroft.api.openai import vector_store_files
 from undercroft.api.openai.vector_store_files import PATH, POLL_AFTER, STORE, counted, wishes_of
@@ -102,9 +102,7 @@ class VectorStores:
         question = question_of(asked)
         who, desk = exchange.caller.who, await self._office.desk()
         store = await desk.living(who, _id(exchange))
-        caller = Caller(
-            who, SEARCH, exchange.id, trace_id(exchange.header(b"traceparent")), self._server.request_timeout_s
-        )
+        caller = Caller(who, SEARCH, exchange.id, trace_of(exchange)[1], self._server.request_timeout_s)
         model = await self._office.models.model_for(store.model, caller)
         finder = await self._office.finder()
         exchange.booked = True  # by the call of the embedding model
