@@ -1,5 +1,6 @@
 """Walls between organisations: every route with an id is tried with another organisation's, and every list is read."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,8 +15,13 @@ from undercroft.access.roles import ROLES
 BOUNDARY = b"--x\r\n"
 ASKED = b'{"model":"chat","messages":[{"role":"user","content":"hi"}]}'
 LINE = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":%b}' % ASKED
-NOT_OF_A_TENANT = {"model", "name"}
-"""Parameters of what belongs to the installation: models, and stored secrets."""
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+WORDS = {"kind": "model", "label": "production", "command": "rollback"}
+"""Parameters that name nothing of anybody's."""
+NOT_OF_A_TENANT = ("/v1/models/", "/api/v1/models/", "/api/v1/secrets/")
+"""Models and stored secrets belong to the installation."""
+MADE_BY_NAME = [("POST", "/api/v1/versions/{kind}/{name}")]
+"""These make something of that name in the caller's own organisation."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,17 @@ class World:
     mine: str
     theirs: str
     ids: dict[str, str]
-    """By the parameter's name in path templates."""
+    """By the parameter's name in path templates; by `/first/part:name` where one name means several things."""
+
+    def filled(self, path: str) -> str:
+        """A path template with the first organisation's ids."""
+        place = path.rpartition("/{id}")[0]
+        for parameter in parameters_of(path):
+            named = f"{place}:{parameter}" if parameter == "id" else parameter
+            found = WORDS.get(named) or self.ids.get(named)
+            assert found, f"{path}: this test makes no {named} yet; a route with ids needs one"
+            path = path.replace(f"{{{parameter}}}", found)
+        return path
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +63,21 @@ def made(server: Server, key: str) -> dict[str, str]:
     file = id_of(upload(server, key))
     batch = {"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     user = {"user": "somebody", "password": "correct horse battery"}
+    headers = {"x-undercroft-cache-control": "use", "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+    call = server.ask(
+        "/v1/chat/completions", body=ASKED, headers={"content-type": "application/json", **headers}, key=key
+    )
+    model = server.ask("/api/v1/versions/model/my-model", json={"content": {"target": "chat"}}, key=key)
+    release = {"alias": "my-alias", "model": f"my-model@{id_of(model, 'digest')}"}
+    store = id_of(server.ask("/v1/vector_stores", json={"name": "a"}, key=key))
     return {
+        "/api/v1/requests:id": call.headers["x-request-id"],
+        "/api/v1/cache:id": call.headers["x-undercroft-cache-id"],
+        "trace": TRACE,
+        "name": "my-model",
+        "release_id": id_of(server.ask("/api/v1/releases", json=release, key=key)),
+        "alias": "my-alias",
+        "vector_store_id": store,
         "completion_id": id_of(server.chat(key=key, store=True, metadata={"a": "b"})),
         "response_id": id_of(server.ask("/v1/responses", json={"model": "chat", "input": "hi"}, key=key)),
         "file_id": file,
@@ -71,25 +101,34 @@ def routes(server: Server, key: str) -> list[tuple[str, str]]:
     return [(method.upper(), path) for path, item in paths.items() for method in item]
 
 
-def parameter_of(path: str) -> str:
-    return path.partition("{")[2].partition("}")[0]
+def parameters_of(path: str) -> list[str]:
+    return re.findall(r"{(\w+)}", path)
 
 
 def bodies(method: str) -> list[bytes | None]:
     """One of these is what the route takes, so that it comes to look for the id."""
     if method in ("GET", "DELETE"):
         return [None]
-    return [b"{}", b'{"metadata": {}}', b'{"since": "2026-01-01T00:00:00Z"}', None]
+    return [
+        b"{}",
+        b'{"metadata": {}}',
+        b'{"query": "hi"}',
+        b'{"attributes": {}}',
+        b'{"file_id": "file-none"}',
+        b'{"file_ids": ["file-none"]}',
+        b'{"since": "2026-01-01T00:00:00Z"}',
+        b'{"version": "latest"}',
+        None,
+    ]
 
 
 def test_no_id_of_another_organisation_opens_anything(world: World) -> None:
     tried = 0
     for method, path in routes(world.server, world.mine):
-        parameter = parameter_of(path)
-        if not parameter or parameter in NOT_OF_A_TENANT:
+        is_of_all = path.startswith(NOT_OF_A_TENANT) or (method, path) in MADE_BY_NAME
+        if is_of_all or set(parameters_of(path)) <= WORDS.keys():
             continue
-        assert parameter in world.ids, f"{path}: this test makes no {parameter} yet; a route with ids needs one"
-        filled = path.replace(f"{{{parameter}}}", world.ids[parameter])
+        filled = world.filled(path) + ("?before=latest" if path.endswith("/diff") else "")
         statuses = set()
         for body in bodies(method):
             headers = {} if body is None else {"content-type": "application/json"}
@@ -103,9 +142,19 @@ def test_no_id_of_another_organisation_opens_anything(world: World) -> None:
 
 
 def test_everything_is_still_there_and_unchanged(world: World) -> None:
-    for path in ("/v1/chat/completions/{completion_id}", "/v1/responses/{response_id}", "/v1/files/{file_id}"):
-        parameter = parameter_of(path)
-        assert world.server.ask(path.replace(f"{{{parameter}}}", world.ids[parameter]), key=world.mine).status == 200
+    for path in (
+        "/v1/chat/completions/{completion_id}",
+        "/v1/responses/{response_id}",
+        "/v1/files/{file_id}",
+        "/v1/vector_stores/{vector_store_id}",
+        "/api/v1/cache/{id}",
+        "/api/v1/requests/{id}/explanation",
+        "/api/v1/traces/{trace}",
+        "/api/v1/versions/{kind}/{name}",
+        "/api/v1/releases/{release_id}",
+        "/api/v1/aliases/{alias}",
+    ):
+        assert world.server.ask(world.filled(path), key=world.mine).status == 200
     key = world.server.ask(f"/api/v1/keys/{world.ids['key']}", key=world.mine).json
     assert (key["name"], key["revoked_at"]) == ("a", None)
     job = world.server.ask(f"/api/v1/jobs/{world.ids['job_id']}", key=world.mine).json

@@ -73,5 +73,5 @@ def routes(undercroft: Undercroft) -> list[Route]:
     feedback = FeedbackRoutes(undercroft)
     return [
         Route("POST", PATH, "ai", feedback.create),
-        Route("GET", PATH, "manage", feedback.list),
+        Route("GET", PATH, "read", feedback.list),
     ]

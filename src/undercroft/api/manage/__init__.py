@@ -1,5 +1,6 @@
 """The management API: FastAPI, built when the first of its requests comes, below `/api/v1`."""
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "/api/v1"
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_CONVERTOR: Final = re.compile(r":\w+(?=})")
+"""In a template of Starlette's, how a part of the path is read: `{name:path}`."""
 HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
@@ -95,7 +98,7 @@ def template_of(application: "FastAPI", exchange: Exchange) -> str | None:
     for route in _single(application.router.routes):
         match, _ = route.matches(scope)
         if match is Match.FULL:
-            return str(getattr(route, "path", ""))
+            return _CONVERTOR.sub("", str(getattr(route, "path", "")))
     return None
 
 

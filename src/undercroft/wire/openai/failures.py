@@ -119,9 +119,13 @@ def _message(told: Any) -> str:
             shown = _SECRET.sub("[REDACTED]", words.strip())
             return shown if len(shown) <= _MESSAGE_LENGTH else f"{shown[:_MESSAGE_LENGTH]}…"
     if isinstance(problems := detail.get("detail"), list):  # FastAPI's own 422
-        said = [f"{'.'.join(map(str, p.get('loc', ())))}: {p.get('msg')}" for p in problems[:5] if isinstance(p, dict)]
+        said = [f"{_place(p.get('loc'))}: {p.get('msg')}" for p in problems[:5] if isinstance(p, dict)]
         return _SECRET.sub("[REDACTED]", "; ".join(said))[:_MESSAGE_LENGTH]
     return ""
+
+
+def _place(told: Any) -> str:
+    return ".".join(map(str, told)) if isinstance(told, list) else str(told or "")
 
 
 def _of_no_words(status: int, headers: Mapping[str, str], body: bytes) -> str:
