@@ -142,6 +142,7 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "no_stable_release": "The alias has no release yet, so a candidate could be compared with nothing.",
     "release_current": "This release answers for its alias already.",
     "release_not_found": "There is no release of this id.",
+    "alias_not_found": "There was never a release for this name.",
     "response_not_found": "Feedback on an id that this server has not given.",
     "rollout_moved": "Somebody else has moved the rollout in between; look again.",
     "rollout_open": "A rollout of the alias is open already.",

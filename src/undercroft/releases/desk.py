@@ -158,9 +158,10 @@ class ReleaseDesk:
         self, alias: str, command: Command, *, organisation: str, author: str = "", reason: str = ""
     ) -> Status:
         """What a person wants of an alias. Rolling back without an open rollout returns to the release before.
-        Raises Conflict where it means nothing now."""
+        Raises NotFound, and Conflict where it means nothing now."""
 
         def read(connection: Connection) -> Rollout | None:
+            repository.demand_alias(connection, alias, organisation=organisation)
             return repository.latest_rollout(connection, alias, organisation=organisation)
 
         rollout = await self._database.read(read)
@@ -199,9 +200,10 @@ class ReleaseDesk:
         return await self.status(alias, organisation=organisation)
 
     async def status(self, alias: str, *, organisation: str) -> Status:
-        """What answers for an alias, its latest rollout and its latest moves."""
+        """What answers for an alias, its latest rollout and its latest moves. Raises NotFound."""
 
         def work(connection: Connection) -> Status:
+            repository.demand_alias(connection, alias, organisation=organisation)
             return Status(
                 alias=repository.alias_of(connection, alias, organisation=organisation),
                 rollout=repository.latest_rollout(connection, alias, organisation=organisation),

@@ -74,6 +74,13 @@ def alias_of(connection: Connection, alias: str, *, organisation: str) -> Alias:
     return Alias(organisation=organisation, alias=alias) if row is None else Alias(**row._mapping)
 
 
+def demand_alias(connection: Connection, alias: str, *, organisation: str) -> None:
+    """Raises NotFound for a name that there was never a release for."""
+    own = and_(releases.c.organisation == organisation, releases.c.alias == alias)
+    if connection.execute(select(releases.c.id).where(own).limit(1)).first() is None:
+        raise NotFound(f"There is no alias '{alias[:100]}'.", code="alias_not_found")
+
+
 def set_alias(connection: Connection, alias: Alias) -> None:
     """From its commit on, this is what answers."""
     row = msgspec.structs.asdict(alias)
