@@ -103,7 +103,7 @@ def check_commands(block: Block) -> None:
 
 def parse(command: str, reference: ModuleType) -> None:
     """Raises InvalidRequest where the command line does not take it."""
-    words = shlex.split(command.partition(" > ")[0])
+    words = shlex.split(re.split(" [<>] ", command)[0])
     reference.parser_of(words[1]).parse_args(words[2:])
 
 

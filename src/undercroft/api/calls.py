@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol, TypeVar
 
-from undercroft.api.exchange import Exchange
+from undercroft.api.exchange import OFF_LOOP_BYTES, Exchange
 from undercroft.cache.control import HEADER as CACHE_HEADER
 from undercroft.cache.control import Control, control_of
 from undercroft.errors import UndercroftError
@@ -16,9 +16,6 @@ from undercroft.money import format_usd
 from undercroft.settings.model import Server
 from undercroft.telemetry.trace_context import read
 from undercroft.wire.body import too_long
-
-OFF_LOOP_BYTES = 256 * 1024
-"""Larger bodies are decoded in a thread: a million keys block the loop for half a second."""
 
 CONTROL_HEADERS = (TAGS_HEADER.encode(), REGION_HEADER.encode(), CACHE_HEADER.encode())
 

@@ -23,6 +23,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
 
+OFF_LOOP_BYTES = 256 * 1024
+"""Larger bodies are looked at in a thread: a million keys block the loop for half a second."""
+
 WATCH_AFTER_S = 0.05
 """How long a call lasts before TaskWatch begins; shorter ones never pay for a task."""
 
@@ -141,7 +144,10 @@ class Exchange:
         else:
             body = await self._rest_of_body(message["body"], limit=limit, timeout_s=timeout_s)
         if self.max_json_depth:
-            demand_shallow(body, limit=self.max_json_depth)
+            if len(body) > OFF_LOOP_BYTES:
+                await asyncio.to_thread(demand_shallow, body, limit=self.max_json_depth)
+            else:
+                demand_shallow(body, limit=self.max_json_depth)
         return body
 
     async def _rest_of_body(self, first: bytes, *, limit: int, timeout_s: float) -> bytes:

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from undercroft.api.calls import OFF_LOOP_BYTES
-from undercroft.api.exchange import Exchange
+from undercroft.api.exchange import OFF_LOOP_BYTES, Exchange
 from undercroft.api.following import follow
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft

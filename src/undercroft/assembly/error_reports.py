@@ -26,20 +26,37 @@ class Reports(Protocol):
 
 
 class ErrorHandler(logging.Handler):
-    """On the root logger: sees every error, whoever logged it."""
+    """On the root logger: sees every error, whoever logged it.
+
+    Where a program has set up no logging, the standard library prints warnings and errors; a handler would silence
+    that, so this one passes them on.
+    """
 
     def __init__(self, reports: Reports, redactor: Redactor) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__(logging.WARNING)
         self.redactor = redactor
         self.reports = reports
 
     def emit(self, record: logging.LogRecord) -> None:
+        if logging.lastResort is not None and self._is_alone(record.name):
+            logging.lastResort.handle(record)
+        if record.levelno < logging.ERROR:
+            return
         if record.name == "undercroft.requests" or record.name.startswith("sentry_sdk"):
             return  # calls that failed are in the ledger; Sentry must not report itself
         try:
             self.reports.report(record, self.redactor)
         except Exception:  # noqa: BLE001 - a logging handler is an outermost edge: logging must not fail the work
             self.handleError(record)
+
+    def _is_alone(self, name: str) -> bool:
+        """Whether nobody else hears of what this logger is told."""
+        logger: logging.Logger | None = logging.getLogger(name)
+        while logger is not None:
+            if any(handler is not self for handler in logger.handlers):
+                return False
+            logger = logger.parent if logger.propagate else None
+        return True
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """The standard library would print message and arguments, secrets and all."""

@@ -66,7 +66,7 @@ def test_rows_whose_key_is_taken_stay_as_they_are_and_the_others_come_in(databas
 def test_json_and_truth_values_come_out_as_they_went_in(database: Database) -> None:
     tags = [{}, {"team": 'b"lue'}, {"a": "1", "ä": "\\"}]
     columns: dict[str, list[Any]] = {
-        column.name: [0] * len(tags) if column.type.python_type is int else [""] * len(tags) for column in calls.columns
+        column.name: [{int: 0, bool: False}.get(column.type.python_type, "")] * len(tags) for column in calls.columns
     }
     columns |= {"id": ["a", "b", "c"], "tags": tags, "streamed": [True, False, True], "usage_estimated": [False] * 3}
     database.write_sync(lambda connection: insert_new(connection, calls, columns))

@@ -3,8 +3,7 @@
 import asyncio
 
 from undercroft.api.anthropic.messages import passed_headers
-from undercroft.api.calls import OFF_LOOP_BYTES
-from undercroft.api.exchange import Exchange
+from undercroft.api.exchange import OFF_LOOP_BYTES, Exchange
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft
 from undercroft.wire import anthropic

@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from undercroft.api.calls import OFF_LOOP_BYTES
-from undercroft.api.exchange import Exchange
+from undercroft.api.exchange import OFF_LOOP_BYTES, Exchange
 from undercroft.api.following import follow
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft

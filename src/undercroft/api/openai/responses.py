@@ -6,8 +6,8 @@ from contextlib import aclosing
 
 import msgspec
 
-from undercroft.api.calls import OFF_LOOP_BYTES, answer_call, trace_of
-from undercroft.api.exchange import Exchange
+from undercroft.api.calls import answer_call, trace_of
+from undercroft.api.exchange import OFF_LOOP_BYTES, Exchange
 from undercroft.api.following import follow
 from undercroft.api.openai import kept_responses
 from undercroft.api.routing import Route
