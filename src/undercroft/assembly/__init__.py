@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -417,8 +418,13 @@ class Installation:
         self._reach_out(fresh.undercroft, former=former.undercroft)
         ending = asyncio.create_task(_end(former))
         self.ending.add(ending)
-        ending.add_done_callback(self.ending.discard)
+        ending.add_done_callback(self._ended)
         self.reloads.applied(generation)
+
+    def _ended(self, ending: asyncio.Task[None]) -> None:
+        """The parts of a configuration refer to each other: left to the collector's pace, several pile up."""
+        self.ending.discard(ending)
+        gc.collect()
 
     async def close(self) -> None:
         """Ends everything that is under way."""

@@ -135,15 +135,15 @@ class DatabaseLink:
         if self._database is None:
             self._database = await asyncio.to_thread(self._open)
         state = await self._database.state()
-        self._migration = state.reason if state.kind in ("empty", "older") else ""
         if not state.is_ready:
+            self._migration = state.reason if state.kind in ("empty", "older") else ""
             self.problem = state.reason
             return
         for follow in self.followers:  # before the keys: once they are known, all the rest is
             await follow(self._database)
         await self._read_keys(self._database)
         await self._read_secrets(self._database)
-        self.problem = ""
+        self._migration = self.problem = ""
 
     def _open(self) -> "Database":
         from undercroft.storage.engine import open_database

@@ -13,7 +13,7 @@ from undercroft.observed.errors import list_errors
 from undercroft.observed.traces import list_traces, spans_in
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
-NotNegative = Annotated[float, Query(ge=0)]
+Milliseconds = Annotated[float, Query(ge=0, le=86_400_000)]
 
 
 class TraceRow(BaseModel):
@@ -76,7 +76,7 @@ def router(undercroft: Undercroft) -> APIRouter:
     routes = APIRouter()
 
     @routes.get("/traces")
-    async def traces(limit: Limit = 50, failed: bool = False, slower_ms: NotNegative = 0) -> TraceList:
+    async def traces(limit: Limit = 50, failed: bool = False, slower_ms: Milliseconds = 0) -> TraceList:
         """The latest traces; with a collector (`otlp_endpoint`) there are none here."""
         slower_us = round(slower_ms * 1000)
         query = partial(list_traces, organisation=organisation(), limit=limit, failed=failed, slower_us=slower_us)
