@@ -35,7 +35,6 @@ from undercroft.settings.model import (
     JobSchedule,
     Model,
     ModerationTerms,
-    Reserved,
     Settings,
 )
 from undercroft.settings.presets import PRESETS, Quirks
@@ -183,8 +182,7 @@ def undescribed() -> list[str]:
 
 
 def _settings() -> str:
-    shown = [(place, section) for place, section in _sections() if not issubclass(section, Reserved)]
-    return "\n\n".join(f"{_heading(place, section)}\n\n{_settings_table(place, section)}" for place, section in shown)
+    return "\n\n".join(f"{_heading(*each)}\n\n{_settings_table(*each)}" for each in _sections())
 
 
 def _sections() -> Iterator[tuple[tuple[str, ...], type[Section]]]:
@@ -280,10 +278,6 @@ def _quirks(quirks: Quirks) -> str:
     said += [f"no labels {', '.join(f'`{name}`' for name in sorted(quirks.labels))}"] * bool(quirks.labels)
     said += [f"also {', '.join(f'`{name}`' for name in sorted(quirks.extras))}"] * bool(quirks.extras)
     return "; ".join(said)
-
-
-def _reserved() -> str:
-    return ", ".join(f"`[{place[0]}]`" for place, section in _sections() if issubclass(section, Reserved))
 
 
 # Commands
@@ -577,7 +571,6 @@ REGIONS: Final[Mapping[str, Callable[[], str]]] = {
     "settings": _settings,
     "services": _services,
     "provider-keys": _provider_keys,
-    "reserved": _reserved,
     "commands": _command_pages,
     "errors": _error_tree,
     "error-codes": _error_codes,

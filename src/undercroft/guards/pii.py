@@ -38,6 +38,19 @@ def is_card(text: str) -> bool:
     return sum(doubled) % 10 == 0
 
 
+def card_in(digits: str) -> str:
+    """The longest beginning of a stretch of digits that is a card, up to one of its spaces or dashes; else nothing.
+
+    Other numbers may stand right behind a card.
+    """
+    ends = [place for place, character in enumerate(digits) if character in " -"]
+    return next((digits[:end] for end in (len(digits), *reversed(ends)) if is_card(digits[:end])), "")
+
+
+def _whole_if(is_right: Callable[[str], bool]) -> Callable[[str], str]:
+    return lambda text: text if is_right(text) else ""
+
+
 def is_iban(text: str) -> bool:
     """Whether the check digits of an IBAN are right."""
     plain = text.replace(" ", "")
@@ -64,13 +77,14 @@ def _always(_: str) -> bool:
     return True
 
 
-_PATTERNS: Final[Mapping[Kind, tuple[tuple[re.Pattern[str], Callable[[str], bool], str], ...]]] = {
-    # The marker must stand in the text for the pattern to be worth trying; empty: a digit.
-    "email": ((_EMAIL, _always, "@"),),
-    "card": ((_DIGITS, is_card, ""),),
-    "iban": ((_IBAN, is_iban, ""),),
-    "ip": ((_IP4, _is_ip, "."), (_IP6, _is_ip, ":")),
-    "phone": ((_PHONE_ABROAD, _is_phone, ""), (_PHONE_AT_HOME, _is_phone, "")),
+_PATTERNS: Final[Mapping[Kind, tuple[tuple[re.Pattern[str], Callable[[str], str], str], ...]]] = {
+    # What of a match it is, from its beginning on. The marker must be in a text for its pattern to be worth trying;
+    # empty: a digit.
+    "email": ((_EMAIL, _whole_if(_always), "@"),),
+    "card": ((_DIGITS, card_in, ""),),
+    "iban": ((_IBAN, _whole_if(is_iban), ""),),
+    "ip": ((_IP4, _whole_if(_is_ip), "."), (_IP6, _whole_if(_is_ip), ":")),
+    "phone": ((_PHONE_ABROAD, _whole_if(_is_phone), ""), (_PHONE_AT_HOME, _whole_if(_is_phone), "")),
 }
 """In the order in which a stretch that could be several is taken for one."""
 
@@ -86,16 +100,16 @@ class PersonalData:
     def find(self, text: str, /) -> Sequence[Find]:
         has_digit = _DIGIT.search(text) is not None
         found: list[Find] = []
-        for kind, pattern, is_right, marker in self._patterns:
+        for kind, pattern, part_of, marker in self._patterns:
             if (marker in text) if marker else has_digit:
-                found += [each for each in self._of(kind, pattern, is_right, text) if not _overlaps(each, found)]
+                found += [each for each in self._of(kind, pattern, part_of, text) if not _overlaps(each, found)]
         return sorted(found, key=lambda each: each.start)
 
     @staticmethod
-    def _of(kind: str, pattern: re.Pattern[str], is_right: Callable[[str], bool], text: str) -> Iterator[Find]:
+    def _of(kind: str, pattern: re.Pattern[str], part_of: Callable[[str], str], text: str) -> Iterator[Find]:
         for match in pattern.finditer(text):
-            if is_right(match[0]):
-                yield Find(match.start(), match.end(), kind)
+            if part := part_of(match[0]):
+                yield Find(match.start(), match.start() + len(part), kind)
 
 
 def _overlaps(one: Find, others: Sequence[Find]) -> bool:

@@ -34,8 +34,6 @@ def unknown_setting(place: Place, shape: Shape) -> str:
         return f"{message}; did you mean {dotted((*table, near))!r}?"
     if elsewhere := [dotted(other) for other in shape.all_names() if other[-1] == name]:
         return f"{message}; did you mean {elsewhere[0]!r}?"
-    if not known and table:
-        return f"{message}; [{dotted(table)}] takes nothing in this version"
     return f"{message}; {f'[{dotted(table)}]' if table else 'the file'} takes {', '.join(known)}"
 
 

@@ -630,10 +630,6 @@ class Cache(Section):
     """Questions that one process remembers for it."""
 
 
-class Reserved(Section):
-    """A section of a later version: it may stand in the file while it is empty."""
-
-
 class Settings(Section):
     """Everything the operator wrote, over the defaults."""
 

@@ -66,3 +66,11 @@ def test_check_digits_are_checked() -> None:
 )
 def test_no_text_takes_long(text: str) -> None:
     CHECK.find(text)  # quadratic patterns would take minutes, and the test's time limit with them
+
+
+def test_a_card_is_found_whatever_number_stands_behind_it() -> None:
+    text = "4111 1111 1111 1111 203.0.113.7"
+    assert [(text[each.start : each.end], each.what) for each in PersonalData().find(text)] == [
+        ("4111 1111 1111 1111", "card"),
+        ("203.0.113.7", "ip"),
+    ]

@@ -20,10 +20,6 @@ def test_a_key_like_no_other_is_answered_with_all_there_are() -> None:
     assert unknown_setting(("access", "zzz"), SHAPE) == "access.zzz is not a setting; [access] takes master_key"
 
 
-def test_a_section_of_a_later_version_says_that_it_takes_nothing_yet() -> None:
-    assert unknown_setting(("releases", "zzz"), SHAPE).endswith("[releases] takes nothing in this version")
-
-
 @pytest.mark.parametrize(
     ("place", "got", "message"),
     [

@@ -29,7 +29,7 @@ from undercroft.storage.engine import FILE_NAME
 from undercroft.wire.openai.batches import Endpoint
 from undercroft.wire.openai.files import filename_of
 
-HELP = """Many calls as one order: makes batches of a file's lines, shows them, and waits for them.
+HELP = """Many calls as one order: makes, shows and awaits batches.
 
 Example: undercroft batches create questions.jsonl --endpoint /v1/chat/completions
          undercroft batches wait batch_0123456789 --output answers.jsonl"""

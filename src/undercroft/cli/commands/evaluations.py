@@ -28,7 +28,7 @@ from undercroft.money import format_usd, parse_usd
 from undercroft.settings.model import Settings
 from undercroft.versions.folder import read_file
 
-HELP = """Runs evaluations, compares versions, and makes cases of what users said.
+HELP = """Runs evaluations, compares versions, makes cases of feedback.
 
 Example: undercroft eval run suite.yaml --model support@staging --against support@production --markdown summary.md
          undercroft eval cases --below 0.5 --since 7d > cases.jsonl

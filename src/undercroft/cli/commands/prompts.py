@@ -5,7 +5,8 @@ from argparse import ArgumentParser, Namespace
 from undercroft.cli.commands.versions import act, add_actions
 from undercroft.cli.output import Output
 
-HELP = """Versions of prompts: immutable, by address, with labels that move. As files in undercroft.d they live in git.
+HELP = """Versions of prompts: create, label, compare, keep as files. One never changes; labels move.
+As files in undercroft.d they live in git.
 
 Example: undercroft prompts create greeting greeting.yaml --label staging
          undercroft prompts diff greeting production latest

@@ -23,7 +23,8 @@ from undercroft.settings.model import Settings
 from undercroft.storage.engine import Database
 from undercroft.versions.content import KINDS, SHORT, Kind
 
-HELP = """What an alias runs: versions of model, prompt, retrieval and guardrail that answer together.
+HELP = """What an alias runs: create, roll out, promote and roll back releases.
+A release is versions of model, prompt, retrieval and guardrail that answer together.
 
 Example: undercroft releases create support --model support@staging --prompt greeting@staging
          undercroft releases start rel_0123456789abcdef --strategy canary --steps 5,25,50 --bake 600

@@ -22,7 +22,8 @@ from undercroft.versions.diff import diff
 from undercroft.versions.folder import read_file
 from undercroft.versions.template import fill
 
-HELP = """Versions of models, prompts, retrieval and guardrails: immutable, by address, with labels that move.
+HELP = """The same for models, retrieval and guardrails as `undercroft prompts` is for prompts:
+versions that never change, by address, with labels that move.
 
 Example: undercroft versions create model support model.json --label staging
          undercroft versions list model"""

@@ -204,7 +204,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of a megabyte."""
     place = tmp_path / "disk"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(place)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
         pytest.skip("needs root and the right to mount")
     yield place
