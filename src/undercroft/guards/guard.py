@@ -122,12 +122,22 @@ class Window:
         for find in self._finds():
             if find.start < cut < find.end:
                 cut = find.start
-        boundary = max(self._held.rfind(" ", 0, cut), self._held.rfind("\n", 0, cut))
-        before = boundary + 1 if boundary >= 0 and cut - boundary <= self._longest else cut
+        before = self._between_words(cut)
         for find in self._finds():
             if find.start < before < find.end:
                 before = find.start
         return before
+
+    def _between_words(self, cut: int) -> int:
+        """The last place up to `cut` behind a blank, but not one behind a number: the next may belong to it."""
+        boundary = cut
+        while boundary > max(0, cut - self._longest):
+            boundary = max(self._held.rfind(" ", 0, boundary), self._held.rfind("\n", 0, boundary))
+            if boundary < 0:
+                break
+            if not self._held[boundary - 1 : boundary].isdigit():
+                return boundary + 1
+        return cut
 
     def _finds(self) -> Iterator[Find]:
         for rule in self._of_pieces:

@@ -14,12 +14,16 @@ from undercroft.guards.types import Find
 Kind = Literal["email", "phone", "card", "iban", "ip"]
 KINDS: Final[tuple[Kind, ...]] = ("email", "phone", "card", "iban", "ip")
 LONGEST: Final = 128
+SHORTEST_CARD: Final = 13
+LONGEST_CARD: Final = 19
 
 _DIGIT: Final = re.compile(r"\d")
+_NOTHING: Final = "\0"
 _EMAIL: Final = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])")
 # Each begins with the characters that it may begin with, and looks at what stands before afterwards: `re` then skips
 # to those, and is ten times faster.
-_DIGITS: Final = re.compile(r"\d(?<![\w+]\d)(?:[ -]?\d){12,18}(?!\w)")
+_DIGITS: Final = re.compile(r"\d(?<!\w\d)(?:[ -]?\d){12,}(?!\w)")
+_GROUP: Final = re.compile(r"\d+")
 _PHONE_ABROAD: Final = re.compile(r"[+0](?<![\w+][+0])(?:(?<=\+)|0)\d(?:[ ()./-]{0,2}\d){6,14}(?!\w)")
 _PHONE_AT_HOME: Final = re.compile(
     r"[(\d](?<![\w.-][(\d])(?<!\d [(\d])\d{2,4}\)?[ /.-]\d{3,4}[ .-]\d{3,5}(?!\w|[ .-]\d)"
@@ -32,23 +36,35 @@ _IP6: Final = re.compile(r"(?<![\w:])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(
 def is_card(text: str) -> bool:
     """Whether 13 to 19 digits, perhaps with spaces or dashes, end in Luhn's check digit."""
     digits = [int(character) for character in text if character.isdigit()]
-    if not 13 <= len(digits) <= 19 or len(set(digits)) == 1:
+    if not SHORTEST_CARD <= len(digits) <= LONGEST_CARD or len(set(digits)) == 1:
         return False
     doubled = [digit if place % 2 == 0 else digit * 2 - 9 * (digit > 4) for place, digit in enumerate(digits[::-1])]
     return sum(doubled) % 10 == 0
 
 
-def card_in(digits: str) -> str:
-    """The longest beginning of a stretch of digits that is a card, up to one of its spaces or dashes; else nothing.
+def cards_in(text: str) -> Iterator[tuple[int, int]]:
+    """Where cards are: other numbers may stand right before and behind one, so each group of digits may begin it."""
+    for stretch in _DIGITS.finditer(text):
+        groups = [(each.start(), each.end()) for each in _GROUP.finditer(text, *stretch.span())]
+        place = 0
+        while place < len(groups):
+            last = _card_at(text, groups, place)
+            if last is not None:
+                yield groups[place][0], groups[last][1]
+                place = last
+            place += 1
 
-    Other numbers may stand right behind a card.
-    """
-    ends = [place for place, character in enumerate(digits) if character in " -"]
-    return next((digits[:end] for end in (len(digits), *reversed(ends)) if is_card(digits[:end])), "")
 
-
-def _whole_if(is_right: Callable[[str], bool]) -> Callable[[str], str]:
-    return lambda text: text if is_right(text) else ""
+def _card_at(text: str, groups: Sequence[tuple[int, int]], place: int) -> int | None:
+    """The last group of the longest card that begins with this one."""
+    count, found = 0, None
+    for last in range(place, len(groups)):
+        count += groups[last][1] - groups[last][0]
+        if count > LONGEST_CARD:
+            break
+        if count >= SHORTEST_CARD and is_card(text[groups[place][0] : groups[last][1]]):
+            found = last
+    return found
 
 
 def is_iban(text: str) -> bool:
@@ -77,14 +93,17 @@ def _always(_: str) -> bool:
     return True
 
 
-_PATTERNS: Final[Mapping[Kind, tuple[tuple[re.Pattern[str], Callable[[str], str], str], ...]]] = {
-    # What of a match it is, from its beginning on. The marker must be in a text for its pattern to be worth trying;
-    # empty: a digit.
-    "email": ((_EMAIL, _whole_if(_always), "@"),),
-    "card": ((_DIGITS, card_in, ""),),
-    "iban": ((_IBAN, _whole_if(is_iban), ""),),
-    "ip": ((_IP4, _whole_if(_is_ip), "."), (_IP6, _whole_if(_is_ip), ":")),
-    "phone": ((_PHONE_ABROAD, _whole_if(_is_phone), ""), (_PHONE_AT_HOME, _whole_if(_is_phone), "")),
+def _spans(pattern: re.Pattern[str], is_right: Callable[[str], bool]) -> Callable[[str], Iterator[tuple[int, int]]]:
+    return lambda text: (match.span() for match in pattern.finditer(text) if is_right(match[0]))
+
+
+_FINDERS: Final[Mapping[Kind, tuple[tuple[Callable[[str], Iterator[tuple[int, int]]], str], ...]]] = {
+    # The marker must stand in the text for the pattern to be worth trying; empty: a digit.
+    "email": ((_spans(_EMAIL, _always), "@"),),
+    "card": ((cards_in, ""),),
+    "iban": ((_spans(_IBAN, is_iban), ""),),
+    "ip": ((_spans(_IP4, _is_ip), "."), (_spans(_IP6, _is_ip), ":")),
+    "phone": ((_spans(_PHONE_ABROAD, _is_phone), ""), (_spans(_PHONE_AT_HOME, _is_phone), "")),
 }
 """In the order in which a stretch that could be several is taken for one."""
 
@@ -95,22 +114,25 @@ class PersonalData:
     longest = LONGEST
 
     def __init__(self, kinds: Sequence[Kind] = KINDS) -> None:
-        self._patterns = [(kind, *each) for kind, some in _PATTERNS.items() if kind in kinds for each in some]
+        self._finders = [(kind, *each) for kind, some in _FINDERS.items() if kind in kinds for each in some]
 
     def find(self, text: str, /) -> Sequence[Find]:
         has_digit = _DIGIT.search(text) is not None
         found: list[Find] = []
-        for kind, pattern, part_of, marker in self._patterns:
+        left = text
+        for kind, find, marker in self._finders:
             if (marker in text) if marker else has_digit:
-                found += [each for each in self._of(kind, pattern, part_of, text) if not _overlaps(each, found)]
+                some = [Find(start, end, kind) for start, end in find(left)]
+                found += some
+                left = _without(left, some)
         return sorted(found, key=lambda each: each.start)
 
-    @staticmethod
-    def _of(kind: str, pattern: re.Pattern[str], part_of: Callable[[str], str], text: str) -> Iterator[Find]:
-        for match in pattern.finditer(text):
-            if part := part_of(match[0]):
-                yield Find(match.start(), match.start() + len(part), kind)
 
-
-def _overlaps(one: Find, others: Sequence[Find]) -> bool:
-    return any(one.start < other.end and other.start < one.end for other in others)
+def _without(text: str, finds: Sequence[Find]) -> str:
+    """The same length, with nothing where something was found: it is nothing else as well."""
+    pieces: list[str] = []
+    end = 0
+    for find in finds:
+        pieces += (text[end : find.start], _NOTHING * (find.end - find.start))
+        end = find.end
+    return "".join([*pieces, text[end:]])

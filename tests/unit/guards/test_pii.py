@@ -74,3 +74,8 @@ def test_a_card_is_found_whatever_number_stands_behind_it() -> None:
         ("4111 1111 1111 1111", "card"),
         ("203.0.113.7", "ip"),
     ]
+
+
+def test_a_card_is_found_whatever_number_stands_before_it() -> None:
+    text = "+49 30 901820 4111 1111 1111 1111, 12 4111-1111-1111-1111 5500 0000 0000 0004"
+    assert masked(text, PersonalData().find(text)) == "[phone] [card], 12 [card] [card]"
