@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, update
 
 from undercroft.access.keys import NewKey, make_key
-from undercroft.access.repository import KEYS
 from undercroft.clock import SystemClock
+from undercroft.storage.counters import KEYS
 from undercroft.storage.engine import Database, open_database
 from undercroft.storage.schema import api_keys, organisations, teams, users
 from undercroft.storage.versions import bump

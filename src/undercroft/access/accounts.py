@@ -14,10 +14,11 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, sel
 
 from undercroft.access.callers import Caller
 from undercroft.access.passwords import NOBODYS, is_password
-from undercroft.access.repository import KEYS, Wanted, make_owner
+from undercroft.access.repository import Wanted, make_owner
 from undercroft.access.roles import ROLES, Rights, Role
 from undercroft.errors import Conflict, NotAuthenticated, NotFound, RateLimited
 from undercroft.record import Who
+from undercroft.storage.counters import KEYS
 from undercroft.storage.schema import accounts, insert, sessions, sign_in_failures, users
 from undercroft.storage.versions import bump
 

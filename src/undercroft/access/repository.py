@@ -9,11 +9,9 @@ from undercroft.access.keys import NewKey, StoredKey
 from undercroft.access.roles import ROLES
 from undercroft.errors import Conflict, NotFound
 from undercroft.record import Who
+from undercroft.storage.counters import KEYS
 from undercroft.storage.schema import accounts, api_keys, insert, teams, users
-from undercroft.storage.versions import bump, current
-
-KEYS = "keys"
-"""The counter in `versions` that is bumped with every change to `api_keys` and to what keys are limited to."""
+from undercroft.storage.versions import bump
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,11 +51,6 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     tags: Mapping[str, str] = {}
     expires_us: int | None = None
     maker: str = ""
-
-
-def keys_version(connection: Connection) -> int:
-    """Changes whenever a key is made, changed or revoked."""
-    return current(connection).get(KEYS, 0)
 
 
 def living_keys(connection: Connection) -> list[StoredKey]:

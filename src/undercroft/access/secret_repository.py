@@ -7,11 +7,10 @@ import msgspec
 from sqlalchemy import Connection, Select, Table, delete, select, update
 
 from undercroft.errors import NotFound, UnreadableSecret
+from undercroft.storage.counters import SECRETS
 from undercroft.storage.schema import insert, secrets, webhooks
 from undercroft.storage.versions import bump
 
-SECRETS: Final = "secrets"
-"""The counter in `versions` that is bumped with every change to `secrets`."""
 AT_ONCE: Final = 100
 """Rows that one transaction of a rotation encrypts anew."""
 

@@ -1,8 +1,8 @@
-"""Work beside the server that opens once the database is there, and ends with it."""
+"""Work beside the server, which ends with it: what has something to open and to close, and what just runs."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 
@@ -24,5 +24,32 @@ async def beside(
         stop.set()
         if not opened.is_set():
             task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@contextlib.asynccontextmanager
+async def alongside(*work: Coroutine[Any, Any, None], raises: bool = True) -> AsyncIterator[None]:
+    """Runs what never ends by itself for as long as the block lasts, and cancels it then.
+
+    What went wrong in there is raised at the end of the block; not `raises`: nothing depends on it, and nobody is told.
+    """
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+    finally:
+        if raises:
+            await finish(tasks)
+        else:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def finish(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    """Ends what runs for ever; what has ended by itself has gone wrong, and says so."""
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
         with contextlib.suppress(asyncio.CancelledError):
             await task

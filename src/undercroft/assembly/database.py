@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,6 +12,7 @@ from undercroft.clock import Clock
 from undercroft.errors import Unavailable, UndercroftError
 from undercroft.ledger.limit_book import LimitBook
 from undercroft.settings.model import Settings
+from undercroft.storage.counters import KEYS, SECRETS
 from undercroft.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from undercroft.storage.engine import Database
 
 T = TypeVar("T")
+Read = Callable[["Database", int], Awaitable[None]]
+"""Reads into memory what a counter counts the changes of; is told what it stands at, 0 where nothing ever changed."""
 
 POLL_S = 1.0
 """How often schema and keys are looked at: a migration or a revoked key takes effect within 2 s."""
@@ -39,16 +42,16 @@ class DatabaseLink:
         self, settings: Settings, *, keys: KeyRing, limits: LimitBook, clock: Clock, vault: Vault | None = None
     ) -> None:
         self._settings = settings
-        self._vault = vault
         self._keys = keys
         self._limits = limits
         self._clock = clock
         self._database: Database | None = None
         self._first_look = asyncio.Event()
-        self._keys_version: int | None = None
-        self._secrets_version: int | None = None
-        self.followers: list[Callable[[Database], Awaitable[None]]] = []
-        """Others who look at the database as often as keys are looked at."""
+        self._reads: dict[str, Read] = {KEYS: self._read_keys}
+        if vault is not None:
+            self._reads[SECRETS] = partial(self._read_secrets, vault)
+        self._seen: dict[str, int] = {}
+        """What each counter stood at when its things were read."""
         self.problem = "opening"
         """Empty when the database is ready."""
         self._migration = ""
@@ -139,10 +142,7 @@ class DatabaseLink:
             self._migration = state.reason if state.kind in ("empty", "older") else ""
             self.problem = state.reason
             return
-        for follow in self.followers:  # before the keys: once they are known, all the rest is
-            await follow(self._database)
-        await self._read_keys(self._database)
-        await self._read_secrets(self._database)
+        await self._read_changed(self._database, tuple(self._reads))
         self._migration = self.problem = ""
 
     def _open(self) -> "Database":
@@ -157,41 +157,41 @@ class DatabaseLink:
             is_durable=self._settings.ledger.durability == "power",
         )
 
-    async def _read_keys(self, database: "Database") -> None:
-        from undercroft.access.repository import keys_version, living_accounts, living_keys
-        from undercroft.ledger.limit_repository import stored_limits
+    def follow(self, counter: str, read: Read) -> None:
+        """Calls `read` at the first look, and whenever the counter has moved: within 2 s, or at once by `changed`."""
+        self._reads = {counter: read, **self._reads}  # before the keys: once they are known, all the rest is
 
-        version = await database.read(keys_version)
-        if version != self._keys_version:
-            # The limits first: no key is ever without its own.
-            self._limits.replace(await database.read(stored_limits))
-            accounts = await database.read(living_accounts)
-            self._keys.replace(await database.read(living_keys), accounts=accounts)
-            self._keys_version = version
+    async def changed(self, counter: str) -> None:
+        """Reads again now: this process itself has changed it."""
+        await self._read_changed(self.database(), (counter,))
 
-    async def _read_secrets(self, database: "Database") -> None:
-        if self._vault is None:
-            return
-        from undercroft.access.secret_repository import SECRETS, tokens_in
+    async def _read_changed(self, database: "Database", counters: Iterable[str]) -> None:
         from undercroft.storage.versions import current
 
-        version = (await database.read(current)).get(SECRETS, 0)
-        if version == self._secrets_version:
-            return
-        before = self._vault.unreadable
-        self._vault.replace(await database.read(partial(tokens_in, organisation="default")))
-        self._secrets_version = version
-        if self._vault.unreadable and self._vault.unreadable != before:
+        now = await database.read(current)
+        for counter in counters:
+            version = now.get(counter, 0)
+            if version != self._seen.get(counter):
+                await self._reads[counter](database, version)
+                self._seen[counter] = version
+
+    async def _read_keys(self, database: "Database", _: int) -> None:
+        from undercroft.access.repository import living_accounts, living_keys
+        from undercroft.ledger.limit_repository import stored_limits
+
+        # The limits first: no key is ever without its own.
+        self._limits.replace(await database.read(stored_limits))
+        accounts = await database.read(living_accounts)
+        self._keys.replace(await database.read(living_keys), accounts=accounts)
+
+    async def _read_secrets(self, vault: Vault, database: "Database", _: int) -> None:
+        from undercroft.access.secret_repository import tokens_in
+
+        before = vault.unreadable
+        vault.replace(await database.read(partial(tokens_in, organisation="default")))
+        if vault.unreadable and vault.unreadable != before:
             get_logger("undercroft.secrets").error(
                 "secrets_unreadable",
-                names=list(self._vault.unreadable),
+                names=list(vault.unreadable),
                 hint="They were encrypted under another key: bring that key back. Nothing was changed.",
             )
-
-    async def secrets_changed(self) -> None:
-        """Reads the stored secrets again now: this process itself has changed them."""
-        await self._read_secrets(self.database())
-
-    async def keys_changed(self) -> None:
-        """Reads keys and limits again now: this process itself has changed them."""
-        await self._read_keys(self.database())

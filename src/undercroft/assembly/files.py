@@ -1,11 +1,11 @@
 """Files in a running server: where their bytes are, and the duty of deleting what has expired."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from undercroft.assembly.beside import alongside
 from undercroft.assembly.database import DatabaseLink
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
@@ -55,13 +55,8 @@ class FileOffice:
         if is_frozen:
             yield
             return
-        task = asyncio.create_task(self._run())
-        try:
+        async with alongside(self._run()):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def _run(self) -> None:
         while True:

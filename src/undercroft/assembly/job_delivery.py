@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from undercroft.assembly.beside import finish
 from undercroft.clock import Clock
 from undercroft.errors import MissingExtra
 from undercroft.jobs.crew import Crew, Transactions
@@ -80,12 +81,3 @@ def celery_options(settings: Settings) -> dict[str, Any]:
     jobs = settings.jobs
     url = jobs.broker_url.get_secret_value() if jobs.broker_url is not None else None
     return celery_settings(url, jobs.serves or jobs.queue_names, at_once=jobs.at_once)
-
-
-async def finish(tasks: Sequence["asyncio.Task[None]"]) -> None:
-    """Ends what runs for ever; what has ended by itself has gone wrong, and says so."""
-    for task in tasks:
-        task.cancel()
-    for task in tasks:
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

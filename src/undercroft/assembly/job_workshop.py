@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from undercroft.assembly.job_delivery import delivery, finish
+from undercroft.assembly.beside import finish
+from undercroft.assembly.job_delivery import delivery
 from undercroft.assembly.job_metrics import JobMetrics
 from undercroft.clock import Clock
 from undercroft.ids import Ids

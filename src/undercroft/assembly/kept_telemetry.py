@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from undercroft.assembly.beside import alongside
 from undercroft.assembly.database import DatabaseLink
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
@@ -101,12 +102,10 @@ async def keeping(
             with contextlib.suppress(Unavailable):  # /health and the log say so; calls do not wait for this
                 await write(prune=not passes % PRUNE_EVERY)
 
-    task = asyncio.create_task(run())
     try:
-        yield
+        async with alongside(run(), raises=False):
+            yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
         with contextlib.suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(LAST_S):
                 await write(prune=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from undercroft.assembly.beside import alongside
 from undercroft.assembly.bundled import LOCAL_EMBEDDING
 from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.embedding import model_named
@@ -163,13 +164,8 @@ class KnowledgeOffice:
         if is_frozen:
             yield
             return
-        task = asyncio.create_task(self._run())
-        try:
+        async with alongside(self._run()):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def _run(self) -> None:
         while True:

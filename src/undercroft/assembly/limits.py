@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 
+from undercroft.assembly.beside import alongside
 from undercroft.assembly.database import DatabaseLink
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
@@ -46,13 +47,11 @@ class Limiter:
 
         A process that is frozen between requests has nothing beside it: it asks for its slices again when it wakes.
         """
-        keeping = [] if is_frozen else [asyncio.create_task(self._keep())]
+        keeping = () if is_frozen else (self._keep(),)
         try:
-            yield
+            async with alongside(*keeping, raises=False):
+                yield
         finally:
-            for task in keeping:
-                task.cancel()
-            await asyncio.gather(*keeping, return_exceptions=True)
             await self._settle()
 
     async def _keep(self) -> None:

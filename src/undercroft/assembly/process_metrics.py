@@ -1,10 +1,10 @@
 """What `/metrics` says of the process itself: how late its event loop runs, and how far the ledger is behind."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
+from undercroft.assembly.beside import alongside
 from undercroft.clock import Clock
 from undercroft.record import CallRecord
 from undercroft.telemetry.metrics import US_PER_S, Metrics
@@ -79,9 +79,5 @@ async def watching_loop(metrics: Metrics, *, clock: Clock) -> AsyncIterator[None
             await clock.sleep(EVERY_S)
             lag.observe(max(0, round((clock.monotonic() - asked - EVERY_S) * US_PER_S)))
 
-    task = asyncio.create_task(run())
-    try:
+    async with alongside(run(), raises=False):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -1,10 +1,10 @@
 """What `/metrics` says of the queues: how many jobs wait in each, and for how long the oldest has."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
+from undercroft.assembly.beside import alongside
 from undercroft.assembly.database import DatabaseLink
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
@@ -69,9 +69,5 @@ async def watching_queues(metrics: Metrics, link: DatabaseLink, *, clock: Clock)
                 series.show(await link.read(depths))
             await clock.sleep(EVERY_S)
 
-    task = asyncio.create_task(run())
-    try:
+    async with alongside(run(), raises=False):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -1,16 +1,17 @@
 """Releases in a running server: the book that calls are answered by, the desk, and the duty of rollouts."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+from undercroft.assembly.beside import alongside
 from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.events import EventDesk
 from undercroft.clock import Clock
 from undercroft.gateway.stages.release import Empty, Traffic
 from undercroft.ids import Ids
 from undercroft.settings.releases import Releases as ReleaseSettings
+from undercroft.storage.counters import RELEASES
 from undercroft.telemetry.logs import get_logger
 from undercroft.telemetry.metrics import Metrics
 from undercroft.versions.content import PromptContent
@@ -61,14 +62,13 @@ class ReleaseOffice:
         self._events = events
         self._ids = ids
         self._clock = clock
-        self._version: int | None = None
         self._moves = metrics.counter(
             "ai_release_moves_total",
             "Moves of releases that this server has made: started, advanced, paused, resumed, promoted, rolled_back, "
             "finished.",
             ("move",),
         )
-        link.followers.append(self._look)
+        link.follow(RELEASES, self._read)
 
     async def desk(self) -> "ReleaseDesk":
         """Raises Unavailable at the end."""
@@ -80,18 +80,16 @@ class ReleaseOffice:
 
     async def refresh(self) -> None:
         """Reads what was moved now: this process itself has moved it."""
-        await self._look(self._link.database())
+        await self._link.changed(RELEASES)
 
     @contextlib.asynccontextmanager
     async def running(self, *, is_frozen: bool = False) -> AsyncIterator[None]:
         """Looks after rollouts for as long as the block lasts."""
-        task = asyncio.create_task(self._control() if not is_frozen else asyncio.sleep(0))
-        try:
+        if is_frozen:
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            return
+        async with alongside(self._control()):
+            yield
 
     async def _control(self) -> None:
         await self._link.first_look()
@@ -109,20 +107,13 @@ class ReleaseOffice:
         )
         await controller.run()
 
-    async def _look(self, database: "Database") -> None:
-        from undercroft.storage.versions import current
-        from undercroft.versions.repository import COUNTER
-
-        version = (await database.read(current)).get(COUNTER, 0)
-        if version == self._version:
-            return
+    async def _read(self, database: "Database", version: int) -> None:
         if version:
             from undercroft.releases.book import Book, load
 
             book = self.book.book or Book()
             book.replace(await database.read(load))
             self.book.book, self.book.is_empty = book, book.is_empty
-        self._version = version
 
     def _moved(self, moved: "Moved") -> None:
         self._moves.labels(moved.move).add()

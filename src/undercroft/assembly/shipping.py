@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
+from undercroft.assembly.beside import alongside
 from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.process_metrics import LedgerLag
 from undercroft.clock import Clock
@@ -48,18 +49,15 @@ async def shipping(
 
     A process that is frozen between requests has nothing beside it: its records are written with each answer.
     """
-    beside: list[Coroutine[Any, Any, None]] = []
+    work: list[Coroutine[Any, Any, None]] = []
     if isinstance(keeper, Spool):
-        beside = [_ship(link, keeper, settings, prices=prices, lag=lag, clock=clock), keeper.run()]
+        work = [_ship(link, keeper, settings, prices=prices, lag=lag, clock=clock), keeper.run()]
     elif not is_frozen:
-        beside = [_write(keeper, settings, lag=lag, clock=clock)]
-    tasks = [asyncio.create_task(each) for each in beside]
+        work = [_write(keeper, settings, lag=lag, clock=clock)]
     try:
-        yield
+        async with alongside(*work, raises=False):
+            yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         if isinstance(keeper, DirectLedger):
             await _write_last(keeper)
 

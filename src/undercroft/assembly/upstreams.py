@@ -1,11 +1,11 @@
 """How the deployments are: logged when it changes, measured at each scrape, asked where the operator wants that."""
 
-import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
+from undercroft.assembly.beside import alongside
 from undercroft.clock import Clock
 from undercroft.errors import ConfigurationError, UpstreamError
 from undercroft.gateway.balance import Balancer, View
@@ -103,12 +103,8 @@ async def refreshing(metrics: Metrics, *, clock: Clock) -> AsyncIterator[None]:
             metrics.refresh()
             await clock.sleep(REFRESH_S)
 
-    task = asyncio.create_task(run())
-    try:
+    async with alongside(run(), raises=False):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
@@ -116,13 +112,9 @@ async def checking(
     settings: Settings, catalogue: Catalogue, *, clock: Clock, rng: random.Random
 ) -> AsyncIterator[None]:
     """Asks those deployments how they are that are to be asked, beside the block. Each process does it for itself."""
-    tasks = [asyncio.create_task(check.run()) for check in checks_of(settings, catalogue, clock=clock, rng=rng)]
-    try:
+    checks = checks_of(settings, catalogue, clock=clock, rng=rng)
+    async with alongside(*(check.run() for check in checks), raises=False):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def checks_of(settings: Settings, catalogue: Catalogue, *, clock: Clock, rng: random.Random) -> list[Check]:

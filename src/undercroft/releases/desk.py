@@ -16,10 +16,10 @@ from undercroft.releases import repository
 from undercroft.releases.decide import Command, Next, after, move_of
 from undercroft.releases.repository import Alias
 from undercroft.releases.types import Manifest, Moved, MoveName, Plan, Release, Rollout, Thresholds
+from undercroft.storage.counters import RELEASES
 from undercroft.storage.versions import bump
 from undercroft.versions import repository as stored_versions
 from undercroft.versions.content import LATEST, Kind, check_name
-from undercroft.versions.repository import COUNTER
 
 T = TypeVar("T")
 EVENTS: dict[MoveName, EventType] = {
@@ -277,5 +277,5 @@ class ReleaseDesk:
         self._audit(connection, moved)
         data = ReleaseData(id=moved.release, name=moved.alias, version=moved.rollout, reason=moved.reason)
         self._outbox.append(connection, Fact(EVENTS[moved.move], data, moved.organisation))
-        bump(connection, COUNTER)
+        bump(connection, RELEASES)
         return moved

@@ -7,9 +7,9 @@ from sqlalchemy import Connection, and_, select, update
 
 from undercroft.errors import Conflict, NotFound
 from undercroft.releases.types import Manifest, Moved, Plan, Release, Rollout, Thresholds, release_id
+from undercroft.storage.counters import RELEASES
 from undercroft.storage.schema import insert, release_aliases, release_moves, releases, rollouts
 from undercroft.storage.versions import bump
-from undercroft.versions.repository import COUNTER
 
 OPEN = ("running", "paused")
 
@@ -40,7 +40,7 @@ def add_release(
     }
     is_new = not known(connection, release, organisation=organisation)
     connection.execute(insert(connection, releases).values(**row).on_conflict_do_nothing())
-    bump(connection, COUNTER)
+    bump(connection, RELEASES)
     return release_of(connection, release, organisation=organisation), is_new
 
 
@@ -86,7 +86,7 @@ def set_alias(connection: Connection, alias: Alias) -> None:
     row = msgspec.structs.asdict(alias)
     fresh = insert(connection, release_aliases).values(**row)
     connection.execute(fresh.on_conflict_do_update(index_elements=["organisation", "alias"], set_=row))
-    bump(connection, COUNTER)
+    bump(connection, RELEASES)
 
 
 def add_rollout(connection: Connection, rollout: Rollout) -> None:
@@ -98,7 +98,7 @@ def add_rollout(connection: Connection, rollout: Rollout) -> None:
             hint="Promote it or roll it back first.",
         )
     connection.execute(insert(connection, rollouts).values(**_row(rollout)))
-    bump(connection, COUNTER)
+    bump(connection, RELEASES)
 
 
 def save_rollout(connection: Connection, rollout: Rollout) -> None:
@@ -110,7 +110,7 @@ def save_rollout(connection: Connection, rollout: Rollout) -> None:
     )
     if not connection.execute(update(rollouts).where(own).values(**_row(rollout))).rowcount:
         raise Conflict(f"The rollout '{rollout.id}' was moved by somebody else just now.", code="rollout_moved")
-    bump(connection, COUNTER)
+    bump(connection, RELEASES)
 
 
 def open_rollout(connection: Connection, alias: str, *, organisation: str) -> Rollout | None:

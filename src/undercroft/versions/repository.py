@@ -1,12 +1,13 @@
 """Versions and labels in the database."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, and_, delete, select
 
 from undercroft.errors import Conflict, NotFound
+from undercroft.storage.counters import RELEASES
 from undercroft.storage.schema import content_labels, content_versions, insert
 from undercroft.storage.versions import bump
 from undercroft.versions.content import (
@@ -22,9 +23,6 @@ from undercroft.versions.content import (
     digest_of,
     is_address,
 )
-
-COUNTER: Final = "releases"
-"""What processes poll to learn that versions, labels, releases or rollouts have changed."""
 
 
 def add(
@@ -57,7 +55,7 @@ def add(
         .values(**row)
         .on_conflict_do_update(index_elements=["organisation", "kind", "name", "digest"], set_={"created_us": now_us})
     )
-    bump(connection, COUNTER)
+    bump(connection, RELEASES)
     return find(connection, kind, name, digest, organisation=organisation)
 
 
@@ -125,7 +123,7 @@ def label(
     connection.execute(
         fresh.on_conflict_do_update(index_elements=list(place), set_={"digest": digest, "moved_us": now_us})
     )
-    bump(connection, COUNTER)
+    bump(connection, RELEASES)
     return find(connection, kind, name, digest, organisation=organisation)
 
 
@@ -139,7 +137,7 @@ def unlabel(connection: Connection, kind: Kind, name: str, label: str, *, organi
     )
     if not connection.execute(delete(content_labels).where(own)).rowcount:
         raise NotFound(f"The {kind} '{name}' has no label '{label[:100]}'.", code="version_not_found")
-    bump(connection, COUNTER)
+    bump(connection, RELEASES)
 
 
 def version_of(row: Any, labels: Sequence[str]) -> Version:

@@ -6,10 +6,11 @@ import pytest
 
 from tests.support.releases import ORGANISATION, Shop, shop
 from undercroft.errors import Conflict, NotFound
+from undercroft.storage.counters import RELEASES
 from undercroft.storage.versions import current
 from undercroft.versions import repository
 from undercroft.versions.content import ModelContent
-from undercroft.versions.repository import COUNTER, chosen
+from undercroft.versions.repository import chosen
 
 A, B = ModelContent(target="a"), ModelContent(target="b")
 
@@ -75,8 +76,8 @@ def test_an_address_that_could_mean_two_is_refused(stock: Shop) -> None:
 
 
 def test_every_change_is_told_to_all_processes(stock: Shop) -> None:
-    before = stock.read(current).get(COUNTER, 0)
+    before = stock.read(current).get(RELEASES, 0)
 
     stock.add("model", "chat", A, "production")
 
-    assert stock.read(current)[COUNTER] > before
+    assert stock.read(current)[RELEASES] > before

@@ -23,6 +23,7 @@ from undercroft.clock import rfc3339
 from undercroft.errors import InvalidRequest
 from undercroft.ledger.limits import NEVER_US, Limit, Measure, limits_from
 from undercroft.money import format_usd, parse_usd
+from undercroft.storage.counters import KEYS
 
 T = TypeVar("T")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._@:/-]{1,100}$")]
@@ -161,7 +162,7 @@ def router(undercroft: Undercroft) -> APIRouter:
         ask = asking()
         result = await undercroft.access.change(work, act, origin=ask.origin)
         ask.is_written = True
-        await link.keys_changed()
+        await link.changed(KEYS)
         return result
 
     @routes.post("/keys", status_code=201)

@@ -11,6 +11,7 @@ from undercroft.access.vault import LONGEST, checked
 from undercroft.api.manage.asking import asking
 from undercroft.assembly import Undercroft
 from undercroft.clock import rfc3339
+from undercroft.storage.counters import SECRETS
 
 
 class SecretBody(BaseModel):
@@ -66,7 +67,7 @@ def router(undercroft: Undercroft) -> APIRouter:
         ask = asking()
         is_new = await access.change(work, lambda _: Act(action="secret.set", subject=name), origin=ask.origin)
         ask.is_written = True
-        await link.secrets_changed()
+        await link.changed(SECRETS)
         return StoredSecret(name=name, created=is_new)
 
     @routes.delete("/secrets/{name}", status_code=204)
@@ -76,7 +77,7 @@ def router(undercroft: Undercroft) -> APIRouter:
         ask = asking()
         await access.change(work, lambda _: Act(action="secret.delete", subject=name), origin=ask.origin)
         ask.is_written = True
-        await link.secrets_changed()
+        await link.changed(SECRETS)
         return Response(status_code=204)
 
     return routes

@@ -14,6 +14,7 @@ from undercroft.api.manage.asking import asking, organisation
 from undercroft.assembly import Undercroft
 from undercroft.clock import rfc3339
 from undercroft.errors import InvalidRequest, NotAllowed
+from undercroft.storage.counters import KEYS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,100}$")]
 Role = Literal["admin", "operator", "developer", "viewer"]
@@ -126,7 +127,7 @@ def router(undercroft: Undercroft) -> APIRouter:
         work = partial(change_account, user=user, changes=changes, organisation=organisation(), now_us=now_us())
         account = await access.change(work, partial(_act, "account.change"), origin=ask.origin)
         ask.is_written = True
-        await link.keys_changed()
+        await link.changed(KEYS)
         return _view(account)
 
     @routes.get("/organisations")
