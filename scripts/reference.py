@@ -375,8 +375,13 @@ def _errors() -> tuple[type[UndercroftError], ...]:
     while pending:
         error = pending.pop(0)
         found.append(error)
-        pending[:0] = error.__subclasses__()
+        pending[:0] = sorted(error.__subclasses__(), key=_place)
     return tuple(found)
+
+
+def _place(error: type[UndercroftError]) -> str:
+    """Those of errors.py in its order, then the others by name: not by which module happened to be imported first."""
+    return "" if error.__module__ == UndercroftError.__module__ else f"{error.__module__}.{error.__name__}"
 
 
 def _status(error: type[UndercroftError]) -> str:
