@@ -1,6 +1,5 @@
 """Measures a server: times of single requests, CPU in bursts, and what it does under load."""
 
-import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from undercroft.errors import UndercroftError
 from undercroft.planning.verification import machine
 from undercroft.planning.verification.cases import Case
 from undercroft.planning.verification.load import Arrival, Generator, Outcome, poisson
-from undercroft.planning.verification.prediction import Calibration
+from undercroft.planning.verification.prediction import Calibration, CpuCost
 
 T = TypeVar("T")
 
@@ -21,7 +20,8 @@ FEWEST: Final = 12
 """Samples of each kind; fewer say nothing about a percentile."""
 QUIET_RATE: Final = 40.0
 """Requests a second that do not meet each other, for answers that mostly wait."""
-BURSTS: Final = 5
+BURSTS: Final = 6
+BURST_S: Final = 1.5
 MOST_AT_ONCE: Final = 1500
 MOST_FAILURES: Final = 0.01
 
@@ -63,10 +63,12 @@ class Meter:
             tuple(latency for latency, each in zip(outcome.latencies_s, outcome.kinds, strict=True) if each == kind)
             for kind in self._case.kinds
         )
-        single = None if used.cpu_s is None else used.cpu_s / outcome.answers
-        burst = await self._in_bursts(single, outcome) if self._case.is_waiting else single
+        cpu = None
+        if used.cpu_s is not None:
+            alone = CpuCost(QUIET_RATE, used.cpu_s / outcome.answers, QUIET_RATE, used.cpu_s / outcome.answers)
+            cpu = await self._in_bursts(alone) if self._case.is_waiting else alone
         memory = None if self._pid is None else machine.resident_mb(self._pid)
-        return Calibration(latencies_s=samples, cpu_single_s=single, cpu_burst_s=burst, memory_mb=memory)
+        return Calibration(latencies_s=samples, cpu=cpu, memory_mb=memory)
 
     async def load(self, arrivals: Sequence[Arrival]) -> tuple[Outcome, Used]:
         """An open loop. Raises Unusable."""
@@ -101,24 +103,20 @@ class Meter:
                 total.kinds += one.kinds
         return total
 
-    async def _in_bursts(self, single: float | None, quiet: Outcome) -> float | None:
-        """CPU of a request while as many are under way as at saturation: found in two steps, since it says how many."""
-        if single is None:
-            return None
-        mean_s = sum(quiet.latencies_s) / quiet.answers
-        cpu_s = single
-        for _ in range(2):
-            at_once = min(MOST_AT_ONCE, max(8, math.ceil(self._case.servers * mean_s / cpu_s)))
-            arrivals = [
-                Arrival(round_ * 3 * mean_s + place * mean_s / at_once, kind)
-                for round_ in range(BURSTS)
-                for place in range(at_once)
-                for kind in (self._case.kinds[place % len(self._case.kinds)],)
-            ]
+    async def _in_bursts(self, alone: CpuCost) -> CpuCost:
+        """CPU of a request when as many come as the cores can do, which it says itself: found step by step.
+
+        The first steps also open the connections that the later ones need, so those count.
+        """
+        cost = alone
+        for _ in range(BURSTS):
+            rate = max(QUIET_RATE, self._case.servers / cost.burst_s)
+            arrivals = poisson(rate, BURST_S, self._case.kinds, self._rng)
             outcome, used = await self._watched(partial(self._generator.open_loop, arrivals))
             self._check(outcome)
-            cpu_s = max((used.cpu_s or 0.0) / outcome.answers, 1e-6)
-        return cpu_s
+            burst_s = max((used.cpu_s or 0.0) / outcome.answers, 1e-6)
+            cost = CpuCost(alone.quiet_rate, alone.quiet_s, rate, min(burst_s, alone.quiet_s))
+        return cost
 
     async def _watched(self, act: Callable[[], Awaitable[T]]) -> tuple[T, Used]:
         before, started = self._cpu_s(), self._clock.monotonic()

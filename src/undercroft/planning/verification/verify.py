@@ -76,10 +76,11 @@ class Verification:
         self.calibrated.append(f"{case.name}: {count} requests alone, {mean_ms:.2f} ms on average (measured)")
         if not case.is_waiting:
             return prediction.max_rate_of_one_queue(calibration, case.kinds, case.servers)
-        if calibration.cpu_burst_s is not None and calibration.cpu_single_s is not None:
-            single, burst = calibration.cpu_single_s * 1e6, calibration.cpu_burst_s * 1e6
+        if calibration.cpu is not None:
+            cpu = calibration.cpu
             self.calibrated.append(
-                f"{case.name}: {single:.0f} us of CPU for a request alone, {burst:.0f} us in bursts (measured)"
+                f"{case.name}: {cpu.quiet_s * 1e6:.0f} us of CPU for a request at {cpu.quiet_rate:.0f}/s, "
+                f"{cpu.burst_s * 1e6:.0f} us in bursts of {cpu.burst_rate:.0f}/s (measured)"
             )
             return prediction.max_rate_of_cores(calibration, case.servers)
         self._told(f"{case.name}: finding its limit")
@@ -122,9 +123,9 @@ class Verification:
     async def _at(self, share: float, rate: float, calibration: Calibration) -> list[Line]:
         course, case = self._course, self._case
         schedules = [self._arrivals(rate) for _ in range(course.runs)]
-        brackets = [self._predicted(schedules, calibration, share, is_shared=True)]
+        brackets = [self._predicted(schedules, calibration, rate, is_shared=True)]
         if case.servers > 1:
-            brackets.append(self._predicted(schedules, calibration, share, is_shared=False))
+            brackets.append(self._predicted(schedules, calibration, rate, is_shared=False))
         seen: list[tuple[Outcome, Used]] = []
         for number, arrivals in enumerate(schedules):
             self._told(f"{case.name}: {share:.0%} load, run {number + 1} of {course.runs}")
@@ -146,7 +147,7 @@ class Verification:
             )
             for name, field in (("p50", "p50_ms"), ("p95", "p95_ms"), ("p99", "p99_ms"))
         ]
-        return lines + self._resources(share, schedules, seen, calibration)
+        return lines + self._resources(share, rate, seen, calibration)
 
     def _arrivals(self, rate: float) -> list[Arrival]:
         course = self._course
@@ -155,13 +156,13 @@ class Verification:
         return poisson(rate, course.duration_s, self._case.kinds, self._rng)
 
     def _predicted(
-        self, schedules: Sequence[Sequence[Arrival]], calibration: Calibration, share: float, *, is_shared: bool
+        self, schedules: Sequence[Sequence[Arrival]], calibration: Calibration, rate: float, *, is_shared: bool
     ) -> Percentiles:
         case, found = self._case, []
         for arrivals in schedules:
             if case.is_waiting:
                 found += prediction.play_waiting(
-                    arrivals, calibration, share=share, servers=case.servers, is_shared=is_shared, rng=self._rng
+                    arrivals, calibration, rate=rate, servers=case.servers, is_shared=is_shared, rng=self._rng
                 )
             else:
                 found += prediction.play(
@@ -172,16 +173,16 @@ class Verification:
     def _resources(
         self,
         share: float,
-        schedules: Sequence[Sequence[Arrival]],
+        rate: float,
         seen: Sequence[tuple[Outcome, Used]],
         calibration: Calibration,
     ) -> list[Line]:
         case, band = self._case, self._course.band
         lines = []
-        cpu_s = calibration.cpu_s(share)
+        cpu = calibration.cpu
         used = [each.cpu_s / each.seconds for _, each in seen if each.cpu_s is not None]
-        if cpu_s is not None and used:
-            predicted = [sum(map(len, schedules)) * cpu_s / sum(each.seconds for _, each in seen)]
+        if cpu is not None and used:
+            predicted = [rate * cpu.at(rate)]
             mean = sum(used) / len(used)
             lines.append(
                 line(

@@ -8,6 +8,7 @@ from undercroft.planning.queueing import Queue, lognormal
 from undercroft.planning.verification.load import poisson, replayed
 from undercroft.planning.verification.prediction import (
     Calibration,
+    CpuCost,
     max_rate_of_cores,
     max_rate_of_one_queue,
     percentiles,
@@ -16,11 +17,11 @@ from undercroft.planning.verification.prediction import (
 )
 
 SERVICES = tuple(lognormal(0.02, 0.5, points=500))
-QUIET = Calibration(latencies_s=(SERVICES,), cpu_single_s=0.02, cpu_burst_s=0.01, memory_mb=100.0)
+QUIET = Calibration(latencies_s=(SERVICES,), cpu=CpuCost(10, 0.02, 1000, 0.01), memory_mb=100.0)
 
 
 def test_the_most_of_one_queue_is_servers_over_the_mean_of_the_mix() -> None:
-    mixed = Calibration(latencies_s=((0.01, 0.03), (0.1,)), cpu_single_s=None, cpu_burst_s=None, memory_mb=None)
+    mixed = Calibration(latencies_s=((0.01, 0.03), (0.1,)), cpu=None, memory_mb=None)
 
     assert max_rate_of_one_queue(mixed, [0, 1], 3) == pytest.approx(3 / 0.06)
 
@@ -28,7 +29,7 @@ def test_the_most_of_one_queue_is_servers_over_the_mean_of_the_mix() -> None:
 def test_the_most_of_the_cores_is_that_of_bursts() -> None:
     assert max_rate_of_cores(QUIET, 2) == pytest.approx(200)
     with pytest.raises(ValueError, match="CPU time was not measured"):
-        max_rate_of_cores(Calibration(latencies_s=((1.0,),), cpu_single_s=None, cpu_burst_s=None, memory_mb=None), 1)
+        max_rate_of_cores(Calibration(latencies_s=((1.0,),), cpu=None, memory_mb=None), 1)
 
 
 def test_a_played_queue_waits_as_long_as_the_formula_says() -> None:
@@ -50,18 +51,20 @@ def test_random_routing_is_slower_than_one_queue() -> None:
 
 
 def test_what_mostly_waits_queues_for_its_cpu_time_only() -> None:
-    quiet = Calibration(latencies_s=((0.08,),), cpu_single_s=0.001, cpu_burst_s=0.001, memory_mb=None)
+    quiet = Calibration(latencies_s=((0.08,),), cpu=CpuCost(10, 0.001, 1000, 0.001), memory_mb=None)
     arrivals = poisson(500, 200, [0], random.Random(1))
-    played = play_waiting(arrivals, quiet, share=0.5, servers=1, is_shared=True, rng=random.Random(2))
+    played = play_waiting(arrivals, quiet, rate=500, servers=1, is_shared=True, rng=random.Random(2))
     queue = Queue(rate=len(arrivals) / 200, service_s=0.001, servers=1, scv=0.0)
 
     assert sum(played) / len(played) == pytest.approx(0.08 + queue.mean_wait_s, rel=0.01)
 
 
 def test_cpu_lies_between_alone_and_in_bursts() -> None:
-    assert QUIET.cpu_s(0) == 0.02
-    assert QUIET.cpu_s(0.5) == pytest.approx(0.015)
-    assert QUIET.cpu_s(2) == 0.01
+    cost = CpuCost(10, 0.02, 1000, 0.01)
+
+    assert [cost.at(rate) for rate in (1, 10, 1000, 5000)] == [0.02, 0.02, 0.01, 0.01]
+    assert cost.at(100) == pytest.approx(0.02 / 2**0.5)
+    assert CpuCost(10, 0.02, 10, 0.02).at(500) == 0.02
 
 
 def test_recorded_arrivals_keep_their_rhythm_at_another_rate() -> None:
