@@ -11,13 +11,16 @@ from undercroft.planning.bounds import bounded
 from undercroft.planning.verification import prediction
 from undercroft.planning.verification.cases import Case
 from undercroft.planning.verification.load import Arrival, Generator, Outcome, poisson, replayed
-from undercroft.planning.verification.measure import MOST_AT_ONCE, Meter, Used
+from undercroft.planning.verification.measure import MOST_AT_ONCE, Meter
 from undercroft.planning.verification.prediction import Calibration, Percentiles, percentiles
-from undercroft.planning.verification.report import Line, line
+from undercroft.planning.verification.report import Compared, Line, lines_of
 
 LOADS: Final = (0.3, 0.5, 0.6)
 SATURATE_S: Final = 15.0
 MOST_LATE: Final = 0.02
+SHORTEST_CALIBRATION_S: Final = 3.0
+BUSY: Final = 0.85
+"""A server with less to do than this is not at its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +61,20 @@ class Verification:
 
     async def run(self) -> list[Line]:
         """Raises Unusable where the server does not answer."""
-        course = self._course
-        self._told(f"{self._case.name}: calibrating")
-        calibration = await self._meter.calibrate(max(3.0, course.duration_s / 3))
-        predicted_max = await self._predicted_max(calibration)
-        lines = []
-        for share in course.loads:
-            lines += await self._at(share, share * predicted_max, calibration)
-        if self._case.name != "target":
-            lines.insert(0, await self._saturation(predicted_max, calibration))
-        return lines
+        course, case = self._course, self._case
+        seen: list[Compared] = []
+        for number in range(1, course.runs + 1):
+            which = f"run {number} of {course.runs}"
+            if case.name != "target":
+                seen.append(await self._saturation(which))
+            for share in course.loads:
+                seen += await self._at(share, which)
+        return lines_of(case.name, seen, band=course.band)
+
+    async def _calibrated(self) -> tuple[Calibration, float]:
+        """With the most requests a second that follow from it. Before every load: machines change their speed."""
+        calibration = await self._meter.calibrate(max(SHORTEST_CALIBRATION_S, self._course.duration_s / 6))
+        return calibration, await self._predicted_max(calibration)
 
     async def _predicted_max(self, calibration: Calibration) -> float:
         case = self._case
@@ -92,62 +99,53 @@ class Verification:
         )
         return limit
 
-    async def _saturation(self, predicted: float, calibration: Calibration) -> Line:
+    async def _saturation(self, which: str) -> Compared:
         course, case = self._course, self._case
+        self._told(f"{case.name}: saturation, {which}")
+        calibration, predicted = await self._calibrated()
         at_once = 4 * case.servers
         if case.is_waiting:
             at_once = min(MOST_AT_ONCE, math.ceil(1.5 * predicted * calibration.mean_s(case.kinds)) + 8)
-        runs = []
-        for number in range(course.runs):
-            self._told(f"{case.name}: saturation, run {number + 1} of {course.runs}")
-            outcome, used = await self._meter.saturate(at_once=at_once, seconds=min(SATURATE_S, course.duration_s))
-            runs.append(outcome.answers / outcome.elapsed_s)
-            busy = None if used.cpu_s is None else used.cpu_s / used.seconds / case.servers
-            if busy is not None and busy < 0.85:
-                self.notes.append(
-                    f"{case.name}: at saturation its cores were {busy:.0%} busy: the load generator, or somebody else "
-                    "on this machine, was the limit"
-                )
-        return line(
-            case.name,
-            "saturation",
-            "throughput",
-            "requests/s",
-            predicted=[predicted],
-            runs=runs,
-            measured=sorted(runs)[len(runs) // 2],
-            band=course.band,
-            is_judged=True,
-        )
+        outcome, used = await self._meter.saturate(at_once=at_once, seconds=min(SATURATE_S, course.duration_s))
+        busy = None if used.cpu_s is None else used.cpu_s / used.seconds / case.servers
+        if busy is not None and busy < BUSY:
+            self.notes.append(
+                f"{case.name}: at saturation its cores were {busy:.0%} busy: the load generator, or somebody else "
+                "on this machine, was the limit"
+            )
+        throughput = outcome.answers / outcome.elapsed_s
+        return Compared("saturation", "throughput", "requests/s", (predicted,), throughput, is_judged=True)
 
-    async def _at(self, share: float, rate: float, calibration: Calibration) -> list[Line]:
-        course, case = self._course, self._case
-        schedules = [self._arrivals(rate) for _ in range(course.runs)]
-        brackets = [self._predicted(schedules, calibration, rate, is_shared=True)]
+    async def _at(self, share: float, which: str) -> list[Compared]:
+        case, load = self._case, f"{share:.0%}"
+        self._told(f"{case.name}: {load} load, {which}")
+        calibration, predicted_max = await self._calibrated()
+        rate = share * predicted_max
+        arrivals = self._arrivals(rate)
+        brackets = [self._predicted(arrivals, calibration, rate, is_shared=True)]
         if case.servers > 1:
-            brackets.append(self._predicted(schedules, calibration, rate, is_shared=False))
-        seen: list[tuple[Outcome, Used]] = []
-        for number, arrivals in enumerate(schedules):
-            self._told(f"{case.name}: {share:.0%} load, run {number + 1} of {course.runs}")
-            seen.append(await self._meter.load(arrivals))
-            self._note_late(seen[-1][0], len(arrivals), share)
-        each = [percentiles(outcome.latencies_s) for outcome, _ in seen]
-        whole = percentiles([latency for outcome, _ in seen for latency in outcome.latencies_s])
-        lines = [
-            line(
-                case.name,
-                f"{share:.0%}",
+            brackets.append(self._predicted(arrivals, calibration, rate, is_shared=False))
+        outcome, used = await self._meter.load(arrivals)
+        self._note_late(outcome, len(arrivals), share)
+        found = percentiles(outcome.latencies_s)
+        compared = [
+            Compared(
+                load,
                 name,
                 "ms",
-                predicted=[getattr(bracket, field) for bracket in brackets],
-                runs=[getattr(one, field) for one in each],
-                measured=getattr(whole, field),
-                band=course.band,
+                tuple(getattr(each, field) for each in brackets),
+                getattr(found, field),
                 is_judged=field == "p95_ms",
             )
             for name, field in (("p50", "p50_ms"), ("p95", "p95_ms"), ("p99", "p99_ms"))
         ]
-        return lines + self._resources(share, rate, seen, calibration)
+        if calibration.cpu is not None and used.cpu_s is not None:
+            predicted = len(arrivals) * calibration.cpu.at(rate) / used.seconds
+            compared.append(Compared(load, "CPU", "cores", (predicted,), used.cpu_s / used.seconds))
+        memory_mb = self._meter.memory_mb()
+        if memory_mb is not None and calibration.memory_mb is not None:
+            compared.append(Compared(load, "memory", "MB", (calibration.memory_mb,), memory_mb))
+        return compared
 
     def _arrivals(self, rate: float) -> list[Arrival]:
         course = self._course
@@ -156,49 +154,16 @@ class Verification:
         return poisson(rate, course.duration_s, self._case.kinds, self._rng)
 
     def _predicted(
-        self, schedules: Sequence[Sequence[Arrival]], calibration: Calibration, rate: float, *, is_shared: bool
+        self, arrivals: Sequence[Arrival], calibration: Calibration, rate: float, *, is_shared: bool
     ) -> Percentiles:
-        case, found = self._case, []
-        for arrivals in schedules:
-            if case.is_waiting:
-                found += prediction.play_waiting(
-                    arrivals, calibration, rate=rate, servers=case.servers, is_shared=is_shared, rng=self._rng
+        case, rng = self._case, self._rng
+        if case.is_waiting:
+            return percentiles(
+                prediction.play_waiting(
+                    arrivals, calibration, rate=rate, servers=case.servers, is_shared=is_shared, rng=rng
                 )
-            else:
-                found += prediction.play(
-                    arrivals, calibration, servers=case.servers, is_shared=is_shared, rng=self._rng
-                )
-        return percentiles(found)
-
-    def _resources(
-        self,
-        share: float,
-        rate: float,
-        seen: Sequence[tuple[Outcome, Used]],
-        calibration: Calibration,
-    ) -> list[Line]:
-        case, band = self._case, self._course.band
-        lines = []
-        cpu = calibration.cpu
-        used = [each.cpu_s / each.seconds for _, each in seen if each.cpu_s is not None]
-        if cpu is not None and used:
-            predicted = [rate * cpu.at(rate)]
-            mean = sum(used) / len(used)
-            lines.append(
-                line(
-                    case.name, f"{share:.0%}", "CPU", "cores",
-                    predicted=predicted, runs=used, measured=mean, band=band, is_judged=False,
-                )
-            )  # fmt: skip
-        memory = self._meter.memory_mb()
-        if memory is not None and calibration.memory_mb is not None:
-            lines.append(
-                line(
-                    case.name, f"{share:.0%}", "memory", "MB",
-                    predicted=[calibration.memory_mb], runs=[memory], measured=memory, band=band, is_judged=False,
-                )
-            )  # fmt: skip
-        return lines
+            )
+        return percentiles(prediction.play(arrivals, calibration, servers=case.servers, is_shared=is_shared, rng=rng))
 
     def _note_late(self, outcome: Outcome, count: int, share: float) -> None:
         if outcome.late > MOST_LATE * count:
