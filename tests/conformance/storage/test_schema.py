@@ -1,4 +1,4 @@
-"""The migrated schema is the one in schema.py, and its types give back what they were given."""
+"""The migrated schema is the one in storage/schema, and its types give back what they were given."""
 
 from typing import Any
 
