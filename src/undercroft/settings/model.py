@@ -282,7 +282,7 @@ class Local(Section):
     context_tokens: Positive = 8192
     """Context of all slots together: each has context_tokens / slots."""
     threads: Positive | None = None
-    """CPU threads; default: the machine's cores, at most 8."""
+    """CPU threads; default: the machine's cores, at most 8 (2 for writing with models under 300 MB)."""
     load_timeout_s: Seconds = 30.0
     """How long a call waits for a model that is still loading."""
 

@@ -25,8 +25,9 @@ PREFILL_BATCH_TOKENS = 128
 """How much of a prompt is read before others get a turn and a cancelled call is noticed: 0.3 s on two cores, where the
 runtime's default of 2048 takes 4.5 s; reading is a tenth slower for it."""
 SMALL_MODEL_BYTES = 300_000_000
-"""Below it, one thread writes about as fast as two (150 and 170 tokens/s) and does not mind other busy processes
-(150 and 45)."""
+SMALL_MODEL_THREADS = 2
+"""Models below that size gain from a second thread (one answer 66 to 83 tokens/s, four at once 75 to 111, on two slow
+cores) and lose by more. Beside a busy process the second one loses (50 to 26): such machines set [local] threads = 1."""
 BUSY_RETRY_AFTER_S = 2.0
 
 
@@ -175,7 +176,8 @@ def make_server(gguf: Path, *, slots: int, context_tokens: int, threads: int | N
     params.n_batch = params.n_ubatch = PREFILL_BATCH_TOKENS
     params.cpuparams_batch.n_threads = threads or usable_cores()
     is_small = gguf.stat().st_size < SMALL_MODEL_BYTES
-    params.cpuparams.n_threads = threads or (1 if is_small else usable_cores())
+    most = SMALL_MODEL_THREADS if is_small else usable_cores()
+    params.cpuparams.n_threads = threads or min(most, usable_cores())
     params.cache_ram_mib = 0  # the default keeps up to 8 GB of old prompts; the slots keep their last one anyway
     params.warmup = False
     params.verbosity = -1
