@@ -1,5 +1,6 @@
 """Who is measured: how each is started in front of the mock upstream, pinned to the first core."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -67,7 +68,7 @@ def pinned(core: int) -> tuple[str, ...]:
 
 
 def undercroft(folder: Path, *, port: int, upstream: int, settings: str = "") -> Contender:
-    """This gateway with everything on: ledger, metrics, log line, guard."""
+    """This gateway with everything on: a key with limits and a budget, ledger, metrics, log line, guard."""
     config = folder / "undercroft.toml"
     models = "".join(
         f'[[models]]\nname = "{name}"\n[[models.deployments]]\nprovider = "openai_compatible"\n'
@@ -76,8 +77,18 @@ def undercroft(folder: Path, *, port: int, upstream: int, settings: str = "") ->
         for name in ("plain", "slow", "stream", "drip")
     )
     config.write_text(f'data_dir = "{folder / "data"}"\n{settings}{models}', "utf-8")
-    command = (sys.executable, "-m", "undercroft", "serve", "--config", str(config), "--port", str(port))
-    return Contender("undercroft", port, command, {"BENCH_KEY": "sk-upstream"}, translates=True)
+    program = (sys.executable, "-m", "undercroft")
+    environment = {"BENCH_KEY": "sk-upstream"}
+    limits = ("--budget", "1000000", "--requests-per-minute", "100000000", "--tokens-per-minute", "100000000000")
+    made = subprocess.run(
+        [*program, "keys", "create", "--json", "--config", str(config), *limits, "--concurrent", "10000"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=True,
+    )
+    key = json.loads(made.stdout)["key"]
+    command = (*program, "serve", "--config", str(config), "--port", str(port))
+    return Contender("undercroft", port, command, environment, key=key, translates=True)
 
 
 def undercroft_cached(folder: Path, *, port: int, upstream: int) -> Contender:

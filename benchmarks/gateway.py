@@ -23,14 +23,18 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import contenders, crowd, processes
+from benchmarks import contenders, crowd, decisions, processes
 from benchmarks.contenders import Contender
+from benchmarks.gateway_goals import goals_of
+from benchmarks.goals import shown, written
 from benchmarks.load import Outcome, closed_loop, messages_request, open_loop, request
 
 RESULTS = Path(__file__).parent / "results" / "gateway.json"
 OPEN_LOOP_RATE = 200.0
 TRANSLATED = "other_dialect_64"
 """Anthropic's format in, OpenAI's out; only for those who translate."""
+OURS = ("nginx", "undercroft", "undercroft_cached")
+"""Whose failures make the run fail; a peer that fails a phase is shown as failing it."""
 CROWDED = ("nginx", "undercroft")
 """Who is measured beside a crowd of slow clients (benchmarks/crowd.py)."""
 
@@ -72,6 +76,7 @@ PHASES: dict[str, Phase] = {
     "one_connection": _closed("plain", 1),
     "saturated_64": _closed("plain", 64),
     "open_loop": _open("plain", OPEN_LOOP_RATE),
+    "slow_64": _closed("slow", 64),
     "stream_16": _closed("stream", 16, stream=True),
     TRANSLATED: _translated(64),
 }
@@ -83,12 +88,12 @@ def measure(process: "subprocess.Popen[bytes]", contender: Contender, phase: Pha
     outcome = phase(contender, seconds)
     time.sleep(0.05)
     spent_ns = processes.cpu_ns(process.pid) - before
-    measurement: Measurement = {
-        "answers": outcome.answers,
-        "failures": outcome.failures,
-        "answers_per_s": outcome.answers / outcome.elapsed_s,
-        "cpu_us_per_answer": spent_ns / 1000 / max(outcome.answers, 1),
-    }
+    measurement: Measurement = {"answers": outcome.answers, "failures": outcome.failures}
+    if outcome.answers:
+        measurement |= {
+            "answers_per_s": outcome.answers / outcome.elapsed_s,
+            "cpu_us_per_answer": spent_ns / 1000 / outcome.answers,
+        }
     if outcome.answers > 1:
         measurement |= {"p50_ms": outcome.quantile_ms(0.5), "p99_ms": outcome.quantile_ms(0.99)}
     if outcome.chunks:
@@ -109,11 +114,16 @@ def run(names: list[str], *, rounds: int, seconds: float, console: Console) -> d
             for name in names:
                 folder = Path(scratch) / name
                 folder.mkdir()
-                contender = getattr(contenders, name)(folder, port=_free_port(), upstream=upstream_port)
-                if contender is None:
-                    console.print(f"not run: {name} is not installed")
+                try:
+                    contender = getattr(contenders, name)(folder, port=_free_port(), upstream=upstream_port)
+                    if contender is None:
+                        raise RuntimeError(f"{name} is not installed")
+                    process, first_answer_s = contender.start(folder)
+                except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+                    if name in OURS and name != "nginx":
+                        raise
+                    console.print(f"not run: {error}")
                     continue
-                process, first_answer_s = contender.start(folder)
                 started[name] = contender, process
                 time.sleep(0.5)
                 found[name] = {"first_answer_s": first_answer_s, "idle_pss_mb": processes.pss_mb(process.pid)}
@@ -153,8 +163,8 @@ def _visit(
                     seen.setdefault((name, phase_name), []).append(measure(process, contender, phase, seconds))
                     progress.advance(task)
     for (name, phase_name), measurements in seen.items():
-        keys = measurements[0].keys()
-        found[name][phase_name] = {key: statistics.median(m.get(key, 0.0) for m in measurements) for key in keys}
+        keys = dict.fromkeys(key for measurement in measurements for key in measurement)
+        found[name][phase_name] = {key: statistics.median(m[key] for m in measurements if key in m) for key in keys}
 
 
 def ratios(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -166,7 +176,7 @@ def ratios(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
         name: {
             f"{phase}_cpu_x_nginx": figures[phase]["cpu_us_per_answer"] / _limit(limit, phase)["cpu_us_per_answer"]
             for phase in PHASES
-            if phase in figures
+            if "cpu_us_per_answer" in figures.get(phase, {})
         }
         | {"added_p50_ms": figures["one_connection"]["p50_ms"] - limit["one_connection"]["p50_ms"]}
         for name, figures in found.items()
@@ -199,7 +209,7 @@ def table(result: dict[str, Any]) -> Table:
             name,
             f"{figures['saturated_64']['cpu_us_per_answer']:.0f}",
             f"{ratio.get('saturated_64_cpu_x_nginx', float('nan')):.1f}",
-            f"{figures['stream_16']['cpu_us_per_answer']:.0f}",
+            f"{figures['stream_16'].get('cpu_us_per_answer', float('nan')):.0f}",
             f"{ratio.get('stream_16_cpu_x_nginx', float('nan')):.1f}",
             f"{figures['one_connection']['p50_ms']:.2f}",
             f"{figures['saturated_64']['p99_ms']:.1f}",
@@ -217,26 +227,36 @@ def _free_port() -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--contenders", default="nginx,undercroft,naive", help="also: litellm (installed on request)")
+    parser.add_argument(
+        "--contenders",
+        default="nginx,undercroft,undercroft_cached,naive,litellm,portkey",
+        help="peers are installed into folders of their own, the first time",
+    )
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=1.5, help="of each visit")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     console = Console()
     found = run(options.contenders.split(","), rounds=options.rounds, seconds=options.seconds, console=console)
+    decided = decisions.measured()
+    goals = goals_of(found, decisions=decided)
     result = {
         "machine": {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
         "rounds": options.rounds,
         "seconds": options.seconds,
         "contenders": found,
         "ratios": ratios(found),
+        "decisions": decided,
+        "goals": written(goals),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n", "utf-8")
     console.print(table(result))
+    console.print(shown(goals))
     console.print(f"written: {options.out}")
-    failures = sum(figures[phase]["failures"] for figures in found.values() for phase in PHASES if phase in figures)
-    failures += sum(figures["crowd"]["failures"] for figures in found.values() if "crowd" in figures)
+    ours = [figures for name, figures in found.items() if name in OURS]
+    failures = sum(figures[phase]["failures"] for figures in ours for phase in PHASES if phase in figures)
+    failures += sum(figures["crowd"]["failures"] for figures in ours if "crowd" in figures)
     return 1 if failures else 0
 
 

@@ -47,6 +47,8 @@ def section(result: Figures) -> str:
 
 
 def _cpu(found: Figures, ratio: Figures, phase: str) -> str:
+    if "cpu_us_per_answer" not in found[phase]:
+        return "fails"
     against_nginx = ratio.get(f"{phase}_cpu_x_nginx")
     return f"{found[phase]['cpu_us_per_answer']:.0f} µs" + (f" ({against_nginx:.1f}x)" if against_nginx else "")
 

@@ -79,6 +79,20 @@ class Undercroft:
         asked = Query(vector=_array(query), limit=LIMIT, where=Eq(*where) if where else None, effort=effort)
         return [int(hit.id) for hit in self._loop.run_until_complete(self._store.search("bench", asked))]
 
+    def rebuild(self) -> float:
+        """Seconds until all that is derived from the file is there again, after it was thrown away."""
+        from undercroft.vectors.stores.embedded.store import FOLDER
+
+        run = self._loop.run_until_complete
+        vector = run(self._store.get("bench", ["0"]))[0].vector
+        run(self._store.close())
+        shutil.rmtree(self._folder / FOLDER)
+        self._store = self._open()
+        started = time.perf_counter()
+        self.search(vector, None, None)
+        run(self._store.settled())
+        return time.perf_counter() - started
+
     def hybrid(self, query: Any, text: str) -> int:
         from undercroft.vectors.search import Request, search
 
@@ -267,6 +281,10 @@ class Session:
                 self._contender.hybrid(query, question)
                 took += [time.perf_counter() - started] * turn  # the first round makes the index of words
         return percentiles(took)
+
+    def rebuild(self) -> dict[str, Any]:
+        """The index, from nothing but the points."""
+        return {"rebuild_s": self._contender.rebuild()}
 
     def size(self) -> dict[str, Any]:
         """Memory above what the process had with nothing but the set mapped, and disk."""

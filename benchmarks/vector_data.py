@@ -56,14 +56,14 @@ class DataSet:
 def data_set(size: int = 100_000, *, folder: Path = FOLDER, real: int = 50_000) -> DataSet:
     """The set, made if it is not there."""
     real = min(real, size) + QUERIES
-    passages, embedded = folder / "passages.json", folder / "embedded.npy"
-    if not embedded.exists() or len(np.load(embedded, mmap_mode="r")) < real:
+    passages, kept = folder / "passages.json", folder / "embedded.npy"
+    if not kept.exists() or len(np.load(kept, mmap_mode="r")) < real:
         folder.mkdir(parents=True, exist_ok=True)
         texts = list(itertools.islice(_passages(random.Random(7)), real))
-        vectors = asyncio.run(_embedded(texts))
-        np.save(embedded, vectors)
+        vectors = asyncio.run(embedded(texts))
+        np.save(kept, vectors)
         passages.write_text(json.dumps(texts))
-    texts, vectors = json.loads(passages.read_text())[:real], np.load(embedded)[:real]
+    texts, vectors = json.loads(passages.read_text())[:real], np.load(kept)[:real]
     queries, questions = vectors[:QUERIES], texts[:QUERIES]
     vectors, texts = vectors[QUERIES:], texts[QUERIES:]
     between, of = _between(vectors, max(0, size - len(vectors)), np.random.default_rng(3))
@@ -93,10 +93,11 @@ def _between(real: Matrix, number: int, rng: np.random.Generator) -> tuple[Matri
     return np.concatenate(made), nearest
 
 
-async def _embedded(texts: Sequence[str]) -> Matrix:
+async def embedded(texts: Sequence[str], *, shows: bool = True) -> Matrix:
+    """A vector for each text, by the bundled model."""
     embedder = LocalEmbedder(MODEL / "model.int8.onnx", MODEL / "tokenizer.json", threads=2)
     vectors = np.zeros((len(texts), 384), np.float32)
-    for start in track(range(0, len(texts), BATCH), "embedding", console=None):
+    for start in track(range(0, len(texts), BATCH), "embedding", disable=not shows):
         reply = await embedder.embed(
             EmbeddingsRequest(model="local-embedding", inputs=tuple(texts[start : start + BATCH]))
         )

@@ -2,18 +2,21 @@
 
 Contenders answer in turns, a second each, round after round, so that what else the machine does hits all of them. Of
 each, the least effort whose recall@10 reaches 0.99 counts. Rivals that are not among our own test packages are
-installed in folders of their own.
+installed in folders of their own. Besides: how fast the bundled model embeds, whether searches over our own guides find
+what is asked for (benchmarks/retrieval.py), and every goal with what was measured of it (benchmarks/vector_goals.py).
 
 usage: python -m benchmarks.vectors [--contenders undercroft,qdrant-edge,lancedb,chromadb] [--size 100000] [--out FILE]
 """
 
 import argparse
+import asyncio
 import json
 import platform
 import shutil
 import statistics
 import subprocess
 import sys
+import time
 import venv
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +27,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import retrieval
+from benchmarks.goals import shown, written
 from benchmarks.vector_contenders import FIELDS, LIMIT, field_values
-from benchmarks.vector_data import FOLDER, DataSet, data_set
+from benchmarks.vector_data import FOLDER, DataSet, data_set, embedded
+from benchmarks.vector_goals import goals_of
 
 PACKAGES: Final = {"lancedb": ("lancedb", "numpy", "pyarrow"), "chromadb": ("chromadb", "numpy")}
 RECALL: Final = 0.99
@@ -34,6 +40,10 @@ SECONDS: Final = 1.0
 FILTERS: Final = ("none", *FIELDS)
 ASKED: Final = 200
 """Queries of each measurement."""
+CHUNK: Final = 320
+"""Characters."""
+EMBEDDED: Final = 512
+"""Chunks of each round of `embedding_rate`."""
 
 
 @dataclass(slots=True)
@@ -120,7 +130,21 @@ def measure(contenders: Sequence[Contender], say: Console) -> dict[str, Any]:
         if contender.name == "undercroft":
             results[contender.name]["hybrid"] = contender.ask("hybrid")
         results[contender.name]["size"] = contender.ask("size")
+        if contender.name == "undercroft":
+            results[contender.name] |= contender.ask("rebuild")
     return results
+
+
+def embedding_rate(texts: Sequence[str]) -> float:
+    """Chunks of 320 characters that the bundled model embeds a second: the median of five rounds."""
+    joined = " ".join(texts)
+    chunks = [joined[start : start + CHUNK] for start in range(0, CHUNK * EMBEDDED, CHUNK)]
+    rates = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        asyncio.run(embedded(chunks, shows=False))
+        rates.append(len(chunks) / (time.perf_counter() - started))
+    return statistics.median(rates)
 
 
 def report(results: dict[str, Any], say: Console) -> None:
@@ -138,8 +162,17 @@ def report(results: dict[str, Any], say: Console) -> None:
         times = [f"{build[key]:.1f}" if key in build else "" for key in ("write_s", "derive_s", "start_s")]
         table.add_row(name, *cells, *sizes, *times)
     say.print(table)
-    if "hybrid" in results.get("undercroft", {}):
-        say.print(f"hybrid: p95 {results['undercroft']['hybrid']['p95_ms']:.1f} ms")
+
+
+def report_quality(found: dict[str, Any], say: Console) -> None:
+    """A row for each kind of search."""
+    table = Table(title=f"questions over our own guides ({found['chunks']} chunks)")
+    for column in ("search", "questions", "recall@10", "nDCG@10", "MRR"):
+        table.add_column(column, justify="right")
+    for one in found["modes"]:
+        figures = [f"{one[name]:.3f}" for name in ("recall", "ndcg", "mrr")]
+        table.add_row(one["mode"], str(one["questions"]), *figures)
+    say.print(table)
 
 
 def main() -> None:
@@ -160,11 +193,24 @@ def main() -> None:
     finally:
         for contender in contenders:
             contender.process.terminate()
+    rate = embedding_rate(made.texts)
+    quality = asyncio.run(retrieval.measure())
+    goals = goals_of(results, embedded_per_s=rate)
     report(results, say)
+    report_quality(quality, say)
+    say.print(shown(goals))
     described = {"points": len(made.vectors), "real": made.real, "dimension": made.vectors.shape[1]}
     machine = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"set": described, "machine": machine, "results": results}, indent=1) + "\n")
+    result = {
+        "set": described,
+        "machine": machine,
+        "results": results,
+        "embedded_per_s": rate,
+        "retrieval": quality,
+        "goals": written(goals),
+    }
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

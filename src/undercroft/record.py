@@ -65,6 +65,7 @@ class CallOpened(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
     estimated_input: int = 0
     format: int = FORMAT
     release: str = ""
+    tags: dict[str, str] = {}
 
 
 class CallProgressed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=1):

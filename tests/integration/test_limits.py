@@ -11,10 +11,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from redis import Redis
 from sqlalchemy import Connection, select
 
 from tests.support.server import SCRIPTED, SERVE, Server, run, serving, started, until
 from undercroft.clock import SystemClock
+from undercroft.ledger.slice_stores.redis_scripts import PREFIX
 from undercroft.ledger.slice_stores.sql import SETTLED
 from undercroft.money import parse_usd
 from undercroft.storage.engine import open_database
@@ -22,6 +24,8 @@ from undercroft.storage.schema import calls, slices
 
 MASTER = "a-master-key-for-tests-only"
 CALLERS = 24
+MANY_CALLERS = 200
+MOST_CALLS = 760
 COST_NANO = 11_000
 """One word in and five out, at 1 and 2 USD a million."""
 LONGEST_LEASE_S = 15.0
@@ -35,7 +39,7 @@ def key_in(folder: Path, *options: str, extra: dict[str, str] | None = None, tom
     return answer["id"], answer["key"]
 
 
-def outcomes(servers: list[Server], key: str, count: int) -> Counter[int]:
+def outcomes(servers: list[Server], key: str, count: int, *, callers: int = CALLERS) -> Counter[int]:
     """Statuses of so many calls, some at a time, spread over the servers; 0 where a server went away."""
 
     def call(number: int) -> int:
@@ -44,7 +48,7 @@ def outcomes(servers: list[Server], key: str, count: int) -> Counter[int]:
         except (OSError, HTTPException):
             return 0
 
-    with ThreadPoolExecutor(CALLERS) as pool:
+    with ThreadPoolExecutor(callers) as pool:
         return Counter(pool.map(call, range(count)))
 
 
@@ -63,6 +67,13 @@ def test_callers_at_the_same_time_never_go_over_a_limit_and_the_books_agree(tmp_
         assert (refused.status, refused.json["error"]["code"]) == (429, "budget_exceeded")
         assert refused.headers["x-should-retry"] == "false"
         assert "0.0005 USD" in refused.json["error"]["message"]
+        master = {"UNDERCROFT_MASTER_KEY": MASTER}
+        compared = run(
+            tmp_path, "ledger", "verify", "--metrics", f"{server.url}/metrics", "--json", toml=None, extra=master
+        )
+        assert compared.exit_code == 0, compared.stdout
+        assert msgspec.json.decode(compared.stdout)["counted"] == 204
+        assert run(tmp_path, "ledger", "verify", "--metrics", f"{server.url}/health", extra=master).exit_code == 2
     # The most a call may cost is held of it, so that the last few calls' worth stays.
     assert 0.0004 * 10**9 < seen[200] * COST_NANO <= 0.0005 * 10**9
     verified = run(tmp_path, "ledger", "verify", toml=None)
@@ -98,38 +109,60 @@ def test_what_a_key_may_do_is_changed_rotated_and_revoked_over_http(tmp_path: Pa
         assert server.ask("/api/v1/keys", json={}, key=first).status in (401, 403)
 
 
-@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
-def test_processes_that_are_killed_never_let_a_budget_be_overspent_and_leave_nothing_held(
-    dialect: str, tmp_path: Path, request: pytest.FixtureRequest
+def test_without_redis_calls_are_answered_and_limited_by_each_process(tmp_path: Path) -> None:
+    toml = f'{SCRIPTED}\n[[limits.rules]]\nper = "organisation"\nperiod = "day"\nrequests = 5\nspend = "1"\n'
+    with serving(tmp_path, toml=toml, extra={"REDIS_URL": "redis://127.0.0.1:1/0"}) as server:
+        assert outcomes([server], "sk-any", 9, callers=1) == {200: 5, 429: 4}
+    verified = run(tmp_path, "ledger", "verify", toml=None)
+    assert verified.exit_code == 0, verified.stdout
+
+
+@pytest.mark.parametrize("place", ["sqlite", "postgresql", "postgresql and redis"])
+def test_processes_that_are_killed_never_let_a_limit_be_exceeded_and_leave_nothing_held(
+    place: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    url = request.getfixturevalue("postgres_url") if dialect == "postgresql" else None
+    url = request.getfixturevalue("postgres_url") if place.startswith("postgresql") else None
+    redis_url = request.getfixturevalue("redis_url") if place.endswith("redis") else None
     extra = {"UNDERCROFT_MASTER_KEY": MASTER, **({"DATABASE_URL": url} if url else {})}
+    extra |= {"REDIS_URL": redis_url} if redis_url else {}
+    toml = f'{SCRIPTED}\n[[limits.rules]]\nper = "key"\nperiod = "total"\nrequests = {MOST_CALLS}\n'
     if url:
-        assert run(tmp_path, "migrate", extra=extra, toml=SCRIPTED).exit_code == 0
-    _, key = key_in(tmp_path, "--budget", "0.002", "--per", "total", extra=extra)
-    budget_nano, rng = parse_usd("0.002"), random.Random(7)
+        assert run(tmp_path, "migrate", extra=extra, toml=toml).exit_code == 0
+    _, key = key_in(tmp_path, "--budget", "0.009", "--per", "total", extra=extra, toml=toml)
+    budget_nano, rng = parse_usd("0.009"), random.Random(7)
     with ExitStack() as stack:
-        lasting = stack.enter_context(started(tmp_path, SERVE, extra=extra))
+        lasting = stack.enter_context(started(tmp_path, SERVE, extra=extra, toml=toml))
         until(partial(is_ready, lasting))
         for _ in range(2):
             with ExitStack() as short:
-                doomed = short.enter_context(started(tmp_path, SERVE, extra=extra))
+                doomed = short.enter_context(started(tmp_path, SERVE, extra=extra, toml=toml))
                 until(partial(is_ready, doomed))
-                outcomes([lasting, doomed], key, 40)
                 with ThreadPoolExecutor(1) as pool:
-                    running = pool.submit(outcomes, [lasting, doomed], key, 40)
-                    time.sleep(rng.uniform(0.01, 0.2))
+                    running = pool.submit(outcomes, [lasting, doomed], key, 300, callers=MANY_CALLERS)
+                    time.sleep(rng.uniform(0.2, 0.8))
                     doomed.kill()
                     running.result()
-        outcomes([lasting], key, 200)
-        spent = until_settled(tmp_path, url)
+        outcomes([lasting], key, 400, callers=MANY_CALLERS)
+        spent, calls_counted = until_settled(tmp_path, url)
         assert budget_nano * 0.5 < spent <= budget_nano
+        assert calls_counted <= MOST_CALLS
+        if redis_url:
+            until(lambda: len(owners_in(redis_url)) <= 1, within_s=10 * LONGEST_LEASE_S, every_s=0.2)
+    if redis_url:
+        assert owners_in(redis_url) == set(), "at rest, something is held in Redis"
     verified = run(tmp_path, "ledger", "verify", toml=None, extra=extra)
     assert verified.exit_code == 0, verified.stdout
 
 
-def until_settled(folder: Path, url: str | None) -> int:
-    """Waits until no dead process has anything leased; what the ledger says was spent."""
+def owners_in(redis_url: str) -> set[bytes]:
+    """Who has anything leased of any window in Redis."""
+    with Redis.from_url(redis_url) as redis:
+        windows = redis.keys(f"{PREFIX}w:*")
+        return {field for window in windows for field in redis.hkeys(window) if field.startswith(b"o:")}
+
+
+def until_settled(folder: Path, url: str | None) -> tuple[int, int]:
+    """Waits until no dead process has anything leased; what the ledger says was spent, and by how many calls."""
     database = open_database(url, data_dir=folder / ".undercroft", pool_size=1, clock=SystemClock(), migrates=False)
 
     def owners(connection: Connection) -> set[str]:
@@ -137,6 +170,8 @@ def until_settled(folder: Path, url: str | None) -> int:
 
     try:
         until(lambda: len(database.read_sync(owners)) <= 1, within_s=10 * LONGEST_LEASE_S, every_s=0.2)
-        return sum(database.read_sync(lambda connection: connection.execute(select(calls.c.cost_nano)).scalars().all()))
+        let_in = select(calls.c.cost_nano).where(calls.c.status != 429)
+        costs = database.read_sync(lambda connection: connection.execute(let_in).scalars().all())
+        return sum(costs), len(costs)
     finally:
         database.close()

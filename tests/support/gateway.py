@@ -6,11 +6,12 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from tests.support.clock import ManualClock
 from undercroft.clock import Clock
 from undercroft.gateway.balance import Balancer
-from undercroft.gateway.call import Call, Deployment, Model
+from undercroft.gateway.call import Call, Deployment, Model, Stage
 from undercroft.gateway.catalogue import Catalogue, Defaults
 from undercroft.gateway.gateway import Gateway
 from undercroft.gateway.policy import USUAL, Policy
 from undercroft.gateway.stages.cache import Cache
+from undercroft.gateway.stages.content import KeepContent
 from undercroft.gateway.waiting import Line
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, Choice, Chunk, Message, Usage
@@ -123,6 +124,9 @@ class Bench:
         rng: random.Random | None = None,
         cache: Cache | None = None,
         tracing: Tracing | None = None,
+        guard: Stage | None = None,
+        content: KeepContent | None = None,
+        tag_names: Sequence[str] = (),
     ) -> None:
         self.clock = ManualClock()
         self.recorder = MemoryRecorder()
@@ -143,6 +147,9 @@ class Bench:
             rng=rng,
             cache=cache,
             tracing=tracing,
+            guard=guard,
+            content=content,
+            tag_names=tag_names,
         )
 
     def call(

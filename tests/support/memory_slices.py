@@ -49,6 +49,10 @@ class MemorySlices:
         self.settled[held.window.name] = self.settled.get(held.window.name, 0) + spent
         return True
 
+    async def sharers(self) -> int:
+        self._answer()
+        return len({each.owner for each in self._held.values() if not each.is_frozen})
+
     async def forget(self, before_us: int) -> int:
         self.forgotten_before_us = before_us
         return 0

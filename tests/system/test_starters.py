@@ -65,7 +65,7 @@ def made(starter: str, folder: Path) -> Project:
 
 def test_the_simple_api_is_run_grown_and_tested_by_its_readme(tmp_path: Path) -> None:
     simple_api = made("simple-api", tmp_path)
-    first_steps, curls, another_curl, testing = simple_api.blocks("bash")
+    first_steps, curls, another_curl, asking, testing = simple_api.blocks("bash")
     *preparing, serving_line = first_steps.splitlines()
     assert preparing == [
         "python -m venv venv",
@@ -108,6 +108,16 @@ def test_the_simple_api_is_run_grown_and_tested_by_its_readme(tmp_path: Path) ->
         while call(f"{server.url}/health/ready")[0] != 200:
             time.sleep(0.1)
         assert '"translation"' in simple_api.type(another_curl.strip().replace(":8000", f":{port}"))
+
+        # The fourth asks the reader's own files; the passages say whether the right ones were found.
+        lines = asking.splitlines()
+        assert [line.split()[0] for line in lines] == ["pip", "printf", "python", "python"]
+        there = f"export PORT={port}"
+        told = simple_api.type(there, *lines[:3])
+        assert "rooms.md: completed" in told
+        assert "closes on Mondays" in told
+        assert "The hall has 120 seats." in simple_api.type(there, lines[3])
+        assert "completed" not in simple_api.type(there, lines[2]), "a file was taken in twice"
         server.stop()
 
     assert " passed" in simple_api.type(testing).splitlines()[-1]

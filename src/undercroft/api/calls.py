@@ -3,21 +3,26 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from undercroft.api.exchange import OFF_LOOP_BYTES, Exchange
 from undercroft.cache.control import HEADER as CACHE_HEADER
 from undercroft.cache.control import Control, control_of
-from undercroft.errors import UndercroftError
+from undercroft.errors import InvalidRequest, UndercroftError
 from undercroft.gateway.call import Call, Handler
 from undercroft.gateway.filters import REGION_HEADER, TAGS_HEADER, Wish, wish_of
+from undercroft.gateway.stages.content import HEADER as CONTENT_HEADER
+from undercroft.gateway.tagging import HEADER as USAGE_TAGS_HEADER
+from undercroft.gateway.tagging import tags_of
 from undercroft.llm.types import ChatRequest, Chunk, Request
 from undercroft.money import format_usd
 from undercroft.settings.model import Server
 from undercroft.telemetry.trace_context import read
 from undercroft.wire.body import too_long
 
-CONTROL_HEADERS = (TAGS_HEADER.encode(), REGION_HEADER.encode(), CACHE_HEADER.encode())
+CONTROL_HEADERS = tuple(
+    name.encode() for name in (TAGS_HEADER, REGION_HEADER, CACHE_HEADER, USAGE_TAGS_HEADER, CONTENT_HEADER)
+)
 
 EVENT_STREAM = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
 
@@ -72,7 +77,7 @@ async def answer_call(
     """The same from a request that was read already."""
     if isinstance(request, ChatRequest) and len(request.messages) > server.limits.max_messages:
         raise too_long("messages", maximum=server.limits.max_messages, got=len(request.messages))
-    wish, cache = _controls(exchange)
+    controls = _controls(exchange)
     traceparent, trace = trace_of(exchange)
     call = Call(
         id=exchange.id,
@@ -84,8 +89,10 @@ async def answer_call(
         deadline=exchange.started + server.request_timeout_s,
         trace=trace,
         traceparent=traceparent,
-        wish=wish,
-        cache=cache,
+        wish=controls.wish,
+        cache=controls.cache,
+        tags=controls.tags,
+        content=controls.content,
     )
     exchange.booked = True
     exchange.trail = call.trail
@@ -135,6 +142,8 @@ def _headers(call: Call) -> list[tuple[bytes, bytes]]:
         headers.append((b"x-undercroft-cache", (trail.cache or "miss").encode("ascii")))
     if trail.cache_id:
         headers.append((b"x-undercroft-cache-id", trail.cache_id.encode("ascii")))
+    if trail.keeps_content:
+        headers.append((b"x-undercroft-content", b"kept"))
     if trail.guarded:
         headers.append((b"x-undercroft-guard", _shown(", ".join(trail.guarded))))
     if trail.dropped:
@@ -152,12 +161,26 @@ def _shown(name: str) -> bytes:
     return name.encode("ascii", "backslashreplace")[:200].translate(None, b"\r\n\0")
 
 
-def _controls(exchange: Exchange) -> tuple[Wish | None, Control | None]:
-    """What the caller's headers say of this call; one look where they say nothing."""
+class Controls(NamedTuple):
+    """What the caller's headers say of one call."""
+
+    wish: Wish | None = None
+    cache: Control | None = None
+    tags: dict[str, str] = {}
+    content: str = ""
+
+
+_NONE = Controls()
+
+
+def _controls(exchange: Exchange) -> Controls:
+    """One look where the headers say nothing. Raises InvalidRequest."""
     if not exchange.has_any(CONTROL_HEADERS):
-        return None, None
-    tags, region, cache = (exchange.header(name) for name in CONTROL_HEADERS)
-    return wish_of(tags, region), control_of(cache) if cache else None
+        return _NONE
+    tags, region, cache, usage_tags, content = (exchange.header(name) for name in CONTROL_HEADERS)
+    if content not in ("", "keep", "none"):
+        raise InvalidRequest(f"{CONTENT_HEADER} takes keep or none, got {content[:50]!r}.", param=CONTENT_HEADER)
+    return Controls(wish_of(tags, region), control_of(cache) if cache else None, tags_of(usage_tags), content)
 
 
 def trace_of(exchange: Exchange) -> tuple[str, str]:

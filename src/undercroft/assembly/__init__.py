@@ -14,6 +14,7 @@ from undercroft.assembly.access import AccessDesk, door_of
 from undercroft.assembly.batches import BatchOffice
 from undercroft.assembly.bundled import LOCAL, BundledModels, OwnModels, SharedModels
 from undercroft.assembly.cache import Answers
+from undercroft.assembly.contents import ContentDesk
 from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.events import EventDesk
 from undercroft.assembly.file_search import FileSearch
@@ -69,6 +70,7 @@ class Undercroft:
     vectors: Vectors
     knowledge: KnowledgeOffice
     answers: Answers
+    contents: ContentDesk
     metrics: Metrics
     telemetry: Telemetry
     limits: LimitBook
@@ -204,7 +206,10 @@ async def installed(
         stack.push_async_callback(vectors.close)
         answers = Answers(settings, link=link, embedder=bundled.embedding, clock=clock)
         stack.push_async_callback(answers.close)
-        limiter = Limiter(limits, link=link, owner=kept.name, clock=clock)
+        contents = ContentDesk(settings.ledger, link=link, clock=clock, is_frozen=is_frozen)
+        await stack.enter_async_context(contents.running())
+        redis_url = settings.redis.url.get_secret_value() if settings.redis.url else None
+        limiter = Limiter(limits, link=link, owner=kept.name, clock=clock, redis_url=redis_url)
         await stack.enter_async_context(limiter.running(is_frozen=is_frozen))
         opened = OpenedPrices(prices, settings.models)
         await stack.enter_async_context(
@@ -248,6 +253,7 @@ async def installed(
             vectors=vectors,
             knowledge=knowledge,
             answers=answers,
+            contents=contents,
             opened=opened,
             reloads=Reloads(generation=generation, metrics=metrics, clock=clock),
             reload=reload or nothing_to_read,
@@ -291,6 +297,7 @@ class Lasting:
     vectors: Vectors
     knowledge: KnowledgeOffice
     answers: Answers
+    contents: ContentDesk
     opened: OpenedPrices
     reloads: Reloads
     reload: Reload
@@ -340,6 +347,8 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             cache=lasting.answers.stage(rates),
             releases=lasting.releases.book,
             ids=lasting.ids,
+            content=lasting.contents.stage(),
+            tag_names=settings.ledger.tags,
         )
         stack.push_async_callback(gateway.mirror.close)
         under_way = UnderWay()
@@ -367,6 +376,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             vectors=lasting.vectors,
             knowledge=lasting.knowledge,
             answers=lasting.answers,
+            contents=lasting.contents,
             metrics=lasting.telemetry.metrics,
             telemetry=lasting.telemetry,
             limits=lasting.limiter.book,

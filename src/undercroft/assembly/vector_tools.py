@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from undercroft.errors import ConfigurationError
 from undercroft.llm.types import EmbeddingsRequest
 from undercroft.settings.model import Settings
 
 if TYPE_CHECKING:
     from undercroft.vectors.compare import FindMachine, Machine
-    from undercroft.vectors.types import Vector
+    from undercroft.vectors.types import Point, Vector
 
 EMBEDDED_AT_ONCE: Final = 64
 
@@ -22,7 +24,9 @@ class Embedder:
         self._settings = settings
 
     async def embed(self, texts: Sequence[str]) -> "list[Vector[float]]":
-        """A vector for each text. Raises ConfigurationError when the model is not installed."""
+        """A vector for each text. Raises ConfigurationError when there are any and the model is not installed."""
+        if not texts:
+            return []
         from undercroft.providers.local import weights
         from undercroft.providers.local.embedder import LocalEmbedder
         from undercroft.vectors.types import vector_of
@@ -43,6 +47,12 @@ class Embedder:
             return made
         finally:
             await model.close()
+
+    async def completed(self, points: "Sequence[Point]") -> "list[Point]":
+        """The points, those without a vector with one of their text. Raises as `embed` does."""
+        wordy = [point.text or "" for point in points if not point.vector]
+        made = iter(await self.embed(wordy))
+        return [point if point.vector else replace(point, vector=next(made)) for point in points]
 
 
 def machines(provider: str, region: str | None) -> "FindMachine":

@@ -161,6 +161,10 @@ class Trail(msgspec.Struct):
     """Those of them that are not asked again: they said nothing for too long, or broke off twice."""
     parts: tuple[Part, ...] = ()
     """Earlier pieces of an answer that was cut and gone on with."""
+    keeps_content: bool = False
+    """What is asked and answered is kept."""
+    let_through: Request | None = None
+    """What was asked, as guards have let it through; only where contents are kept."""
     guarded: tuple[str, ...] = ()
     """What guards have found in it so far: rule and kind, as `privacy:email`."""
     cache: str = ""
@@ -225,6 +229,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """What the caller said about the place where it is to be answered."""
     cache: Control | None = None
     """What the caller said of the cache."""
+    tags: dict[str, str] = {}
+    """What the caller says it is for: usage can be told by them."""
+    content: str = ""
+    """What the caller said of keeping what is asked and answered: `keep`, `none` or nothing."""
     trail: Trail = msgspec.field(default_factory=Trail)
 
     @property

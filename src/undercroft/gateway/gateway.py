@@ -1,7 +1,7 @@
 """The gateway: one call in, one metered answer out."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from undercroft.clock import Clock
 from undercroft.gateway.attempt import Attempt
@@ -12,6 +12,7 @@ from undercroft.gateway.pipeline import pipeline
 from undercroft.gateway.stages.allow import Allow
 from undercroft.gateway.stages.cache import Cache
 from undercroft.gateway.stages.coalesce import Coalesce
+from undercroft.gateway.stages.content import KeepContent, NoteRequest
 from undercroft.gateway.stages.deadline import Deadline
 from undercroft.gateway.stages.fallback import Fallback
 from undercroft.gateway.stages.find import Find
@@ -50,11 +51,14 @@ class Gateway:
         guard: Stage | None = None,
         releases: Book | None = None,
         ids: Ids | None = None,
+        content: KeepContent | None = None,
+        tag_names: Sequence[str] = (),
     ) -> None:
         """Without `allow` nothing is limited, without `cache` nothing is answered twice, without `tracing` no call is
-        traced, without `guard` nothing is looked at, without `releases` every name is that of a configured model."""
+        traced, without `guard` nothing is looked at, without `releases` every name is that of a configured model,
+        without `content` nothing that is said is kept. `tag_names`: see Meter."""
         self.catalogue = catalogue
-        self.meter = Meter(recorder=recorder, rates=rates, clock=clock)
+        self.meter = Meter(recorder=recorder, rates=rates, clock=clock, tag_names=tag_names)
         self.mirror = Mirror(self.send, ids=ids or Ids(clock), clock=clock)
         self._releases = releases or Empty()
         retry = Retry(clock=clock, rng=rng)
@@ -63,9 +67,11 @@ class Gateway:
         def way(cache: Cache | None, release: Release | None) -> Handler:
             stages: list[Stage] = [
                 self.meter,  # sees everything, also what the stages below refuse
+                *([content] if content is not None else []),  # outside the guard: an answer is kept as it was seen
                 *([release] if release is not None else []),  # before Find: it names the model
                 Find(catalogue),
                 *([guard] if guard is not None else []),  # what it refuses is neither held nor shared
+                *([NoteRequest()] if content is not None else []),  # inside it: so is what was let through
                 *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
                 *([cache] if cache is not None else []),  # inside Allow: a hit is for who may call
                 *_wanted(catalogue, clock=clock, caches=cache is not None),

@@ -87,6 +87,11 @@ class Hold:
         for allowance, amount in added.items():  # its window was settled under us: nothing is spent of the new one here
             allowance.held -= amount
 
+    def joined(self, other: "Hold") -> "Hold":
+        """Both as one, which is settled in their place."""
+        parts, self._parts, other._parts = [*self._parts, *other._parts], [], []
+        return Hold(parts)
+
     def drop(self) -> None:
         """There was no call after all."""
         parts, self._parts = self._parts, []
@@ -121,11 +126,13 @@ class Allowances:
         self._clock = clock
         self._spent_by = spent_by
         self._allowances: dict[tuple[str, str, str], Allowance] = {}
+        self._sharers = 1
+        """How many processes share the limits, as far as the store has told."""
 
     async def hold(self, needs: Sequence[Need]) -> Hold:
         """Holds all of it, or raises RateLimited or BudgetSpent and holds nothing.
 
-        Raises Unavailable where a budget cannot be asked for; rate limits are then counted here alone.
+        Raises Unavailable where a budget cannot be asked for; of rate limits this process then takes its share alone.
         """
         parts: list[tuple[Allowance, int]] = []
         hold = Hold(parts)
@@ -172,9 +179,10 @@ class Allowances:
             except Unavailable:
                 if limit.measure == "spend":
                     raise
-                if allowance.spent + allowance.held + amount > limit.amount:
+                share = max(-(-limit.amount // self._sharers), allowance.slice.amount)
+                if allowance.spent + allowance.held + amount > share:
                     raise self._refused(allowance, amount) from None
-                return True  # as if this process were alone
+                return True  # each of those who share it takes its part
             if allowance.free < amount:
                 allowance.denied, allowance.denied_until = amount - allowance.free, now + DENIED_S
                 raise self._refused(allowance, amount)
@@ -234,10 +242,15 @@ class Allowances:
                 await self.tidy()
                 if since_renewal >= self._store.lease_s / 3:
                     since_renewal = 0.0
-                    await self._renew()
-                    await self.recover()
+                    await self.keep()
             except Unavailable as error:
                 _log.info("limits are counted here alone while the store is away: %s", error)
+
+    async def keep(self) -> None:
+        """Renews the leases, learns how many processes share the limits, and frees what the dead have left."""
+        await self._renew()
+        self._sharers = max(await self._store.sharers(), 1)
+        await self.recover()
 
     async def tidy(self) -> None:
         """Gives back what is idle, and closes windows that have ended."""

@@ -145,4 +145,5 @@ def interrupted(opened: CallOpened, *, usage: Usage, cost_nano: int, price: str)
         usage_estimated=True,
         cost_nano=cost_nano,
         price=price,
+        tags=opened.tags,
     )

@@ -81,6 +81,10 @@ class SliceStore(Protocol):
         """
         ...
 
+    async def sharers(self) -> int:
+        """How many owners have anything leased just now, or have renewed."""
+        ...
+
     async def forget(self, before_us: int) -> int:
         """Drops the windows that ended before that moment; returns how many slices and sums that were."""
         ...

@@ -1,6 +1,5 @@
 """Sums over the ledger, made by the database: no row is ever loaded to be added up."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -8,13 +7,13 @@ import msgspec
 from sqlalchemy import Connection, Text, and_, case, func, literal, select, text, type_coerce
 
 from undercroft.clock import rfc3339
+from undercroft.ledger.usage_tags import TAG_NAME
 from undercroft.record import Usage
 from undercroft.storage.schema import api_keys, calls
 
 Grouping = Literal["total", "key", "user", "team", "model", "provider", "endpoint", "tag", "hour", "day"]
 HOUR_US: Final = 3_600_000_000
 DAY_US: Final = 86_400_000_000
-TAG_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 FIRST_ERROR_STATUS: Final = 400
 
 

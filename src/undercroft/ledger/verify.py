@@ -37,6 +37,8 @@ class Findings(msgspec.Struct, kw_only=True):
     """Rows whose price names no rates: their cost is taken as it stands."""
     balances: int = 0
     """Windows of budgets and token limits that nobody holds a part of just now, and whose sum was compared."""
+    counted: int = 0
+    """Calls whose sums were compared with what servers have counted."""
     spools: int = 0
     waiting: int = 0
     """Records on disk that are not in the ledger yet."""

@@ -357,6 +357,16 @@ class Ledger(Section):
     there before the answer ends, and no local disk is used; for functions, which lose theirs."""
     ship_interval_s: Seconds = 0.25
     """How often spooled records move to the database."""
+    tags: tuple[Text, ...] = ()
+    """Which of a request's own `metadata` are booked as tags, so that usage can be told by them: `["project"]`. The
+    header `x-undercroft-usage-tags` needs no such list."""
+    content: Literal["never", "on_request", "always"] = "on_request"
+    """Whether prompts and answers are kept, in a table of their own. `on_request`: of calls with the header
+    `x-undercroft-content: keep`. `always`: of all but those with `x-undercroft-content: none`."""
+    content_days: Annotated[int, Field(gt=0, le=36_500)] = 30
+    """How long they are kept."""
+    content_bytes: Annotated[int, Field(gt=0, le=10_000_000)] = 100_000
+    """Most of one prompt, and of one answer; of a longer one, the beginning is kept."""
 
 
 class Responses(Section):
@@ -378,7 +388,7 @@ class Redis(Section):
     """Shared state across processes."""
 
     url: SecretStr | None = None
-    """`redis://…`; takes the stream of events. (REDIS_URL)"""
+    """`redis://…`; takes the stream of events, cached answers and what processes share of limits. (REDIS_URL)"""
 
 
 class Events(Section):

@@ -94,6 +94,7 @@ def slice_claims() -> list[Claim]:
         two_that_settle_what_is_frozen_do_it_once,
         a_lowered_limit_gives_nothing_and_takes_nothing,
         windows_that_have_ended_are_forgotten,
+        owners_are_counted_while_they_live,
     ]
 
 
@@ -314,6 +315,15 @@ async def windows_that_have_ended_are_forgotten(subject: Subject) -> None:
     assert await subject.store.forget(1_500) > 0
     assert await subject.left(ended) == LIMIT
     assert await subject.left(lasting) == 0
+
+
+async def owners_are_counted_while_they_live(subject: Subject) -> None:
+    await subject.outlast()
+    assert await subject.store.sharers() == 0, "somebody whose lease ran out is counted"
+    first = await subject.leased(10)
+    await subject.store.lease(subject.begin(owner=first.owner), 10, limit=LIMIT)
+    await subject.leased(10, first.window)
+    assert await subject.store.sharers() == 2
 
 
 def _amount(held: Slice | None) -> int | None:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from undercroft.vectors.data_sets import DataSet, Exact, filter_of
+from undercroft.vectors.judging import Quality, judge, modes_of
 from undercroft.vectors.search import Request, search
 from undercroft.vectors.store import VectorStore
 from undercroft.vectors.types import CollectionSpec, IndexOptions, Metric, Query
@@ -78,6 +79,8 @@ class Report(Struct, frozen=True, kw_only=True):
     data: str
     build: Build
     measured: tuple[Measured, ...]
+    quality: tuple[Quality, ...] = ()
+    """By every kind of search, where the data say which points answer a question."""
 
 
 class Bench:
@@ -117,9 +120,10 @@ class Bench:
             ]
             if self._course.has_hybrid and store.abilities.has_text_search and self._data.has_texts:
                 measured += [await self._hybrid(store, collection, clients) for clients in self._course.clients]
+            quality = await self._judged(store, collection)
         finally:
             await store.drop(collection)
-        return Report(store=store.name, data=self._data.name, build=build, measured=tuple(measured))
+        return Report(store=store.name, data=self._data.name, build=build, measured=tuple(measured), quality=quality)
 
     async def build(self, store: VectorStore, collection: str) -> Build:
         points = self._data.points
@@ -188,6 +192,13 @@ class Bench:
         return _measured(
             latencies, took_s, mode="hybrid", effort=None, share=1.0, clients=clients, recall=None, short=0
         )
+
+    async def _judged(self, store: VectorStore, collection: str) -> tuple[Quality, ...]:
+        questions, limit = self._data.questions, self._course.limit
+        if not questions:
+            return ()
+        modes = modes_of(store) if self._data.has_texts else modes_of(store)[:1]
+        return tuple([await judge(store, collection, questions, mode=mode, limit=limit) for mode in modes])
 
     async def _loaded(self, ask: Callable[[int], Awaitable[None]], clients: int) -> tuple[list[float], float]:
         """Latencies in seconds, and how long it all took: each client asks anew as soon as it has its answer."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from undercroft.errors import InvalidRequest
 from undercroft.vectors.filters import Filter, Range
+from undercroft.vectors.judging import Question
 from undercroft.vectors.types import Metadata, Metric, Point, Query, Vector, vector_of
 
 SHARES: Final = (0.001, 0.01, 0.1, 0.5)
@@ -61,6 +62,8 @@ class DataSet:
     name: str
     points: tuple[Point, ...]
     queries: tuple[Point, ...]
+    questions: tuple[Question, ...] = ()
+    """What `queries` were made of, where it is known which points answer them."""
 
     @property
     def dimension(self) -> int:
@@ -72,7 +75,10 @@ class DataSet:
 
     def halves(self) -> tuple["DataSet", "DataSet"]:
         """The same points, with the queries divided: to choose by one half and to be judged by the other."""
-        return replace(self, queries=self.queries[::2]), replace(self, queries=self.queries[1::2])
+        return self._every_other(0), self._every_other(1)
+
+    def _every_other(self, first: int) -> "DataSet":
+        return replace(self, queries=self.queries[first::2], questions=self.questions[first::2])
 
 
 def mixture(rows: int, dimension: int, *, seed: int = 0, queries: int = QUERIES) -> DataSet:
@@ -104,9 +110,10 @@ def own(name: str, points: Sequence[Point], *, seed: int = 0, queries: int = QUE
     held_out = min(queries, len(points) // 10)
     if held_out < 10:
         raise InvalidRequest(f"{name} has {len(points)} points; a measurement takes at least 100.")
+    _demand_one_length(name, points)
     rng = random.Random(seed)  # noqa: S311 - a sample
     asked = set(rng.sample(range(len(points)), held_out))
-    marked = [msgspec.structs.replace(point, metadata={**point.metadata, FIELD: rng.random()}) for point in points]
+    marked = _marked(points, rng)
     return DataSet(
         name,
         tuple(point for place, point in enumerate(marked) if place not in asked),
@@ -114,12 +121,40 @@ def own(name: str, points: Sequence[Point], *, seed: int = 0, queries: int = QUE
     )
 
 
+def judged(name: str, points: Sequence[Point], questions: Sequence[Question], *, seed: int = 0) -> DataSet:
+    """The user's points and questions. Raises InvalidRequest where a question is answered by none of the points."""
+    there = {point.id for point in points}
+    for question in questions:
+        if unknown := sorted(question.gains.keys() - there):
+            raise InvalidRequest(
+                f"The question {question.text!r} is answered by {unknown[0]!r}; {name} has no such id."
+            )
+    asked = [Point(id=f"q{place}", vector=each.vector, text=each.text) for place, each in enumerate(questions)]
+    _demand_one_length(name, [*points, *asked])
+    marked = _marked(points, random.Random(seed))  # noqa: S311 - a sample
+    return DataSet(name, tuple(marked), tuple(asked), tuple(questions))
+
+
+def _demand_one_length(name: str, points: Sequence[Point]) -> None:
+    lengths = sorted({len(point.vector) for point in points})
+    if len(lengths) > 1:
+        raise InvalidRequest(
+            f"{name}: there are vectors of {lengths[0]} and of {lengths[-1]} numbers; all want as many."
+        )
+
+
+def _marked(points: Sequence[Point], rng: random.Random) -> list[Point]:
+    """The points with the field that filters ask for."""
+    return [msgspec.structs.replace(point, metadata={**point.metadata, FIELD: rng.random()}) for point in points]
+
+
 def read_points(path: Path) -> list[Point]:
-    """Points of a JSONL file: `{"id", "vector", "text"?, "metadata"?}` a line.
+    """Points of a JSONL file: `{"id", "vector"?, "text"?, "metadata"?}` a line; without `vector`, it is empty.
 
     Raises InvalidRequest with the line that is no point, or whose vector has another length than the first's.
     """
     points: list[Point] = []
+    first = 0
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -128,12 +163,12 @@ def read_points(path: Path) -> list[Point]:
         if not line.strip():
             continue
         point = read_point(line, at=f"{path}:{number}")
-        if not point.vector:
-            raise InvalidRequest(f"{path}:{number}: there is no vector.")
-        if points and len(point.vector) != len(points[0].vector):
+        if not point.vector and not (point.text or "").strip():
+            raise InvalidRequest(f"{path}:{number}: there is neither a vector nor a text to make one of.")
+        first = first or len(point.vector)
+        if len(point.vector) not in (0, first):
             raise InvalidRequest(
-                f"{path}:{number}: its vector has {len(point.vector)} numbers, the first one has "
-                f"{len(points[0].vector)}."
+                f"{path}:{number}: its vector has {len(point.vector)} numbers, the first one has {first}."
             )
         points.append(point)
     if not points:

@@ -50,12 +50,16 @@ def test_the_simple_api_is_one_short_file() -> None:
     assert '__name__ == "__main__"' in text
 
 
+def test_asking_ones_own_files_takes_one_short_file() -> None:
+    assert len(files_of("simple-api", name="x", package=WHEEL)["ask.py"].splitlines()) <= 60
+
+
 @pytest.mark.parametrize(
     ("package", "line"),
     [
-        (WHEEL, "./vendor/undercroft-1.2.3-py3-none-any.whl[local]"),
-        (Package("1.2.3"), "undercroft[local]==1.2.3"),
-        (Package("1.2.3", url="https://example.test/u.whl"), "undercroft[local] @ https://example.test/u.whl"),
+        (WHEEL, "./vendor/undercroft-1.2.3-py3-none-any.whl[local,vectors]"),
+        (Package("1.2.3"), "undercroft[local,vectors]==1.2.3"),
+        (Package("1.2.3", url="https://example.test/u.whl"), "undercroft[local,vectors] @ https://example.test/u.whl"),
     ],
 )
 def test_requirements_name_where_undercroft_comes_from(package: Package, line: str) -> None:

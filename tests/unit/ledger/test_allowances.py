@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.clock import ManualClock
 from tests.support.memory_slices import MemorySlices
@@ -150,6 +151,31 @@ async def test_without_the_store_rates_are_counted_here_alone_and_money_is_not_s
         (await desk.hold(RATE)).settle(tokens=0, cost_nano=0)
     with pytest.raises(RateLimited):
         await desk.hold(RATE)
+
+
+@plays
+async def test_without_the_store_each_of_those_who_share_a_rate_takes_its_part(desk: Desk) -> None:
+    rate = replace(RATE, amount=9, period="day")
+    window = rate.window(WHO, 0)
+    for owner in ("second", "third"):
+        await desk.store.lease(Slice(window=window, owner=owner), 1, limit=9)
+    await desk.hold(rate)
+    await desk.allowances.keep()
+    desk.store.is_away = True
+    await desk.hold(rate)
+    await desk.hold(rate)
+    with pytest.raises(RateLimited):  # three processes, nine requests
+        await desk.hold(rate)
+
+
+@plays
+async def test_holds_of_two_stores_are_settled_as_one(desk: Desk) -> None:
+    rate, money = await desk.hold(RATE), await desk.hold(BUDGET, 100)
+    both = rate.joined(money)
+    rate.settle(tokens=0, cost_nano=0)  # it is the joined one's now
+    both.settle(tokens=0, cost_nano=60)
+    await desk.allowances.close()
+    assert desk.store.settled == {name_of(RATE): 1, name_of(BUDGET): 60}
 
 
 @plays

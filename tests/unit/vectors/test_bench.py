@@ -7,7 +7,8 @@ import pytest
 
 from tests.support.memory_vectors import MemoryStore
 from undercroft.vectors.bench import Bench, Course, faster_at, percentile, rounded
-from undercroft.vectors.data_sets import mixture
+from undercroft.vectors.data_sets import judged, mixture
+from undercroft.vectors.judging import Question
 from undercroft.vectors.plot import recall_plot
 from undercroft.vectors.types import Hit, Query
 
@@ -60,6 +61,20 @@ def test_a_rate_is_what_was_answered_in_the_time_it_took() -> None:
         assert one.qps == pytest.approx(one.searches / (1 / 50 * one.searches), rel=0.05)
     assert [one.mode for one in report.measured].count("hybrid") == len(COURSE.clients)
     assert sum(steps) == measuring.steps()
+
+
+def test_questions_are_judged_by_every_kind_of_search() -> None:
+    points = DATA.points[:20]
+    questions = [Question(text=point.text or "", vector=point.vector, gains={point.id: 1.0}) for point in points[:4]]
+    data = judged("asked", points, questions)
+    watch = Watch()
+    measuring = Bench(data, COURSE, monotonic=watch, sleep=watch.sleep)
+    quality = {one.mode: one for one in asyncio.run(measuring.run(Forgetful(), "measured")).quality}
+    assert set(quality) == {"dense", "words", "hybrid"}
+    # The forgetful store never brings the nearest, which is the one that answers.
+    assert (quality["dense"].recall, quality["dense"].ndcg, quality["dense"].mrr) == (0, 0, 0)
+    assert (quality["words"].questions, quality["words"].recall) == (4, 1.0)
+    assert not asyncio.run(bench(Watch()).run(MemoryStore(), "measured")).quality
 
 
 def test_nothing_is_left_behind() -> None:

@@ -6,10 +6,11 @@ import pytest
 
 from undercroft.errors import InvalidRequest
 from undercroft.testing.vector_data import made_points
-from undercroft.vectors.data_sets import FIELD, Exact, filter_of, mixture, own, read_points
+from undercroft.vectors.data_sets import FIELD, Exact, filter_of, judged, mixture, own, read_points
 from undercroft.vectors.exact import nearest
 from undercroft.vectors.filters import matches
-from undercroft.vectors.types import Metric, Query
+from undercroft.vectors.judging import Question
+from undercroft.vectors.types import Metric, Query, vector_of
 
 
 def test_made_data_are_the_same_for_a_seed() -> None:
@@ -48,6 +49,25 @@ def test_ones_own_points_are_held_out_for_queries() -> None:
         own("notes", points[:50])
 
 
+def test_questions_are_about_points_that_are_there_and_halved_with_their_queries() -> None:
+    points = mixture(100, 4).points
+    asked = [
+        Question(text=f"q{place}?", vector=point.vector, gains={point.id: 1.0})
+        for place, point in enumerate(points[:5])
+    ]
+    data = judged("notes", points, asked)
+    choosing, judging = data.halves()
+    assert [each.text for each in judging.questions] == [query.text for query in judging.queries] == ["q1?", "q3?"]
+    assert len(choosing.questions) == 3
+    assert len(data.points) == 100
+    stray = Question(text="where?", vector=points[0].vector, gains={"nowhere": 1.0})
+    with pytest.raises(InvalidRequest, match=r"'where\?' is answered by 'nowhere'; notes has no such id"):
+        judged("notes", points, [*asked, stray])
+    short = Question(text="short?", vector=vector_of([1, 2]), gains={points[0].id: 1.0})
+    with pytest.raises(InvalidRequest, match="vectors of 2 and of 4 numbers"):
+        judged("notes", points, [short])
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
@@ -58,7 +78,7 @@ def test_ones_own_points_are_held_out_for_queries() -> None:
         ('{"id": "b", "vector": [1]}', "its vector has 1 numbers, the first one has 2"),
         ('{"id": "b", "vector": [1, "x"]}', "vector is no list of numbers"),
         ('{"id": "b", "vector": 3}', "vector is no list of numbers"),
-        ('{"id": "b"}', "points.jsonl:2: there is no vector"),
+        ('{"id": "b"}', "points.jsonl:2: there is neither a vector nor a text"),
     ],
 )
 def test_a_line_that_is_no_point_is_named(line: str, told: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`GET /api/v1/requests/{id}/explanation`: why a call went the way it did."""
+"""`/api/v1/requests/{id}`: why a call went the way it did, and what was said in it, where that is kept."""
 
 from functools import partial
 
@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from undercroft.api.manage.asking import organisation
 from undercroft.assembly import Undercroft
+from undercroft.clock import rfc3339
 from undercroft.errors import NotFound
 from undercroft.ledger.explanation import call_of, explain
 
@@ -39,6 +40,18 @@ class RequestExplanation(BaseModel):
     steps: list[ExplanationStep]
 
 
+class RequestContent(BaseModel):
+    """What was said in one call; secrets are replaced by `[REDACTED]`."""
+
+    id: str
+    request: str
+    """JSON, as the caller wrote it, or as guards have let it through; cut where it was longer than is kept."""
+    answer: str
+    """JSON: `choices` with their texts, likewise."""
+    created_at: str
+    expires_at: str
+
+
 def router(undercroft: Undercroft) -> APIRouter:
     routes = APIRouter()
 
@@ -52,5 +65,22 @@ def router(undercroft: Undercroft) -> APIRouter:
                 hint="A call is booked a moment after its answer has ended.",
             )
         return RequestExplanation.model_validate(explain(record), from_attributes=True)
+
+    @routes.get("/requests/{id}/content")
+    async def content(id: str) -> RequestContent:
+        """What was asked and answered in a call, where somebody wanted that kept."""
+        found = await undercroft.contents.find(organisation(), id)
+        return RequestContent(
+            id=id,
+            request=found.request,
+            answer=found.answer,
+            created_at=rfc3339(found.created_us),
+            expires_at=rfc3339(found.expires_us),
+        )
+
+    @routes.delete("/requests/{id}/content", status_code=204)
+    async def forget_content(id: str) -> None:
+        """Deletes what was asked and answered in a call; the call stays in the ledger."""
+        await undercroft.contents.remove(organisation(), id)
 
     return routes

@@ -23,6 +23,8 @@ DEMANDS: Final[Mapping[tuple[str, str], Demand]] = {
     ("GET", "/usage/outlook"): Demand("read"),
     ("GET", "/slo"): Demand("read"),
     ("GET", "/requests/{id}/explanation"): Demand("read"),
+    ("GET", "/requests/{id}/content"): Demand("manage"),
+    ("DELETE", "/requests/{id}/content"): Demand("manage"),
     ("GET", "/traces"): Demand("read"),
     ("GET", "/traces/{trace}"): Demand("read"),
     ("GET", "/errors"): Demand("read", installation=True),

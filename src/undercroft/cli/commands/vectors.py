@@ -18,14 +18,14 @@ from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock
 from undercroft.errors import InvalidRequest
 from undercroft.settings.model import Settings
-from undercroft.vectors.data_sets import read_point
+from undercroft.vectors.data_sets import read_points
 from undercroft.vectors.filters import Filter, parse
 from undercroft.vectors.ingestion import visible
 from undercroft.vectors.ingestion.types import GENERATION, Place
 from undercroft.vectors.search import Request, search
 from undercroft.vectors.store import VectorStore
 from undercroft.vectors.tune import Tuned, read_tuned
-from undercroft.vectors.types import CollectionSpec, Hit, IndexOptions, Point, vector_of
+from undercroft.vectors.types import CollectionSpec, Hit, IndexOptions, vector_of
 
 T = TypeVar("T")
 
@@ -126,14 +126,12 @@ def _create(options: Namespace, out: Output) -> int:
 
 
 def _import(options: Namespace, out: Output) -> int:
-    points = _read(options.file)
+    points = read_points(options.file)
     settings = read_settings(options, out)
 
     async def store_all(store: VectorStore) -> int:
         spec = await store.describe(options.collection)
-        wordless = [point.text or "" for point in points if not point.vector]
-        made = iter(await Embedder(settings).embed(wordless) if wordless else [])
-        whole = [point if point.vector else msgspec.structs.replace(point, vector=next(made)) for point in points]
+        whole = await Embedder(settings).completed(points)
         with out.progress("storing", len(whole)) as advance:
             for start in range(0, len(whole), BATCH):
                 some = whole[start : start + BATCH]
@@ -144,23 +142,6 @@ def _import(options: Namespace, out: Output) -> int:
     number = _with_store(options, out, store_all)
     out.show({"stored": number}, text=f"{number} points stored in {options.collection}")
     return 0
-
-
-def _read(path: Path) -> list[Point]:
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{path} cannot be read: {error}.") from error
-    points = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            point = read_point(line, at=f"{path}:{number}")
-            if not point.vector and not (point.text or "").strip():
-                raise InvalidRequest(f"{path}:{number}: there is neither a vector nor a text to make one of.")
-            points.append(point)
-    if not points:
-        raise InvalidRequest(f"{path} holds no points.")
-    return points
 
 
 def _search(options: Namespace, out: Output) -> int:

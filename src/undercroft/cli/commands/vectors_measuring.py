@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from undercroft.assembly.vector_tools import Embedder
 from undercroft.assembly.vectors import STORES, open_store
 from undercroft.cli.installation import read_settings
 from undercroft.cli.output import Output
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
 _BENCH = """Measures stores on the same data: recall against exact search, searches a second, latencies, build, size.
 
 Data are made (10000x128: points and dimensions, in clusters, always the same) or your own: a JSONL file with
-{"id", "vector", "text"?, "metadata"?} a line, of which some are held out as queries.
+{"id", "vector"?, "text"?, "metadata"?} a line, of which some are held out as queries. A line without a vector gets one
+of its text, by the bundled model. With questions of your own, {"text", "relevant": ["id", ...]} a line, these are asked
+instead, and recall, nDCG and MRR of every kind of search are told; {"id": gain} says how good each answer is.
 
 Example: undercroft vectors bench --stores embedded,pgvector --data notes.jsonl --svg recall.svg
+         undercroft vectors bench --data notes.jsonl --questions questions.jsonl
          undercroft vectors bench --data 20000x384 --clients 1,4,16"""
 _TUNE = """Finds the index that is fastest at a recall, and shows it on held-out queries.
 
@@ -39,6 +43,9 @@ def add(actions: "_SubParsersAction[Any]") -> list[ArgumentParser]:
     bench = actions.add_parser("bench", help="measures stores on the same data", description=_BENCH)
     bench.add_argument("--stores", default="embedded", metavar="NAMES", help=f"of {', '.join(STORES)}; by commas")
     bench.add_argument("--clients", type=counts, default=(1, 4), metavar="N,…", help="searches at once; default: 1,4")
+    bench.add_argument(
+        "--questions", type=Path, metavar="FILE", help="questions with the ids that answer them, as JSONL"
+    )
     bench.add_argument("--svg", type=Path, metavar="FILE", help="draws recall against searches a second")
     tune = actions.add_parser("tune", help="finds the fastest index of a recall", description=_TUNE)
     tune.add_argument("--store", default="embedded", metavar="NAME", help=f"{', '.join(STORES)}")
@@ -61,8 +68,8 @@ def counts(text: str) -> tuple[int, ...]:
 
 
 def bench(options: Namespace, out: Output) -> int:
-    data = _data(options)
     settings = read_settings(options, out)
+    data = _data(options, settings, questions=options.questions)
     names = list(dict.fromkeys(options.stores.split(",")))
     if unknown := [name for name in names if name not in STORES]:
         raise InvalidRequest(f"There is no vector store {unknown[0]!r}; there are {', '.join(STORES)}.")
@@ -78,6 +85,9 @@ def bench(options: Namespace, out: Output) -> int:
     out.table([_built(report) for report in reports])
     out.line("")
     out.table([row for report in reports for row in _rows(report)])
+    if data.questions:
+        out.line("")
+        out.table([row for report in reports for row in _judged(report)])
     return 0
 
 
@@ -109,8 +119,8 @@ def tune(options: Namespace, out: Output) -> int:
     if not 0 < options.recall <= 1:
         raise InvalidRequest(f"--recall is {options.recall:g}; it takes more than 0 and at most 1.")
     _check(options)
-    data = _data(options)
     settings = read_settings(options, out)
+    data = _data(options, settings)
     course = Course(limit=options.limit, metric=options.metric, seconds=options.seconds)
 
     async def run(advance: Callable[[int], None]) -> Any:
@@ -164,19 +174,38 @@ def _check(options: Namespace) -> None:
         raise InvalidRequest(f"--limit is {options.limit}; it takes 1 to 1000.")
 
 
-def _data(options: Namespace) -> "DataSet":
+def _data(options: Namespace, settings: Settings, *, questions: Path | None = None) -> "DataSet":
     try:
-        from undercroft.vectors.data_sets import mixture, own, read_points
+        from undercroft.vectors.data_sets import mixture
     except ImportError as error:
         raise MissingExtra("Measuring", extra="vectors") from error
     made = re.fullmatch(r"(\d{3,8})x(\d{1,5})", options.data)
     if made is None:
-        path = Path(options.data)
-        return own(path.name, read_points(path))
+        return asyncio.run(_own(Path(options.data), questions, settings))
+    if questions is not None:
+        raise InvalidRequest("--questions is about points of your own; name their file with --data FILE.jsonl.")
     rows, dimension = int(made[1]), int(made[2])
     if not (100 <= rows <= 10_000_000 and 2 <= dimension <= 8192):
         raise InvalidRequest(f"--data is {options.data}; made data have 100 to 10000000 points of 2 to 8192 numbers.")
     return mixture(rows, dimension)
+
+
+async def _own(path: Path, asked: Path | None, settings: Settings) -> "DataSet":
+    """What the user has, with a vector for each text that has none."""
+    from msgspec.structs import replace
+
+    from undercroft.vectors.data_sets import judged, own, read_points
+    from undercroft.vectors.judging import read_questions
+
+    embedder = Embedder(settings)
+    points, questions = read_points(path), [] if asked is None else read_questions(asked)
+    points = await embedder.completed(points)
+    if not questions:
+        return own(path.name, points)
+    vectors = iter(await embedder.embed([each.text for each in questions if not each.vector]))
+    return judged(
+        path.name, points, [each if each.vector else replace(each, vector=next(vectors)) for each in questions]
+    )
 
 
 def _built(report: "Report") -> dict[str, object]:
@@ -209,4 +238,18 @@ def _rows(report: "Report") -> list[dict[str, object]]:
             "p99 ms": one.p99_ms,
         }
         for one in map(rounded, report.measured)
+    ]
+
+
+def _judged(report: "Report") -> list[dict[str, object]]:
+    return [
+        {
+            "store": report.store,
+            "mode": one.mode,
+            "questions": one.questions,
+            f"recall@{one.limit}": round(one.recall, 4),
+            f"nDCG@{one.limit}": round(one.ndcg, 4),
+            "MRR": round(one.mrr, 4),
+        }
+        for one in report.quality
     ]

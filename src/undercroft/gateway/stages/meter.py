@@ -1,7 +1,7 @@
 """Books the call: a record when it starts upstream, and exactly one when it has ended, however it ended."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import lru_cache
 from typing import Protocol
@@ -12,6 +12,7 @@ from undercroft.clock import Clock
 from undercroft.errors import ClientClosed, UndercroftError
 from undercroft.gateway.call import Call, Deployment, Handler, Trail
 from undercroft.gateway.spending import added, without
+from undercroft.gateway.tagging import picked
 from undercroft.llm.reply import Reply
 from undercroft.llm.tokens import estimate_input, estimate_text
 from undercroft.llm.types import Chunk
@@ -49,7 +50,9 @@ class Meter:
     The closing record is written before the generator ends, hence before the last byte of the answer leaves.
     """
 
-    def __init__(self, *, recorder: Recorder, rates: Rates, clock: Clock) -> None:
+    def __init__(self, *, recorder: Recorder, rates: Rates, clock: Clock, tag_names: Sequence[str] = ()) -> None:
+        """`tag_names`: which of a request's own labels are booked as tags."""
+        self._tag_names = tag_names
         self._recorder = recorder
         self._rates = rates
         self._clock = clock
@@ -85,6 +88,7 @@ class Meter:
                 deployment=deployment.id if deployment else "",
                 estimated_input=estimate_input(call.request),
                 release=call.trail.release,
+                tags=self._tags(call),
             )
         )
         return await proceed(call)
@@ -154,13 +158,21 @@ class Meter:
                 streamed=call.request.stream,
                 trace=call.trace,
                 end_user=_clean(call.request.end_user) if call.request.end_user else "",
-                tags={"batch": call.batch} if call.batch else {},
+                tags=self._tags(call),
                 saved_nano=trail.saved_nano,
                 held_nano=trail.held_nano,
                 steps=trail.steps,
                 refused=trail.refused,
             )
         )
+
+    def _tags(self, call: Call) -> dict[str, str]:
+        tags = call.tags
+        if self._tag_names:
+            tags = {**picked(getattr(call.request, "metadata", None), self._tag_names), **tags}
+        if call.batch:
+            tags = {**tags, "batch": call.batch}
+        return {name: _clean(value) for name, value in tags.items()} if tags else tags
 
     def _cost(self, call: Call, deployment: Deployment, usage: Usage) -> tuple[int, str]:
         return self._rates.cost(deployment, usage, at_us=call.started_us, is_batch=bool(call.batch))
@@ -203,9 +215,9 @@ class Meter:
 
 
 @lru_cache(4096)
-def _clean(end_user: str) -> str:
+def _clean(label: str) -> str:
     """What a caller wrote there by mistake, a key say, is in no book, line or span."""
-    return Redactor().text(end_user)
+    return Redactor().text(label)
 
 
 def note(trail: Trail, chunk: Chunk) -> None:

@@ -60,6 +60,9 @@ class SqlSliceStore:
     async def settle(self, held: Slice, spent: int) -> bool:
         return await self._database.write(partial(_settle, held=held, spent=spent))
 
+    async def sharers(self) -> int:
+        return await self._database.read(partial(_sharers, now_us=self._clock.now_us()))
+
     async def forget(self, before_us: int) -> int:
         return await self._database.write(partial(_forget, before_us=before_us))
 
@@ -159,6 +162,13 @@ def _settle(connection: Connection, *, held: Slice, spent: int) -> bool:
     settled = update(slices).where(_of(held.window), slices.c.owner == SETTLED)
     connection.execute(settled.values(amount=slices.c.amount + spent))
     return True
+
+
+def _sharers(connection: Connection, *, now_us: int) -> int:
+    lives = and_(
+        slices.c.owner != SETTLED, ~slices.c.frozen, slices.c.lease_until_us > database_now(connection, now_us)
+    )
+    return int(connection.execute(select(func.count(slices.c.owner.distinct())).where(lives)).scalar_one())
 
 
 def _forget(connection: Connection, *, before_us: int) -> int:

@@ -27,7 +27,7 @@ runtime's default of 2048 takes 4.5 s; reading is a tenth slower for it."""
 SMALL_MODEL_BYTES = 300_000_000
 SMALL_MODEL_THREADS = 2
 """Models below that size gain from a second thread (one answer 66 to 83 tokens/s, four at once 75 to 111, on two slow
-cores) and lose by more. Beside a busy process the second one loses (50 to 26): such machines set [local] threads = 1."""
+cores) and lose by more. Beside a busy process the second loses (50 to 26): such machines set [local] threads = 1."""
 BUSY_RETRY_AFTER_S = 2.0
 
 

@@ -22,7 +22,7 @@ from undercroft.storage.schema.event_tables import event_deliveries, events, web
 from undercroft.storage.schema.file_tables import batch_items, batches, blob_pieces, files
 from undercroft.storage.schema.installation_tables import duties, versions
 from undercroft.storage.schema.job_tables import job_attempts, job_links, job_outputs, jobs, schedules
-from undercroft.storage.schema.ledger_tables import calls, limits, slices, spool_offsets
+from undercroft.storage.schema.ledger_tables import call_contents, calls, limits, slices, spool_offsets
 from undercroft.storage.schema.observed_tables import error_groups, spans
 from undercroft.storage.schema.release_tables import (
     content_labels,
@@ -49,6 +49,7 @@ __all__ = [
     "batches",
     "blob_pieces",
     "cache_entries",
+    "call_contents",
     "calls",
     "chat_completions",
     "content_labels",

@@ -72,6 +72,19 @@ calls = Table(
     Index("calls_key_started", "organisation", "key", "started_us"),
 )
 
+# What was asked and answered, where somebody wanted that kept (ledger/contents.py).
+call_contents = Table(
+    "call_contents",
+    metadata,
+    Column("organisation", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("request", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Index("call_contents_expires", "expires_us"),
+)
+
 # How far each spool is in `calls`: moved in the transaction that inserts the rows, so nothing is shipped twice.
 spool_offsets = Table(
     "spool_offsets",

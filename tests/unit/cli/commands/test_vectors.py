@@ -53,6 +53,11 @@ def test_what_is_imported_is_found_and_copied(folder: Path, capsys: pytest.Captu
         (["compare", "--vectors", "5M", "--dim", "2", "--qps", "1", "--region", "moon"], "region"),
         (["bench", "--data", "none.jsonl"], "cannot be read"),
         (["bench", "--data", "points.jsonl"], "at least 100"),
+        (["bench", "--questions", "points.jsonl"], "points of your own"),
+        (
+            ["bench", "--data", "points.jsonl", "--questions", "points.jsonl"],
+            "points.jsonl:1: the line has an unknown key",
+        ),
         (["bench", "--stores", "embedded,none"], "no vector store 'none'"),
         (["bench", "--clients", "0"], "write 1,4,16"),
         (["tune", "--recall", "2"], "--recall is 2"),
@@ -78,6 +83,19 @@ def test_a_wrong_line_stops_everything_before_anything_is_stored(
     assert "points.jsonl:7: there is neither a vector nor a text" in capsys.readouterr().err
     assert main(["vectors", "search", "notes", "--vector", "[1, 5]", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_questions_of_ones_own_are_judged(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "questions.jsonl").write_text('{"text": "which?", "vector": [1, 5], "relevant": {"p5": 2, "p4": 1}}\n')
+    asked = ["--data", "points.jsonl", "--questions", "questions.jsonl", "--seconds", "0.01", "--clients", "1"]
+    assert main(["vectors", "bench", *asked, "--metric", "euclidean", "--limit", "2", "--json"]) == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    (quality,) = report["quality"]
+    assert {name: quality[name] for name in ("mode", "questions", "recall", "ndcg", "mrr")} == {
+        "mode": "dense", "questions": 1, "recall": 1.0, "ndcg": 1.0, "mrr": 1.0,
+    }  # fmt: skip
+    assert main(["vectors", "bench", *asked, "--metric", "euclidean", "--limit", "2"]) == 0
+    assert "nDCG@2" in capsys.readouterr().out
 
 
 def test_a_collection_that_is_not_there_is_said_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,19 @@
+"""`make bench` runs all, or what is named."""
+
+import pytest
+
+from benchmarks.__main__ import commands
+
+
+def test_without_arguments_every_usual_comparison_is_run() -> None:
+    assert commands([]) == [["gateway"], ["vectors"]]
+
+
+def test_options_alone_are_the_gateways() -> None:
+    assert commands(["--contenders", "nginx"]) == [["gateway", "--contenders", "nginx"]]
+
+
+def test_a_named_comparison_gets_its_options() -> None:
+    assert commands(["vectors", "--size", "20000"]) == [["vectors", "--size", "20000"]]
+    with pytest.raises(SystemExit, match="no benchmark 'vector'"):
+        commands(["vector"])
