@@ -25,6 +25,7 @@ from undercroft.llm.provider import (
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, ModerationRequest, Request
 from undercroft.record import Step, Usage, Who
+from undercroft.versions.pinned import Pinned
 
 Kind = Literal["chat", "completions", "embeddings", "moderations"]
 
@@ -225,6 +226,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """What the caller said about the place where it is to be answered."""
     cache: Control | None = None
     """What the caller said of the cache."""
+    pinned: Pinned | None = None
+    """The release that answers, whole: what was moved since is no matter of this call."""
     trail: Trail = msgspec.field(default_factory=Trail)
 
     @property

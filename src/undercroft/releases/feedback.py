@@ -3,9 +3,10 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, func, select
 
-from undercroft.storage.schema import chat_completions, feedback
+from undercroft.releases.types import ONLINE
+from undercroft.storage.schema import calls, chat_completions, feedback
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +36,12 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True):
 def add(connection: Connection, given: Feedback) -> None:
     """Several may be given on one answer."""
     connection.execute(feedback.insert().values(**msgspec.structs.asdict(given)))
+
+
+def spent_online(connection: Connection, *, since_us: int) -> int:
+    """Nano-dollars that online evaluation has cost since then, in every organisation and process."""
+    own = and_(calls.c.endpoint == ONLINE, calls.c.started_us >= since_us)
+    return int(connection.execute(select(func.coalesce(func.sum(calls.c.cost_nano), 0)).where(own)).scalar_one())
 
 
 def listed(connection: Connection, *, organisation: str, source: str | None = None, limit: int = 100) -> list[Feedback]:
