@@ -25,7 +25,7 @@ from undercroft.record import Who
 from undercroft.releases.traffic import place
 from undercroft.releases.types import ASIDE, ONLINE, SHADOW
 from undercroft.settings.model import Settings
-from undercroft.settings.releases import OnlineEvaluation
+from undercroft.settings.releases import OnlineEvaluation, Releases
 from undercroft.telemetry.logs import get_logger
 from undercroft.versions.folder import read_file
 
@@ -154,6 +154,12 @@ class OnlineJudge:
 
     def _count(self, result: Result) -> None:
         self._counter.labels(result).add()
+
+
+def check_usable(settings: Releases) -> None:
+    """Raises ConfigurationError for files of checks that cannot be used."""
+    for each in settings.online:
+        _wanted(each)
 
 
 def _wanted(settings: OnlineEvaluation) -> _Wanted:

@@ -63,6 +63,11 @@ class ReleaseOffice:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
+        """Raises ConfigurationError for checks of live answers that cannot be used, before anything is opened."""
+        if settings.online:
+            from undercroft.assembly.online_evaluation import check_usable
+
+            check_usable(settings)
         self.book = LiveBook()
         self._settings = settings
         self.link = link

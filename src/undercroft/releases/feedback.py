@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from undercroft.releases.types import ONLINE
 from undercroft.storage.schema import calls, chat_completions, feedback
@@ -67,9 +67,10 @@ def remembered(
     if below is not None:
         own = and_(own, feedback.c.score < below)
     stored = (chat_completions.c.model, chat_completions.c.messages, chat_completions.c.answer)
+    is_of_it = or_(chat_completions.c.call == feedback.c.call, chat_completions.c.id == feedback.c.response)
     rows = connection.execute(
         select(feedback, *stored)
-        .join_from(feedback, chat_completions, chat_completions.c.id == feedback.c.response)
+        .join_from(feedback, chat_completions, is_of_it)
         .where(own)
         .order_by(feedback.c.created_us, feedback.c.id)
         .limit(limit)
