@@ -74,8 +74,13 @@ def test_feedback_becomes_cases_that_can_be_run(server: Server) -> None:
     promoted(server, release(server, "old"))
     for score, question in ((0.0, QUESTIONS[0]), (1.0, QUESTIONS[1])):
         answer = server.chat(question, model="support", store=True)
-        said = server.ask("/api/v1/feedback", json={"response_id": answer.json["id"], "score": score, "label": "tone"})
+        id = answer.json["id"] if score else answer.request_id  # the one is the provider's, the other ours
+        said = server.ask("/api/v1/feedback", json={"response_id": id, "score": score, "label": "tone"})
         assert said.status == 201, said
+        assert said.json["request_id"] == answer.request_id
+    unstored = server.chat("hi", model="support").json["id"]
+    refused = server.ask("/api/v1/feedback", json={"response_id": unstored, "score": 1})
+    assert (refused.status, refused.error["code"]) == (404, "response_not_found")
 
     assert "1 cases" in command(server, "eval", "cases", "--below", "0.5", "--out", "bad.jsonl").stdout
     (bad,) = map(msgspec.json.decode, (server.folder / "bad.jsonl").read_bytes().splitlines())

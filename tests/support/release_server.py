@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from tests.support.server import Server
 from tests.support.upstream import Request, Step, Upstream, error_response, response
 
 GOING_BACK_S = 5.0
+NUMBERS = count()
 
 
 def echo(request: Request) -> Iterable[Step]:
@@ -29,8 +31,8 @@ def repeat(request: Request) -> Iterable[Step]:
 def _says(text: str) -> Iterable[Step]:
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    body = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
-    return [response(msgspec.json.encode(body).decode())]
+    told = {"id": f"chatcmpl-theirs-{next(NUMBERS)}", "object": "chat.completion", "created": 1, "model": "m"}
+    return [response(msgspec.json.encode({**told, "choices": [choice], "usage": usage}).decode())]
 
 
 def failing(request: Request) -> Iterable[Step]:

@@ -37,7 +37,7 @@ def keep(connection: Connection, kept: KeptChat, *, organisation: str, now_us: i
         "answer": kept.answer.decode(),
         "created_us": kept.created_us,
         "expires_us": kept.expires_us,
-        "call": kept.call,
+        "call": kept.call or None,
     }
     changes = {name: value for name, value in row.items() if name not in ("organisation", "id")}
     fresh = insert(connection, chat_completions).values(**row)
@@ -113,5 +113,5 @@ def _kept(row: Any) -> KeptChat:
         answer=row.answer.encode(),
         created_us=row.created_us,
         expires_us=row.expires_us,
-        call=row.call,
+        call=row.call or "",
     )

@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("chat_completions", sa.Column("call", sa.Text, nullable=False, server_default=""))
+    op.add_column("chat_completions", sa.Column("call", sa.Text))
     op.create_index("chat_completions_call", "chat_completions", ["organisation", "call"])
 
 
