@@ -129,6 +129,27 @@ def test_files_and_database_follow_each_other_and_a_merge_is_left_to_people(serv
     assert "needs terms" in wrong.stderr
 
 
+def test_who_moved_what_by_command_or_over_http_stands_in_the_audit_log(server: Server) -> None:
+    old, new = release(server, "old"), release(server, "new")
+    asked = server.ask(f"/api/v1/releases/{old}/promote", json={"reason": "the first"})
+    assert command(server, "releases", "start", new, "--steps", "10", "--reason", "to see").exit_code == 0
+    assert command(server, "releases", "rollback", "support").exit_code == 0
+
+    done = command(server, "audit", "list", "--action", "release.", "--json")
+    entries = msgspec.json.decode(done.stdout)
+    moves = [each for each in entries if each["action"] != "release.create"][::-1]
+    assert [(each["action"], each["subject"]) for each in moves] == [
+        ("release.promoted", old),
+        ("release.started", new),
+        ("release.rolled_back", new),
+    ]
+    assert moves[0]["address"] == "127.0.0.1"
+    assert "the first" in moves[0]["details"]
+    assert moves[1]["actor"].startswith("command line")
+    assert asked.status == 200
+    assert command(server, "audit", "verify").exit_code == 0
+
+
 def test_a_version_is_asked_for_behind_an_at_sign(server: Server) -> None:
     old = release(server, "old")
     promoted(server, old)
