@@ -38,6 +38,7 @@ from undercroft.settings.model import (
     Settings,
 )
 from undercroft.settings.presets import PRESETS, Quirks
+from undercroft.settings.releases import OnlineEvaluation
 from undercroft.settings.rules import NOT_USED_YET
 from undercroft.settings.section import Section
 from undercroft.settings.shape import settings_shape
@@ -133,7 +134,8 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "unknown_route": "There is no such path.",
     "unknown_vector_store": "There is no such vector store, or it is another organisation's.",
     "unsupported_parameter": "The model, or a batch, cannot do what a parameter asks for.",
-    "unsupported_operation": "The model cannot do this kind of call.",
+    "unsupported_operation": "The model, or the release that answers, cannot do this kind of call.",
+    "embedding_model_differs": "A release's retrieval names another embedding model than its vector store's own.",
     "judge_failed": "The model that was to judge an answer did not answer.",
     "not_recorded": "A test asks for an answer that was never recorded.",
     "no_previous_release": "The alias has no release to go back to.",
@@ -211,7 +213,7 @@ def _heading(place: Sequence[str], section: type[Section]) -> str:
     return f"## `{title}`\n\n{_first_line(section)}"
 
 
-_LISTED: Final = (Model, Deployment, ModerationTerms, GuardRule, JobQueue, JobSchedule)
+_LISTED: Final = (Model, Deployment, ModerationTerms, GuardRule, JobQueue, JobSchedule, OnlineEvaluation)
 """Sections of which the file may have several."""
 
 
@@ -241,7 +243,7 @@ def _meaning_of_setting(at: Sequence[str], description: str, variables: Sequence
 
 def _in_schema(place: Sequence[str]) -> tuple[str | int, ...]:
     """With an element for each list on the way."""
-    lists = ("models", "deployments", "terms")
+    lists = ("models", "deployments", "terms", "online")
     return tuple(step for name in place for step in ((name, 0) if name in lists else (name,)))
 
 

@@ -1,34 +1,15 @@
 """Releases on a real server: who is answered by what while releases are promoted, rolled out and rolled back."""
 
-import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
 from tests.support.background import upstream_in_background
-from tests.support.server import Server, serving, until
-from tests.support.upstream import Request, Step, Upstream, error_response, response
-
-GOING_BACK_S = 5.0
-
-
-def echo(request: Request) -> Iterable[Step]:
-    """Says which model was asked, and under which prompt."""
-    text = f"{request.model} {request.json['messages'][0]['content']}"
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    body = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
-    return [response(msgspec.json.encode(body).decode())]
-
-
-def failing(request: Request) -> Iterable[Step]:
-    return [error_response("500 Internal Server Error", "it broke")]
+from tests.support.release_server import GOING_BACK_S, Load, echo, failing, manage, release, status, toml_of
+from tests.support.server import serving, until
+from tests.support.upstream import Upstream
 
 
 @pytest.fixture(scope="module")
@@ -40,68 +21,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def toml(upstream: Upstream) -> str:
-    deployment = f'[[models.deployments]]\nprovider = "openai_compatible"\nbase_url = "{upstream.base_url}"\n'
-    price = 'price = { input = "1", output = "2" }\n'
-    names = ("old", "new", "broken")
-    models = "".join(f'[[models]]\nname = "{name}"\ntries = 1\n{deployment}{price}' for name in names)
-    return models + "[releases]\nleast_calls = 20\n"
-
-
-def manage(server: Server, path: str, body: object) -> Any:
-    answer = server.ask(f"/api/v1{path}", json=body)
-    assert answer.status in (200, 201), answer
-    return answer.json
-
-
-def release(server: Server, target: str) -> str:
-    """A release of `support` whose model and prompt belong together."""
-    content = {"content": {"target": target}}
-    model = manage(server, "/versions/model/support", content)
-    prompt = manage(
-        server,
-        "/versions/prompt/support",
-        {"content": {"messages": [{"role": "system", "content": f"prompt {target}"}]}},
-    )
-    pins = {"alias": "support", "model": f"support@{model['digest']}", "prompt": f"support@{prompt['digest']}"}
-    return str(manage(server, "/releases", pins)["id"])
-
-
-@dataclass
-class Load:
-    """Callers that ask without a pause, each user one after the other."""
-
-    server: Server
-    users: int = 6
-    stop: threading.Event = field(default_factory=threading.Event)
-    seen: dict[str, list[tuple[float, int, str, str]]] = field(default_factory=dict)
-    """Of each user: when, status, release and text of every answer."""
-
-    @contextmanager
-    def running(self) -> Iterator["Load"]:
-        threads = [threading.Thread(target=self._ask, args=(f"user {number}",)) for number in range(self.users)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield self
-        finally:
-            self.stop.set()
-            for thread in threads:
-                thread.join()
-
-    def _ask(self, user: str) -> None:
-        answers = self.seen.setdefault(user, [])
-        while not self.stop.is_set():
-            answer = self.server.chat("hi", model="support", user=user)
-            text = answer.json["choices"][0]["message"]["content"] if answer.status == 200 else ""
-            answers.append((time.monotonic(), answer.status, answer.headers.get("x-undercroft-release", ""), text))
-
-    def everything(self) -> list[tuple[float, int, str, str]]:
-        return [answer for answers in self.seen.values() for answer in answers]
-
-    def only(self, wanted: str, *, since: float) -> bool:
-        """Whether every user has had an answer since then, and the latest is of this release."""
-        latest = [answers[-1] for answers in self.seen.values() if answers]
-        return len(latest) == self.users and all(at > since and of == wanted for at, _, of, _ in latest)
+    return toml_of(upstream, "old", "new", "broken")
 
 
 def test_promotion_and_rollback_under_load_fail_nobody_and_mix_nothing(tmp_path: Path, toml: str) -> None:
@@ -109,7 +29,7 @@ def test_promotion_and_rollback_under_load_fail_nobody_and_mix_nothing(tmp_path:
         old, new = release(server, "old"), release(server, "new")
         manage(server, f"/releases/{old}/promote", {})
         until(lambda: all(server.chat("hi", model="support").status == 200 for _ in range(8)), within_s=10)
-        with Load(server).running() as load:
+        with Load(server, pause_s=0.01).running() as load:
             until(lambda: load.only(old, since=0))
             plan = {"strategy": "canary", "steps": [0.5], "bake_s": 600}
             manage(server, f"/releases/{new}/rollout", plan)
@@ -138,13 +58,13 @@ def test_promotion_and_rollback_under_load_fail_nobody_and_mix_nothing(tmp_path:
 
 
 def test_a_failing_candidate_is_rolled_back_by_itself_in_every_process(tmp_path: Path, toml: str) -> None:
-    with serving(tmp_path, "--workers", "2", toml=toml) as server:
+    with serving(tmp_path, "--workers", "3", toml=toml) as server:
         good, bad = release(server, "old"), release(server, "broken")
         manage(server, f"/releases/{good}/promote", {})
         until(lambda: all(server.chat("hi", model="support").status == 200 for _ in range(8)), within_s=10)
         for number in range(60):  # a past to compare with
             server.chat("hi", model="support", user=str(number))
-        with Load(server, users=12).running() as load:
+        with Load(server, users=12, pause_s=0.02).running() as load:
             time.sleep(1.5)  # what was booked is in the database
             manage(server, f"/releases/{bad}/rollout", {"steps": [0.5], "bake_s": 600})
             until(lambda: status(server)["rollout"]["state"] == "rolled_back", within_s=60)
@@ -154,16 +74,19 @@ def test_a_failing_candidate_is_rolled_back_by_itself_in_every_process(tmp_path:
         found = status(server)
         assert found["rollout"]["reason"].startswith("errors: ")
         assert [move["move"] for move in found["moves"]] == ["rolled_back", "started", "promoted"]
-        assert found["moves"][0]["evidence"]["counts"]["candidate_bad"] > 0
+        made_the_breach = found["moves"][0]["evidence"]["counts"]["candidate_bad"]
+        assert made_the_breach > 0
         metrics = server.ask("/metrics").body.decode()
         assert 'ai_release_moves_total{move="rolled_back"} 1' in metrics
         affected = sum(any(of == bad for _, _, of, _ in answers) for answers in load.seen.values())
         assert 0 < affected < load.users
-        print(f"\n{affected} of {load.users} users were affected")
-
-
-def status(server: Server) -> Any:
-    return server.ask("/api/v1/aliases/support").json
+        failed = sorted(at for at, _, of, _ in load.everything() if of == bad)
+        took_s = failed[-1] - failed[min(made_the_breach, len(failed)) - 1]
+        print(
+            f"\n{affected} of {load.users} users were affected; the last answer of the candidate came {took_s:.1f} s "
+            f"after the one that made the breach, out of 3 processes"
+        )
+        assert took_s <= GOING_BACK_S
 
 
 def test_ledger_log_and_header_name_the_release_and_feedback_finds_it(tmp_path: Path, toml: str) -> None:

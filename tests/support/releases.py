@@ -1,9 +1,7 @@
-"""A real SQLite database with what releases need, and short ways to fill it."""
+"""A real database with what releases need, and short ways to fill it."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -15,7 +13,7 @@ from undercroft.ledger.entries import row_of
 from undercroft.record import CallRecord, Who
 from undercroft.releases.desk import ReleaseDesk
 from undercroft.releases.types import Moved, Release
-from undercroft.storage.engine import Database, open_database
+from undercroft.storage.engine import Database
 from undercroft.storage.schema import calls
 from undercroft.versions import repository as versions
 from undercroft.versions.content import Content, Kind, ModelContent, Version
@@ -27,9 +25,9 @@ ORGANISATION = "default"
 class Shop:
     """Versions, releases and a ledger."""
 
-    def __init__(self, database: Database, clock: ManualClock) -> None:
+    def __init__(self, database: Database) -> None:
         self.database = database
-        self.clock = clock
+        self.clock = clock = ManualClock()
         self.ids = Ids(clock)
         self.moved: list[Moved] = []
         self.audited: list[Moved] = []
@@ -98,14 +96,3 @@ class Shop:
         rows = [row_of(record) for record in made]
         self.database.write_sync(lambda connection: connection.execute(calls.insert(), rows).rowcount)
         return [record.id for record in made]
-
-
-@contextmanager
-def shop(folder: Path) -> Iterator[Shop]:
-    """A shop over an empty database."""
-    clock = ManualClock()
-    database = open_database(None, data_dir=folder, pool_size=1, clock=clock)
-    try:
-        yield Shop(database, clock)
-    finally:
-        database.close()

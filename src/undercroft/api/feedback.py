@@ -33,7 +33,7 @@ class FeedbackRoutes:
             organisation=who.organisation,
             id=self._undercroft.ids.new("fb_"),
             response=asked.response_id,
-            call=wire.call_of(asked.response_id),
+            call=wire.call_of(asked.response_id) or await self._stored(asked.response_id, who.organisation),
             key=who.key,
             source=asked.source,
             score=asked.score,
@@ -43,6 +43,16 @@ class FeedbackRoutes:
         )
         await self._undercroft.link.write(partial(add, given=given))
         await exchange.respond(wire.encode(_view(given)), status=201)
+
+    async def _stored(self, response: str, organisation: str) -> str:
+        """The call of a stored answer that has its provider's id. Raises NotFound."""
+        from undercroft.chats.repository import find
+
+        now_us = self._undercroft.clock.now_us()
+        kept = await self._undercroft.link.read(partial(find, id=response, organisation=organisation, now_us=now_us))
+        if kept is None or not kept.call:
+            raise wire.unknown(response)
+        return kept.call
 
     async def list(self, exchange: Exchange) -> None:
         """What was said, the latest first."""

@@ -27,6 +27,7 @@ from undercroft.assembly.limits import Limiter, rules_of
 from undercroft.assembly.models import ModelBuilder
 from undercroft.assembly.rates import BookedRates
 from undercroft.assembly.recorder import FanOut, Keeper
+from undercroft.assembly.release_stages import judge_of, stages_of_releases
 from undercroft.assembly.releases import ReleaseOffice
 from undercroft.assembly.reloads import Reloads, UnderWay, nothing_to_read
 from undercroft.assembly.responses import ResponseDesk, Responses
@@ -38,6 +39,7 @@ from undercroft.clock import Clock, SystemClock
 from undercroft.egress.client import Client
 from undercroft.gateway.gateway import Gateway
 from undercroft.gateway.stages.allow import Allow
+from undercroft.gateway.stages.sample import Sample
 from undercroft.ids import Ids
 from undercroft.ledger.limit_book import LimitBook
 from undercroft.ledger.opened import OpenedPrices
@@ -325,6 +327,8 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             await stack.enter_async_context(checking(settings, catalogue, clock=clock, rng=rng))
         limits = settings.limits
         estimate = limits.estimate if limits.unknown_price == "estimate" else None
+        guard = guard_of(settings)
+        judge = judge_of(settings, lasting.releases, lasting.vectors, is_frozen=lasting.is_frozen)
         rates = BookedRates(lasting.prices, models=settings.models, estimate=estimate)
         gateway = Gateway(
             catalogue=catalogue,
@@ -334,7 +338,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             clock=clock,
             rng=rng,
             tracing=lasting.telemetry.tracing,
-            guard=guard_of(settings),
+            guard=guard,
             allow=Allow(
                 lasting.limiter.book,
                 lasting.limiter,
@@ -346,11 +350,15 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             ),
             cache=lasting.answers.stage(rates),
             releases=lasting.releases.book,
+            sample=None if judge is None else Sample(judge.wants, judge.take),
+            of_releases=stages_of_releases(guard, lasting.knowledge, clock=clock),
             ids=lasting.ids,
             content=lasting.contents.stage(),
             tag_names=settings.ledger.tags,
         )
         stack.push_async_callback(gateway.mirror.close)
+        if judge is not None:
+            await stack.enter_async_context(judge.running(gateway))
         under_way = UnderWay()
         undercroft = Undercroft(
             settings=settings,

@@ -13,13 +13,13 @@ from undercroft.batches.types import KIND, ItemInput, ItemResult
 from undercroft.batches.validation import Checked
 from undercroft.clock import Clock
 from undercroft.errors import InvalidRequest, UndercroftError
-from undercroft.gateway.call import Call, kind_of
+from undercroft.gateway.call import Call
 from undercroft.ids import Ids
 from undercroft.jobs.handlers import JobContext
 from undercroft.jobs.retry import failure_of
 from undercroft.jobs.types import Job, Limits
 from undercroft.llm.types import ChatRequest, Chunk, EmbeddingsRequest, Request
-from undercroft.record import Usage
+from undercroft.record import Usage, Who
 from undercroft.telemetry.trace_context import trace_in
 from undercroft.wire.body import read
 from undercroft.wire.errors import envelope
@@ -51,11 +51,12 @@ class BatchItems:
     def look(self, endpoint: str, body: bytes, /) -> Checked:
         """Raises InvalidRequest and ModelNotFound."""
         request = _decode(endpoint, body)
-        model = self._in_force.gateway().catalogue.find(request.model, kind_of(request))
-        if endpoint == "/v1/responses":
+        gateway = self._in_force.gateway()
+        lane = gateway.lane(request)
+        if endpoint == "/v1/responses" and gateway.catalogue.is_known(lane):  # a release is looked at when it answers
             assert isinstance(request, ChatRequest)
-            self._in_force.responses().fit(request)
-        return Checked(model.name, len(request.inputs) if isinstance(request, EmbeddingsRequest) else 0)
+            self._in_force.responses().fit(request, Who())
+        return Checked(lane, len(request.inputs) if isinstance(request, EmbeddingsRequest) else 0)
 
     def check(self, input: bytes, /) -> str:
         """The lane is the model: when none of its deployments takes calls, its jobs wait together."""
@@ -67,7 +68,7 @@ class BatchItems:
         under_way: UnderWay = self._in_force.begin()
         call_id = self._ids.new("req_")
         try:
-            request, answer_of = self._prepared(asked)
+            request, answer_of = self._prepared(asked, job.who)
             call = self._call(job, asked, request, call_id)
             reply = await self._in_force.gateway().send(call)
             body = answer_of(call, await reply.read())
@@ -81,13 +82,13 @@ class BatchItems:
         usage = call.trail.usage or Usage()
         return _encode(ItemResult(outcome="completed", response=msgspec.Raw(_encode(told)), usage=usage))
 
-    def _prepared(self, asked: ItemInput) -> tuple[Request, Callable[[Call, Chunk], bytes]]:
+    def _prepared(self, asked: ItemInput, who: Who) -> tuple[Request, Callable[[Call, Chunk], bytes]]:
         """The request as it is sent, and what writes its answer."""
         body = bytes(asked.body)
         request = _decode(asked.url, body)
         if asked.url == "/v1/responses":
             assert isinstance(request, ChatRequest)
-            fitting, dropped = self._in_force.responses().fit(request)
+            fitting, dropped = self._in_force.responses().fit(request, who)
             return fitting, _Responding(wire.decode(body), dropped, self._clock).whole
         return request, _WRITERS[asked.url]
 

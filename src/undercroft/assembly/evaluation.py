@@ -40,6 +40,7 @@ class Bench:
         ids: Ids,
         clock: Clock,
         store: "Callable[[], Awaitable[VectorStore]] | None" = None,
+        endpoint: str = ENDPOINT,
     ) -> None:
         self._gateway = gateway
         self._settings = settings
@@ -48,6 +49,9 @@ class Bench:
         self._ids = ids
         self._clock = clock
         self._store = store
+        self._endpoint = endpoint
+        self.spent_nano = 0
+        """By all that it has asked."""
 
     async def ask(
         self,
@@ -64,7 +68,7 @@ class Bench:
         call = self._call(ChatRequest(model=model, messages=asked, sampling=sampling, prompt=prompt))
         started = self._clock.monotonic()
         try:
-            text = (await (await self._gateway.send(call)).read()).text()
+            text = (await self._sent(call)).text()
         except UndercroftError as error:
             return Answer(error=f"{error.code}: {error.message}", release=call.trail.release)
         usage = call.trail.usage
@@ -149,13 +153,19 @@ class Bench:
         return self._book.book.prompt(self._who.organisation, prompt.name, prompt.version)[0]
 
     async def _whole(self, request: Request) -> llm.Chunk:
-        return await (await self._gateway.send(self._call(request))).read()
+        return await self._sent(self._call(request))
+
+    async def _sent(self, call: Call) -> llm.Chunk:
+        try:
+            return await (await self._gateway.send(call)).read()
+        finally:
+            self.spent_nano += call.trail.cost_nano
 
     def _call(self, request: Request) -> Call:
         started = self._clock.monotonic()
         return Call(
             id=self._ids.new("req_"),
-            endpoint=ENDPOINT,
+            endpoint=self._endpoint,
             who=self._who,
             request=request,
             started_us=self._clock.now_us(),

@@ -4,12 +4,18 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final
 
-from undercroft.errors import ConfigurationError
-from undercroft.gateway.call import Call, Stage
+import msgspec
+from pydantic import ValidationError
+
+from undercroft.errors import ConfigurationError, InvalidRequest
+from undercroft.gateway.call import Call
+from undercroft.settings.guard_rules import faults_of
 from undercroft.settings.model import GuardRule, Settings
 from undercroft.telemetry.logs import get_logger
+from undercroft.versions.content import GuardrailContent, GuardSpec
 
 if TYPE_CHECKING:
+    from undercroft.gateway.stages.guard import Guard
     from undercroft.guards.guard import Rule
     from undercroft.guards.types import Check, Side
 
@@ -24,13 +30,44 @@ _SIDES: Final[Mapping[str, "frozenset[Side]"]] = {
 }
 
 
-def guard_of(settings: Settings) -> Stage | None:
+def guard_of(settings: Settings) -> "Guard | None":
     """None where there are no rules: nothing of guards is even imported then. Raises ConfigurationError."""
     if not settings.guards.rules:
         return None
     from undercroft.gateway.stages.guard import Guard
 
-    return Guard([_rule(rule) for rule in settings.guards.rules], tell=_tell)
+    return Guard([_rule(rule) for rule in settings.guards.rules], tell=tell)
+
+
+def rules_of(content: GuardrailContent) -> "list[Rule]":
+    """The rules of a stored version. Raises InvalidRequest, which names what cannot be used."""
+    sides: tuple[tuple[Side, tuple[GuardSpec, ...]], ...] = (("input", content.input), ("output", content.output))
+    return [_pinned_rule(spec, side, f"{side}[{place}]") for side, specs in sides for place, spec in enumerate(specs)]
+
+
+def _pinned_rule(spec: GuardSpec, side: "Side", where: str) -> "Rule":
+    try:
+        rule = GuardRule(
+            name=spec.name or spec.check,
+            check=spec.check,
+            action=spec.action,
+            on=side,
+            kinds=spec.kinds,  # type: ignore[arg-type]  # looked at by the model
+            terms=spec.terms,
+            max_characters=spec.max_characters,
+            json_schema=None if spec.json_schema is None else msgspec.json.encode(spec.json_schema).decode(),
+        )
+        faults = list(faults_of((), rule))
+        if faults:
+            place, wrong = faults[0]
+            raise InvalidRequest(f"{where}: {place[-1]} {wrong}.", param=f"content.{where}")
+        return _rule(rule)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        raise InvalidRequest(f"{where}: {field}: {first['msg']}.", param=f"content.{where}") from error
+    except ConfigurationError as error:  # no such guard is installed, or its schema is none
+        raise InvalidRequest(f"{where}: {error.message}", param=f"content.{where}") from error
 
 
 def _rule(rule: GuardRule) -> "Rule":
@@ -82,6 +119,6 @@ def _installed(name: str) -> "Check":
     return check
 
 
-def _tell(call: Call, found: tuple[str, ...]) -> None:
+def tell(call: Call, found: tuple[str, ...]) -> None:
     logger = get_logger("undercroft.guards")
     logger.warning("guard_found", request_id=call.id, key=call.who.key, model=call.trail.model, found=list(found))

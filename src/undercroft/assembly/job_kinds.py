@@ -61,7 +61,7 @@ class CallHandler(Generic[R]):
     def check(self, input: bytes, /) -> str:
         """The lane is the model: when none of its deployments takes calls, its jobs wait together."""
         request = self._decode(input)
-        return f"model:{self._in_force.gateway().catalogue.find(request.model, self._asks).name}"
+        return f"model:{self._in_force.gateway().lane(request)}"
 
     async def run(self, job: Job, context: JobContext, /) -> bytes:
         request = self._decode(job.input.encode())

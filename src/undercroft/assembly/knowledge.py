@@ -16,7 +16,7 @@ from undercroft.assembly.files import FileOffice
 from undercroft.assembly.vectors import Vectors
 from undercroft.clock import Clock
 from undercroft.errors import InvalidRequest, Unavailable
-from undercroft.gateway.call import Call
+from undercroft.gateway.call import Call, Trail
 from undercroft.ids import Ids
 from undercroft.jobs.handlers import JobContext
 from undercroft.jobs.types import Job, Limits
@@ -28,9 +28,11 @@ from undercroft.telemetry.logs import get_logger
 if TYPE_CHECKING:
     from undercroft.assembly.jobs import JobOffice
     from undercroft.vectors.ingestion.embedding import Model
+    from undercroft.vectors.ingestion.types import Place
     from undercroft.vectors.knowledge.desk import KnowledgeDesk
     from undercroft.vectors.knowledge.finding import Finder
     from undercroft.vectors.knowledge.handler import IngestHandler, Tools
+    from undercroft.vectors.search import Found, Request
     from undercroft.vectors.types import Vector
 
 ENDPOINT: Final = "/v1/vector_stores"
@@ -52,6 +54,9 @@ class Caller:
     """The request's; empty: the call gets one of its own."""
     trace: str = ""
     seconds: float = 600.0
+    alias: str = ""
+    """The name that was called, where a release asks: who may call that one need not be allowed the model."""
+    release: str = ""
 
 
 class EmbeddingModels:
@@ -95,6 +100,7 @@ class EmbeddingModels:
             started=started,
             deadline=started + caller.seconds,
             trace=caller.trace,
+            trail=Trail(alias=caller.alias, release=caller.release),
         )
         under_way = self._jobs.begin()
         try:
@@ -142,6 +148,12 @@ class KnowledgeOffice:
         from undercroft.vectors.knowledge.finding import Finder
 
         return Finder(self._link, await self._vectors.store(), clock=self._clock)
+
+    async def passages(self, place: "Place", request: "Request") -> "list[Found]":
+        """What is seen of a collection. Raises Unavailable, CollectionNotFound and InvalidQuery."""
+        from undercroft.vectors.ingestion import visible
+
+        return await visible.search(await self._vectors.store(), self._link, place, request)
 
     async def demand_file(self, who: Who, id: str) -> None:
         """Raises NotFound for a file that was not uploaded."""

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from undercroft.assembly.beside import alongside
@@ -18,6 +19,9 @@ from undercroft.versions.content import PromptContent
 from undercroft.versions.pinned import Pinned
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from undercroft.access.audit import Origin
     from undercroft.releases.book import Book
     from undercroft.releases.desk import Database as Reader
     from undercroft.releases.desk import ReleaseDesk
@@ -41,6 +45,9 @@ class LiveBook:
     def prompt(self, organisation: str, name: str, reference: str, /) -> tuple[str, PromptContent]:
         return (self.book or Empty()).prompt(organisation, name, reference)
 
+    def is_named(self, name: str, /) -> bool:
+        return self.book is not None and self.book.is_named(name)
+
 
 class ReleaseOffice:
     """Follows what the database says, once a second, as keys are followed; so a move is in force in every process
@@ -56,31 +63,47 @@ class ReleaseOffice:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
+        """Raises ConfigurationError for checks of live answers that cannot be used, before anything is opened."""
+        if settings.online:
+            from undercroft.assembly.online_evaluation import check_usable
+
+            check_usable(settings)
         self.book = LiveBook()
         self._settings = settings
-        self._link = link
+        self.link = link
         self._events = events
-        self._ids = ids
-        self._clock = clock
+        self.ids = ids
+        self.clock = clock
         self._moves = metrics.counter(
             "ai_release_moves_total",
             "Moves of releases that this server has made: started, advanced, paused, resumed, promoted, rolled_back, "
             "finished.",
             ("move",),
         )
+        self.evaluated = metrics.counter(
+            "ai_online_evaluations_total",
+            "Live answers that were to be evaluated: passed, failed, undecided (a check could not be made), left_out "
+            "(too many at once, or the cost cap was reached).",
+            ("result",),
+        )
         link.follow(RELEASES, self._read)
 
-    async def desk(self) -> "ReleaseDesk":
-        """Raises Unavailable at the end."""
+    async def desk(self, origin: "Origin | None" = None) -> "ReleaseDesk":
+        """`origin`: who moves things, for the audit log; None: whoever a move names. Raises Unavailable at the end."""
         from undercroft.releases.desk import ReleaseDesk
 
         return ReleaseDesk(
-            self._link, outbox=await self._events.outbox(), ids=self._ids, clock=self._clock, moved=self._moved
+            self.link,
+            outbox=await self._events.outbox(),
+            ids=self.ids,
+            clock=self.clock,
+            audit=partial(audit, origin=origin),
+            moved=self._moved,
         )
 
     async def refresh(self) -> None:
         """Reads what was moved now: this process itself has moved it."""
-        await self._link.changed(RELEASES)
+        await self.link.changed(RELEASES)
 
     @contextlib.asynccontextmanager
     async def running(self, *, is_frozen: bool = False) -> AsyncIterator[None]:
@@ -92,15 +115,15 @@ class ReleaseOffice:
             yield
 
     async def _control(self) -> None:
-        await self._link.first_look()
+        await self.link.first_look()
         # Imported here, with SQLAlchemy, once the port has long been answering.
         from undercroft.releases.controller import Controller
 
         controller = Controller(
-            self._link,
+            self.link,
             await self.desk(),
-            holder=self._ids.new("holder_"),
-            clock=self._clock,
+            holder=self.ids.new("holder_"),
+            clock=self.clock,
             interval_s=self._settings.check_interval_s,
             is_needed=lambda: self.book.book is not None and self.book.book.snapshot.running > 0,
             failed=lambda reason: get_logger("undercroft.releases").warning("rollouts_not_looked_at", reason=reason),
@@ -119,6 +142,16 @@ class ReleaseOffice:
         self._moves.labels(moved.move).add()
         log = get_logger("undercroft.releases")
         log.info("release_moved", alias=moved.alias, move=moved.move, release=moved.release, reason=moved.reason)
+
+
+def audit(connection: "Connection", moved: "Moved", *, origin: "Origin | None" = None) -> None:
+    """A move's entry in the audit log, in the move's own transaction."""
+    from undercroft.access.audit import Act, Origin, append
+
+    told = {"alias": moved.alias, "rollout": moved.rollout, "reason": moved.reason, "evidence": moved.evidence}
+    act = Act(action=f"release.{moved.move}", subject=moved.release, after=told)
+    origin = origin or Origin(organisation=moved.organisation, actor=moved.author)
+    append(connection, act, origin=origin, now_us=moved.at_us)
 
 
 def plan_of(

@@ -15,11 +15,12 @@ from undercroft.assembly.knowledge import Caller
 from undercroft.assembly.reloads import UnderWay
 from undercroft.clock import Clock
 from undercroft.errors import InvalidRequest, Unavailable, UndercroftError
-from undercroft.gateway.call import Call
+from undercroft.gateway.call import Call, Model
 from undercroft.gateway.gateway import Gateway
 from undercroft.ids import Ids
 from undercroft.llm.types import ChatRequest
 from undercroft.llm.unsupported import Unsupported
+from undercroft.record import Who
 from undercroft.responses.background import Background
 from undercroft.responses.types import Order, Told
 from undercroft.settings.model import Responses as ResponsesSettings
@@ -142,15 +143,18 @@ class Responses:
         self._clock = clock
         self._dropping = frozenset(model.name for model in settings.models if model.drop_unsupported)
 
-    def fit(self, request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
+    def fit(self, request: ChatRequest, who: Who) -> tuple[ChatRequest, tuple[str, ...]]:
         """The request as its model can be asked, and what was left out. Raises ModelNotFound and InvalidRequest.
 
-        Where some deployments speak the format, the provider of each decides for itself.
+        Where some deployments speak the format, the provider of each decides for itself; what a release or a stored
+        prompt writes anew is asked as a chat.
         """
-        model = self._gateway.catalogue.find(request.model, "chat")
-        if any(deployment.speaks_responses for deployment in model.deployments):
+        ways = self._gateway.ways(request, who)
+        is_rewritten = request.prompt is not None or any(pinned is not None and pinned.rewrites for _, pinned in ways)
+        if not is_rewritten and all(any(each.speaks_responses for each in model.deployments) for model, _ in ways):
             return request, ()
-        return self._portable(request, model.name)
+        plain, dropped = self._portable(request, ways[0][0].name)
+        return (wire.as_chat(plain) if is_rewritten else plain), dropped
 
     def _portable(self, request: ChatRequest, model: str) -> tuple[ChatRequest, tuple[str, ...]]:
         unsupported = Unsupported(model, drop=model in self._dropping)
@@ -160,20 +164,23 @@ class Responses:
         """Whether vector stores are searched here ahead of the answer. Raises NotFound for one that nobody knows."""
         if not asked.body.tools or wire.asked_search(asked.body) is None:
             return False
-        return await self._search.is_ours(asked, caller, model=self._gateway.catalogue.find(request.model, "chat"))
+        return await self._search.is_ours(asked, caller, model=self._model(request, caller.who))
 
     async def lead(
         self, asked: wire.Asked, request: ChatRequest, caller: Caller
     ) -> tuple[ChatRequest, tuple[str, ...], wire.Retrieved | None]:
         """As `fit`, with what was found in vector stores before the question. Whoever answers does so as in a chat."""
-        model = self._gateway.catalogue.find(request.model, "chat")
+        model = self._model(request, caller.who)
         led = await self._search.lead(asked, request, caller, model=model)
         plain, dropped = self._portable(led.request, model.name)
         return wire.as_chat(plain), dropped, led.retrieved
 
-    def model_name(self, request: ChatRequest) -> str:
-        """The public name of the model that will answer."""
-        return self._gateway.catalogue.find(request.model, "chat").name
+    def model_name(self, request: ChatRequest, who: Who) -> str:
+        """The public name of the model that will answer; of the stable release's, while a candidate is brought out."""
+        return self._model(request, who).name
+
+    def _model(self, request: ChatRequest, who: Who) -> Model:
+        return self._gateway.ways(request, who)[0][0]
 
     def expires_us(self, created_us: int) -> int:
         return created_us + self.settings.keep_days * 86_400_000_000
@@ -206,7 +213,7 @@ class Responses:
             if await self.searches(asked, request, caller):
                 request, dropped, retrieved = await self.lead(asked, request, caller)
             else:
-                request, dropped = self.fit(request)
+                request, dropped = self.fit(request, order.who)
             call = self._call(order, request)
             reply = await self._gateway.send(call)
             call.trail.dropped += dropped

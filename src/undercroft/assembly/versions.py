@@ -8,9 +8,12 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 from sqlalchemy import Connection
 
+from undercroft.assembly.guards import rules_of
+from undercroft.assembly.retrieval import filter_of
 from undercroft.clock import Clock
+from undercroft.errors import InvalidRequest
 from undercroft.versions import repository
-from undercroft.versions.content import Kind, Version
+from undercroft.versions.content import Content, GuardrailContent, Kind, RetrievalContent, Version
 from undercroft.versions.folder import Change, Filed, Step, heads_of, sync
 from undercroft.versions.reading import read_content
 
@@ -49,6 +52,7 @@ class VersionDesk:
     ) -> Version:
         """Keeps a content, and moves labels to it. Raises InvalidRequest, with nothing changed."""
         content, now_us = read_content(kind, value), self._clock.now_us()
+        check_usable(content)
 
         def work(connection: Connection) -> Version:
             own = {"organisation": self._organisation, "now_us": now_us}
@@ -87,6 +91,10 @@ class VersionDesk:
         return await self._database.write(work)
 
     def _store(self, connection: Connection, filed: Filed, *, author: str, now_us: int) -> Version:
+        try:
+            check_usable(filed.content)
+        except InvalidRequest as error:
+            raise InvalidRequest(f"{filed.path}: {error.message}", param=error.param) from error
         kind, name, own = filed.kind, filed.name, {"organisation": self._organisation}
         version = repository.add(connection, kind, name, filed.content, author=author, now_us=now_us, **own)
         for label in sorted(set(version.labels) - set(filed.labels)):
@@ -94,6 +102,14 @@ class VersionDesk:
         for label in filed.labels:
             repository.label(connection, kind, name, label, version.digest, now_us=now_us, **own)
         return repository.find(connection, kind, name, version.digest, **own)
+
+
+def check_usable(content: Content) -> None:
+    """Raises InvalidRequest for guards and filters that could not be applied."""
+    if isinstance(content, GuardrailContent):
+        rules_of(content)
+    elif isinstance(content, RetrievalContent):
+        filter_of(content)
 
 
 def shown(version: Version) -> dict[str, Any]:

@@ -22,6 +22,8 @@ class KeptChat(msgspec.Struct, frozen=True, kw_only=True):
     answer: bytes
     created_us: int
     expires_us: int
+    call: str = ""
+    """The ledger's id of the call that it came of."""
 
 
 def keep(connection: Connection, kept: KeptChat, *, organisation: str, now_us: int) -> None:
@@ -35,6 +37,7 @@ def keep(connection: Connection, kept: KeptChat, *, organisation: str, now_us: i
         "answer": kept.answer.decode(),
         "created_us": kept.created_us,
         "expires_us": kept.expires_us,
+        "call": kept.call or None,
     }
     changes = {name: value for name, value in row.items() if name not in ("organisation", "id")}
     fresh = insert(connection, chat_completions).values(**row)
@@ -110,4 +113,5 @@ def _kept(row: Any) -> KeptChat:
         answer=row.answer.encode(),
         created_us=row.created_us,
         expires_us=row.expires_us,
+        call=row.call or "",
     )

@@ -14,9 +14,13 @@ from undercroft.money import format_usd
 SHOWN: Final = 300
 LISTED: Final = 20
 """Failures that a summary names."""
+_HEAD: Final = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+)
 _STYLE: Final = """body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.3rem .6rem;
-border-bottom:1px solid #ddd}pre{white-space:pre-wrap;margin:0}.no{color:#b00020}.yes{color:#0a6b2d}"""
+border-bottom:1px solid #ddd;overflow-wrap:anywhere}
+pre{white-space:pre-wrap;margin:0}.no{color:#b00020}.yes{color:#0a6b2d}"""
 
 
 def markdown(summaries: Sequence[Summary], runs: Sequence[Run], comparison: Comparison | None) -> str:
@@ -74,7 +78,7 @@ def page(suite: Suite, summaries: Sequence[Summary], runs: Sequence[Run], compar
     title = f"Evaluation: {suite.name}"
     heads = ("model", "passed", "rate (95 %)", "score", "latency, ms", "cost, USD", "errors")
     parts = [
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{_text(title)}</title><style>{_STYLE}</style>',
+        f"{_HEAD}<title>{_text(title)}</title><style>{_STYLE}</style>",
         f"<h1>{_text(title)}</h1>",
         f"<p><strong>{_text(comparison.told)}</strong></p>" if comparison else "",
         _table(heads, ["".join(f"<td>{_text(cell)}</td>" for cell in _figures(each)) for each in summaries]),
@@ -82,7 +86,7 @@ def page(suite: Suite, summaries: Sequence[Summary], runs: Sequence[Run], compar
     questions = {case.id: case.question for case in suite.cases}
     for run in runs:
         parts.append(f"<h2>{_text(run.model)}</h2>")
-        parts.append(_table(("case", "question", "answer", ""), [_row(each, questions) for each in run.trials]))
+        parts.append(_table(("case", "question", "answer", "result"), [_row(each, questions) for each in run.trials]))
     return "\n".join(parts) + "</html>\n"
 
 

@@ -20,7 +20,7 @@ def suite_of(value: object, *, name: str, where: str) -> Suite:
     which case of `where`."""
     fields: dict[str, Any] = {"cases": value} if isinstance(value, list) else _object(value, where)
     _known(fields, _SUITE_FIELDS, where)
-    shared = _checks(fields.get("checks", []), where)
+    shared = checks_of(fields.get("checks", []), where)
     cases = fields.get("cases")
     if not isinstance(cases, list) or not cases:
         raise InvalidRequest(f"{where}: there are no cases.", param="cases")
@@ -62,7 +62,7 @@ def _case(value: object, number: int, shared: tuple[CheckSpec, ...], where: str)
         raise InvalidRequest(f"{place}: a case has 'input' or 'messages'.", param="cases")
     given = [{"content": fields["input"]}] if "input" in fields else fields["messages"]
     expected = fields.get("expected")
-    checks = _checks(fields.get("checks", []), place)
+    checks = checks_of(fields.get("checks", []), place)
     if expected is not None and not checks:
         checks = (CheckSpec(kind="exact"),)
     return Case(
@@ -75,10 +75,11 @@ def _case(value: object, number: int, shared: tuple[CheckSpec, ...], where: str)
     )
 
 
-def _checks(value: object, place: str) -> tuple[CheckSpec, ...]:
-    """`exact`, or an object with the check's name: `{"contains": "Paris"}`."""
+def checks_of(value: object, where: str) -> tuple[CheckSpec, ...]:
+    """A list of checks: `exact`, or an object with the check's name, `{"contains": "Paris"}`. Raises InvalidRequest,
+    which says what is wrong in `where`."""
     if not isinstance(value, list):
-        raise InvalidRequest(f"{place}: 'checks' is a list.", param="checks")
+        raise InvalidRequest(f"{where}: 'checks' is a list.", param="checks")
     found = []
     for each in value:
         if isinstance(each, str):
@@ -88,7 +89,7 @@ def _checks(value: object, place: str) -> tuple[CheckSpec, ...]:
             found.append(CheckSpec(kind=str(kind), value=told))
         else:
             raise InvalidRequest(
-                f"{place}: a check is a name, or an object with one name, such as contains.", param="checks"
+                f"{where}: a check is a name, or an object with one name, such as contains.", param="checks"
             )
     return tuple(found)
 

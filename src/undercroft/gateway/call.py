@@ -25,6 +25,7 @@ from undercroft.llm.provider import (
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, ModerationRequest, Request
 from undercroft.record import Step, Usage, Who
+from undercroft.versions.pinned import Pinned
 
 Kind = Literal["chat", "completions", "embeddings", "moderations"]
 
@@ -233,6 +234,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """What the caller says it is for: usage can be told by them."""
     content: str = ""
     """What the caller said of keeping what is asked and answered: `keep`, `none` or nothing."""
+    pinned: Pinned | None = None
+    """The release that answers, whole: what was moved since is no matter of this call."""
     trail: Trail = msgspec.field(default_factory=Trail)
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from undercroft.clock import Clock
 from undercroft.gateway.attempt import Attempt
-from undercroft.gateway.call import Call, Handler, Stage
+from undercroft.gateway.call import Call, Handler, Model, Stage, kind_of
 from undercroft.gateway.catalogue import Catalogue
 from undercroft.gateway.mirror import Mirror
 from undercroft.gateway.pipeline import pipeline
@@ -26,8 +26,10 @@ from undercroft.ids import Ids
 from undercroft.llm.provider import TokenCounter
 from undercroft.llm.reply import Reply
 from undercroft.llm.tokens import estimate_conversation
-from undercroft.llm.types import ChatRequest
+from undercroft.llm.types import ChatRequest, Request
+from undercroft.record import Who
 from undercroft.telemetry.tracing import Tracing
+from undercroft.versions.pinned import Pinned
 
 
 class Gateway:
@@ -50,28 +52,33 @@ class Gateway:
         tracing: Tracing | None = None,
         guard: Stage | None = None,
         releases: Book | None = None,
+        of_releases: Sequence[Stage] = (),
+        sample: Stage | None = None,
         ids: Ids | None = None,
         content: KeepContent | None = None,
         tag_names: Sequence[str] = (),
     ) -> None:
         """Without `allow` nothing is limited, without `cache` nothing is answered twice, without `tracing` no call is
         traced, without `guard` nothing is looked at, without `releases` every name is that of a configured model,
-        without `content` nothing that is said is kept. `tag_names`: see Meter."""
+        without `content` nothing that is said is kept. `of_releases` do what else releases pin, once the model is
+        found; `sample` sees what they answer. `tag_names`: see Meter."""
         self.catalogue = catalogue
         self.meter = Meter(recorder=recorder, rates=rates, clock=clock, tag_names=tag_names)
         self.mirror = Mirror(self.send, ids=ids or Ids(clock), clock=clock)
         self._releases = releases or Empty()
         retry = Retry(clock=clock, rng=rng)
-        release = Release(self._releases, catalogue=catalogue, mirror=self.mirror)
+        self._release = Release(self._releases, catalogue=catalogue, mirror=self.mirror)
 
         def way(cache: Cache | None, release: Release | None) -> Handler:
             stages: list[Stage] = [
                 self.meter,  # sees everything, also what the stages below refuse
                 *([content] if content is not None else []),  # outside the guard: an answer is kept as it was seen
+                *([sample] if release is not None and sample is not None else []),  # sees what callers see
                 *([release] if release is not None else []),  # before Find: it names the model
                 Find(catalogue),
                 *([guard] if guard is not None else []),  # what it refuses is neither held nor shared
-                *([NoteRequest()] if content is not None else []),  # inside it: so is what was let through
+                *(of_releases if release is not None else []),  # before Allow: what they add is held too
+                *([NoteRequest()] if content is not None else []),  # inside the guards: so is what was let through
                 *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
                 *([cache] if cache is not None else []),  # inside Allow: a hit is for who may call
                 *_wanted(catalogue, clock=clock, caches=cache is not None),
@@ -85,7 +92,7 @@ class Gateway:
 
         unasked = cache if any(policy.cache for policy in catalogue.policies()) else None
         self._plain, self._plain_asking_cache = way(unasked, None), way(cache, None)
-        self._released, self._released_asking_cache = way(unasked, release), way(cache, release)
+        self._released, self._released_asking_cache = way(unasked, self._release), way(cache, self._release)
 
     async def send(self, call: Call) -> Reply:
         # Where there are no releases, and where no model has a cache, no call pays for them.
@@ -93,9 +100,25 @@ class Gateway:
             return await (self._plain(call) if call.cache is None else self._plain_asking_cache(call))
         return await (self._released(call) if call.cache is None else self._released_asking_cache(call))
 
-    async def count_tokens(self, request: ChatRequest) -> int:
-        """How many tokens a conversation is: as a provider of its model counts them, else estimated. Books nothing."""
-        model = self.catalogue.find(request.model, "chat")
+    def ways(self, request: Request, who: Who) -> list[tuple[Model, Pinned | None]]:
+        """The models that may answer now, each with the release that it would answer for. Raises ModelNotFound."""
+        kind = kind_of(request)
+        pinned = [] if self._releases.is_empty else self._release.may_answer(request, who)
+        if not pinned:
+            return [(self.catalogue.find(request.model, kind), None)]
+        return [(self.catalogue.find(each.target, kind), each) for each in pinned]
+
+    def lane(self, request: Request) -> str:
+        """The name under which calls wait together when nobody answers them, whoever they are from: the model's, or
+        that of a release. Raises ModelNotFound."""
+        if request.model and self._releases.is_named(request.model):
+            return request.model
+        return self.catalogue.find(request.model, kind_of(request)).name
+
+    async def count_tokens(self, request: ChatRequest, who: Who) -> int:
+        """How many tokens a conversation is: as a provider of its model counts them, else estimated. Books nothing.
+        What a release would add is not counted."""
+        model, _ = self.ways(request, who)[0]
         for deployment in model.deployments:
             if isinstance(deployment.client, TokenCounter):
                 return await deployment.client.count_tokens(request)

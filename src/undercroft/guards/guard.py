@@ -71,7 +71,7 @@ def refusal(rule: Rule, find: Find, *, side: Side) -> Blocked:
     where = "request" if side == "input" else "answer"
     return Blocked(
         f"The {where} was blocked by the guard '{rule.name}': it holds something of the kind '{find.what}'.",
-        hint="The operator's [[guards.rules]] say so.",
+        hint="The operator's [[guards.rules]] say so, or the guardrails of the release that answers.",
     )
 
 

@@ -7,12 +7,14 @@ import msgspec
 
 from undercroft.errors import ConfigurationError, MissingExtra
 from undercroft.guards.types import Find
+from undercroft.llm.schema_references import foreign_reference
 
 
 class JsonShape:
     """A Check that finds the whole text where it is no JSON, or not as the schema (2020-12) has it.
 
-    Raises MissingExtra without the package, and ConfigurationError for a schema that is none.
+    Raises MissingExtra without the package, and ConfigurationError for a schema that is none, or that refers to
+    something outside itself.
     """
 
     longest = 0
@@ -29,6 +31,8 @@ class JsonShape:
         except (msgspec.DecodeError, SchemaError) as error:
             reason = str(error).splitlines()[0]
             raise ConfigurationError(f"A guard's schema is no JSON Schema: {reason}.") from error
+        if (foreign := foreign_reference(shape)) is not None:
+            raise ConfigurationError(f"A guard's schema refers to {foreign[:100]!r}, which is not in it.")
         self._validator = Draft202012Validator(shape)
 
     def find(self, text: str, /) -> Sequence[Find]:

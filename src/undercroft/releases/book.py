@@ -142,3 +142,13 @@ class Book:
         version = chosen(versions, "prompt", name, reference)
         assert isinstance(version.content, PromptContent), "its kind is prompt"
         return f"{name}@{version.short}", version.content
+
+    def is_named(self, name: str, /) -> bool:
+        """Whether any organisation has a release, or a version of a model, that is asked for in this way."""
+        snapshot = self.snapshot
+        alias, at, _ = name.rpartition("@")
+        if not at:
+            return any(known == name for _, known in snapshot.traffic)
+        return any(known == alias for _, known in snapshot.traffic) or any(
+            kind == "model" and known == alias for _, kind, known in snapshot.versions
+        )

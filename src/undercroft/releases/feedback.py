@@ -3,9 +3,10 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
-from undercroft.storage.schema import chat_completions, feedback
+from undercroft.releases.types import ONLINE
+from undercroft.storage.schema import calls, chat_completions, feedback
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +38,12 @@ def add(connection: Connection, given: Feedback) -> None:
     connection.execute(feedback.insert().values(**msgspec.structs.asdict(given)))
 
 
+def spent_online(connection: Connection, *, since_us: int) -> int:
+    """Nano-dollars that online evaluation has cost since then, in every organisation and process."""
+    own = and_(calls.c.endpoint == ONLINE, calls.c.started_us >= since_us)
+    return int(connection.execute(select(func.coalesce(func.sum(calls.c.cost_nano), 0)).where(own)).scalar_one())
+
+
 def listed(connection: Connection, *, organisation: str, source: str | None = None, limit: int = 100) -> list[Feedback]:
     """The latest first."""
     own = feedback.c.organisation == organisation
@@ -60,9 +67,10 @@ def remembered(
     if below is not None:
         own = and_(own, feedback.c.score < below)
     stored = (chat_completions.c.model, chat_completions.c.messages, chat_completions.c.answer)
+    is_of_it = or_(chat_completions.c.call == feedback.c.call, chat_completions.c.id == feedback.c.response)
     rows = connection.execute(
         select(feedback, *stored)
-        .join_from(feedback, chat_completions, chat_completions.c.id == feedback.c.response)
+        .join_from(feedback, chat_completions, is_of_it)
         .where(own)
         .order_by(feedback.c.created_us, feedback.c.id)
         .limit(limit)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, select
 
 from undercroft.releases.gates import Observed, Tally
-from undercroft.releases.types import SHADOW, GateName, Rollout, Thresholds
+from undercroft.releases.types import ASIDE, SHADOW, GateName, Rollout, Thresholds
 from undercroft.storage.schema import calls, feedback
 
 HISTORY_US: Final = 7 * 86_400_000_000
@@ -44,7 +44,7 @@ def _tallies(
         calls.c.organisation == rollout.organisation,
         calls.c.release == release,
         calls.c.started_us >= since_us,
-        (calls.c.endpoint == SHADOW) if is_shadow else (calls.c.endpoint != SHADOW),
+        (calls.c.endpoint == SHADOW) if is_shadow else calls.c.endpoint.not_in(ASIDE),
     )
     row = connection.execute(select(*_counts(rollout.thresholds)).where(own)).one()
     found: dict[GateName, Tally] = {
@@ -54,17 +54,25 @@ def _tallies(
         "first_token": Tally(row.late, row.streamed if rollout.thresholds.first_token else 0),
         "cost": Tally(row.dear, row.priced if rollout.thresholds.cost else 0),
     }
-    judged = (
-        select(feedback.c.source, _count(feedback.c.score < BAD_SCORE).label("bad"), func.count().label("total"))
+    for each in connection.execute(_judged(own)):
+        found["evaluation" if each.is_evaluation else "feedback"] = Tally(each.bad, each.total)
+    return found
+
+
+def _judged(own: ColumnElement[bool]) -> Any:
+    """How many calls were found bad, by who says so: a call counts once, whatever is said of it how often."""
+    by_evaluation = feedback.c.source == literal_column("'evaluation'")  # a parameter would not be the same twice
+    each = (
+        select(by_evaluation.label("is_evaluation"), func.avg(feedback.c.score).label("score"))
         .join_from(
             calls, feedback, and_(feedback.c.organisation == calls.c.organisation, feedback.c.call == calls.c.id)
         )
         .where(own, feedback.c.score.is_not(None))
-        .group_by(feedback.c.source)
+        .group_by(calls.c.id, by_evaluation)
+        .subquery()
     )
-    for each in connection.execute(judged):
-        found["evaluation" if each.source == "evaluation" else "feedback"] = Tally(each.bad, each.total)
-    return found
+    counts = (_count(each.c.score < BAD_SCORE).label("bad"), func.count().label("total"))
+    return select(each.c.is_evaluation, *counts).group_by(each.c.is_evaluation)
 
 
 def _counts(thresholds: Thresholds) -> list[Any]:
@@ -91,7 +99,7 @@ def quantiles(connection: Connection, rollout: Rollout, *, now_us: int) -> Mappi
         calls.c.release == rollout.stable,
         calls.c.started_us >= now_us - HISTORY_US,
         calls.c.error == "",
-        calls.c.endpoint != SHADOW,
+        calls.c.endpoint.not_in(ASIDE),
     )
     wanted: dict[GateName, tuple[Any, ColumnElement[bool]]] = {
         "latency": (calls.c.duration_us, own),

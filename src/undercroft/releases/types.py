@@ -8,6 +8,10 @@ from msgspec import Meta
 
 SHADOW: Final = "shadow"
 """The endpoint under which mirrored calls are booked: nobody reads their answers."""
+ONLINE: Final = "online_evaluation"
+"""The endpoint under which the checks of live answers are booked."""
+ASIDE: Final = (SHADOW, ONLINE, "evaluation", "retrieval")
+"""Endpoints of calls that no caller has made: what a release does for them says nothing of how it serves people."""
 
 Sticky = Literal["user", "conversation"]
 State = Literal["running", "paused", "promoted", "rolled_back", "finished"]

@@ -18,10 +18,11 @@ def problems(settings: Settings) -> Iterator[tuple[Place, str]]:
         if rule.name in seen:
             yield (*place, "name"), f"is {rule.name!r}, as an earlier one"
         seen.add(rule.name)
-        yield from _rule(place, rule)
+        yield from faults_of(place, rule)
 
 
-def _rule(place: Place, rule: GuardRule) -> Iterator[tuple[Place, str]]:
+def faults_of(place: Place, rule: GuardRule) -> Iterator[tuple[Place, str]]:
+    """What is wrong with one rule by itself."""
     needed = _NEEDS.get(rule.check)
     if needed is not None and not getattr(rule, needed):
         yield (*place, "check"), f"is {rule.check!r}, which needs {needed}"

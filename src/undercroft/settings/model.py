@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr
 from undercroft.settings.deployment import Deploy
 from undercroft.settings.presets import PRESETS
 from undercroft.settings.releases import Releases
-from undercroft.settings.section import Count, Name, Port, Positive, Seconds, Section, Text
+from undercroft.settings.section import Count, Name, Port, Positive, Seconds, Section, Text, Usd
 from undercroft.settings.slo import Slo
 
 PROVIDERS: Final = (*PRESETS, "anthropic", "azure", "gemini", "local", "local_embedding", "scripted", "rules")
@@ -34,7 +34,6 @@ ModerationCategory = Literal[
 ]
 """OpenAI's, which the built-in rules judge by."""
 
-Usd = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$", examples=["0.25"])]
 ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", examples=["my_app.events"])]
 Capability = Literal[
     "chat",

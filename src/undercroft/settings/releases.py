@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from undercroft.settings.section import Count, Seconds, Section
+from undercroft.settings.section import Count, Seconds, Section, Text, Usd
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -32,6 +32,17 @@ class ReleaseGates(Section):
     """What is added to a 90th percentile before a call counts as slow or dear."""
 
 
+class OnlineEvaluation(Section):
+    """Checks that a share of an alias's live answers must pass; what they say is the gate `evaluation`."""
+
+    alias: Text
+    """The model name that callers ask for."""
+    checks: Path
+    """A file (YAML or JSON) with a list of checks, as suites have them."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Of the answers of each release."""
+
+
 class Releases(Section):
     """Versions of models and prompts, and how a new release replaces another."""
 
@@ -50,3 +61,7 @@ class Releases(Section):
     check_interval_s: Seconds = 1.0
     """How often gates are looked at."""
     gates: ReleaseGates = ReleaseGates()
+    online: tuple[OnlineEvaluation, ...] = ()
+    """Which aliases are evaluated while they answer; none unless they are named here."""
+    online_max_cost: Usd = "1.00"
+    """USD that online evaluation may spend on models a UTC day, over all aliases and processes."""

@@ -134,6 +134,7 @@ def _call_attributes(record: CallRecord) -> dict[str, Attribute]:
         "undercroft.key": record.who.key,
         "enduser.id": record.who.user,
         "undercroft.model": record.model,
+        "undercroft.release": record.release,
         "undercroft.attempts": record.attempts,
         "undercroft.cost.usd": format_usd(record.cost_nano),
         "undercroft.cache": record.cache,

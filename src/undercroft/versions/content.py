@@ -93,22 +93,54 @@ class PromptContent(_Content, frozen=True, kw_only=True):
     """JSON Schema of the answer."""
 
 
+PASSAGES: Final = "{{passages}}"
+"""Where what was found stands in a retrieval's template."""
+TEMPLATE: Final = (
+    f"These passages were found:\n\n{PASSAGES}\n\nAnswer from these passages. If they do not say it, say so."
+)
+
+
 class RetrievalContent(_Content, frozen=True, kw_only=True):
-    """What is looked up before a model is asked, and how."""
+    """What is looked up before a model is asked, and how it is told of it."""
 
     collection: Named
-    top_k: Annotated[int, Meta(ge=1, le=1000)] = 5
+    """A vector store (`vs_…`), or a collection of the operator's."""
+    top_k: Annotated[int, Meta(ge=1, le=100)] = 5
     embedding_model: str | None = None
+    """What the question is embedded with; None: the vector store's own, or `[vectors] embedding_model`."""
     mode: Literal["vector", "words", "hybrid"] = "vector"
     filter: dict[str, Any] | None = None
+    """As vector searches take it."""
     least_score: float | None = None
+    template: str = TEMPLATE
+    """What the model is told, with `{{passages}}` where they go."""
+    role: Literal["user", "system"] = "user"
+    """Whether that stands before the question, in the same message, or is a message of its own to the system."""
+
+
+class GuardSpec(_Content, frozen=True, kw_only=True):
+    """A guard with its settings, as a rule of `[[guards.rules]]` has them."""
+
+    check: Named
+    """`pii`, `injection`, `terms`, `size`, `schema`, or the name of an installed guard."""
+    action: Literal["block", "mask", "flag"] = "block"
+    name: str = ""
+    """What errors, headers and logs call it; empty: as the check."""
+    kinds: tuple[str, ...] = ()
+    """Check `pii` only: what counts; empty: all."""
+    terms: tuple[str, ...] = ()
+    """Check `terms` only."""
+    max_characters: Whole | None = None
+    """Check `size` only."""
+    json_schema: dict[str, Any] | None = None
+    """Check `schema` only."""
 
 
 class GuardrailContent(_Content, frozen=True, kw_only=True):
-    """Which guards look at what goes in and comes out, each with its own settings."""
+    """Which guards look at what goes in and at what comes out, in this order."""
 
-    input: tuple[dict[str, Any], ...] = ()
-    output: tuple[dict[str, Any], ...] = ()
+    input: tuple[GuardSpec, ...] = ()
+    output: tuple[GuardSpec, ...] = ()
 
 
 Content = ModelContent | PromptContent | RetrievalContent | GuardrailContent

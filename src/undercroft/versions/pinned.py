@@ -28,6 +28,12 @@ class Pinned(msgspec.Struct, frozen=True, kw_only=True):
         """The configured model that answers."""
         return self.model.target if self.model is not None else self.alias
 
+    @property
+    def rewrites(self) -> bool:
+        """Whether requests are written anew for it: what a provider's own format has beyond ours would be lost."""
+        has_parameters = self.model is not None and self.model.parameters != Parameters()
+        return has_parameters or self.prompt is not None or self.retrieval is not None
+
 
 def put_on(pinned: Pinned, request: Request) -> Request:
     """The request as this release asks it. Raises InvalidRequest where the prompt's variables are not right.
@@ -38,6 +44,13 @@ def put_on(pinned: Pinned, request: Request) -> Request:
     if pinned.model is not None and pinned.model.parameters != Parameters():
         request = _asked_with(pinned.model.parameters, request)
     prompt = pinned.prompt
+    if isinstance(request, CompletionRequest) and (prompt is not None or pinned.retrieval is not None):
+        raise InvalidRequest(
+            f"The release of '{pinned.alias}' begins conversations, and this is plain text to be continued.",
+            code="unsupported_operation",
+            param="model",
+            hint="Ask it through /v1/chat/completions.",
+        )
     if isinstance(request, ChatRequest):
         if prompt is not None:
             return prompted(prompt, request, request.prompt.variables if request.prompt else {})

@@ -3,7 +3,7 @@
 import msgspec
 
 from undercroft.errors import InvalidRequest
-from undercroft.versions.content import CONTENTS, Content, Kind, PromptContent
+from undercroft.versions.content import CONTENTS, PASSAGES, Content, Kind, PromptContent, RetrievalContent
 from undercroft.versions.template import check
 
 
@@ -15,4 +15,6 @@ def read_content(kind: Kind, value: object) -> Content:
         raise InvalidRequest(f"This is no {kind}: {error}.", param="content") from error
     if isinstance(content, PromptContent):
         check(content)
+    if isinstance(content, RetrievalContent) and PASSAGES not in content.template:
+        raise InvalidRequest(f"The template has no {PASSAGES}, where what was found would go.", param="template")
     return content

@@ -68,18 +68,21 @@ def decode(body: bytes) -> FeedbackRequest:
     return asked
 
 
-def call_of(response_id: str) -> str:
-    """The call behind an answer's id. Raises NotFound for an id that some provider has given."""
+def call_of(response_id: str) -> str | None:
+    """The call behind an answer's id; None for an id that some provider has given."""
     found = _OURS.fullmatch(response_id)
-    if found is None:
-        raise NotFound(
-            f"'{response_id[:100]}' is no id that this server has given.",
-            code="response_not_found",
-            param="response_id",
-            hint="An answer that was passed on as its provider wrote it has the provider's id: give the answer's "
-            "x-request-id instead.",
-        )
-    return f"req_{found[1]}"
+    return None if found is None else f"req_{found[1]}"
+
+
+def unknown(response_id: str) -> NotFound:
+    """Nobody knows of which call an id tells."""
+    return NotFound(
+        f"'{response_id[:100]}' is no id that this server has given.",
+        code="response_not_found",
+        param="response_id",
+        hint="An answer that was passed on as its provider wrote it has the provider's id, which is known where it was "
+        "stored: give the answer's x-request-id instead.",
+    )
 
 
 encode = msgspec.json.Encoder().encode

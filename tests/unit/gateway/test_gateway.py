@@ -15,7 +15,7 @@ from undercroft.errors import (
     UpstreamUnreachable,
 )
 from undercroft.llm.types import ChatRequest, Choice, Chunk, EmbeddingsRequest, Usage
-from undercroft.record import CallOpened, CallRecord
+from undercroft.record import CallOpened, CallRecord, Who
 
 
 async def read(bench: Bench, **options: object) -> str:
@@ -222,7 +222,7 @@ def test_tokens_are_counted_by_whoever_can_and_else_estimated() -> None:
     async def counted(bench: Bench) -> int:
         request = bench.call().request
         assert isinstance(request, ChatRequest)
-        return await bench.gateway.count_tokens(request)
+        return await bench.gateway.count_tokens(request, Who())
 
     counting = Bench(Prompter(said("Hello")), Counting(said("Hello")))
     assert asyncio.run(counted(counting)) == 42

@@ -73,6 +73,16 @@ def test_a_call_has_a_span_with_its_attempts_below_in_the_callers_trace() -> Non
     assert call.attributes["undercroft.team"] == "blue"
 
 
+def test_a_call_s_span_names_the_release_that_answered() -> None:
+    clock, sink = ManualClock(), MadeSpans()
+    traced = tracing(sink, clock)
+    for number, release in enumerate(("rel_1", "")):
+        traced.begin(f"req_{number}", traceparent="", began=clock.monotonic())
+        traced.ended([record(clock, id=f"req_{number}", release=release)])
+
+    assert [span.attributes.get("undercroft.release") for span in sink.spans] == ["rel_1", None]
+
+
 def test_what_is_not_sampled_is_kept_when_it_failed_or_was_slow() -> None:
     clock, sink = ManualClock(), MadeSpans()
     traced = tracing(sink, clock, ratio=0)

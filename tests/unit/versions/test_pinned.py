@@ -1,9 +1,19 @@
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
 from undercroft.errors import InvalidRequest
-from undercroft.llm.types import ChatRequest, Message, PromptUse, Sampling, Source
-from undercroft.versions.content import ModelContent, Parameters, PromptContent, PromptMessage, PromptTool, Variable
+from undercroft.llm.types import ChatRequest, CompletionRequest, Message, PromptUse, Sampling, Source
+from undercroft.versions.content import (
+    ModelContent,
+    Parameters,
+    PromptContent,
+    PromptMessage,
+    PromptTool,
+    RetrievalContent,
+    Variable,
+)
 from undercroft.versions.pinned import Pinned, put_on
 
 HELLO = Message(role="user", content="Hello")
@@ -45,6 +55,26 @@ def test_its_prompt_stands_before_what_the_caller_says() -> None:
     assert [tool.name for tool in put.tools] == ["look_up"]
     assert put.response_format.schema == {"type": "object"}
     assert put.prompt is None
+
+
+@pytest.mark.parametrize(
+    "pins",
+    [
+        {"prompt": PromptContent(messages=(PromptMessage(role="system", content="x"),))},
+        {"retrieval": RetrievalContent(collection="manual")},
+    ],
+)
+def test_plain_text_is_not_asked_of_a_release_that_begins_conversations(pins: dict[str, Any]) -> None:
+    pinned = Pinned(id="r", alias="chat", **pins)
+
+    assert pinned.rewrites
+    with pytest.raises(InvalidRequest, match="begins conversations"):
+        put_on(pinned, CompletionRequest(model="chat", prompts=("Once",)))
+
+
+def test_a_release_that_only_names_a_model_rewrites_nothing() -> None:
+    assert not Pinned(id="r", alias="chat", model=ModelContent(target="big")).rewrites
+    assert Pinned(id="r", alias="chat", model=ModelContent(target="big", parameters=Parameters(seed=1))).rewrites
 
 
 def test_variables_without_a_prompt_are_refused() -> None:

@@ -23,7 +23,7 @@ def routes(undercroft: Undercroft) -> list[Route]:
             request = await asyncio.to_thread(anthropic.decode_count, body, headers=headers)
         else:
             request = anthropic.decode_count(body, headers=headers)
-        count = await undercroft.gateway.count_tokens(request)
+        count = await undercroft.gateway.count_tokens(request, exchange.caller.who)
         await exchange.respond(encode_answer(count))
 
     return [Route("POST", PATH, "ai", count_tokens)]

@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from undercroft.api.manage.asking import asking, organisation
+from undercroft.api.manage.asking import asking, organisation, tell
 from undercroft.assembly import Undercroft
 from undercroft.assembly.releases import plan_of, states
 from undercroft.clock import rfc3339
@@ -139,7 +139,9 @@ def router(undercroft: Undercroft) -> APIRouter:
     async def create_release(new: NewRelease) -> ReleaseView:
         """Pins versions for an alias. The same pins again are the release that there is."""
         wanted: dict[Kind, str] = {kind: given for kind in KINDS if (given := getattr(new, kind)) is not None}
-        release = await (await office.desk()).create(new.alias, wanted, organisation=organisation(), note=new.note)
+        desk, author = await office.desk(), asking().caller.actor
+        release = await desk.create(new.alias, wanted, organisation=organisation(), note=new.note, author=author)
+        tell("release.create", release.id, after=release.manifest)
         await office.refresh()
         return _view(release)
 
@@ -154,20 +156,22 @@ def router(undercroft: Undercroft) -> APIRouter:
         """Begins to bring a release out: in steps, for everybody at once, or mirrored."""
         steps = tuple(new.steps) if new.steps else None
         plan = plan_of(undercroft.settings.releases, new.strategy, steps=steps, bake_s=new.bake_s)
-        desk = await office.desk()
+        desk = await office.desk(asking().origin)
         rollout = await desk.start(
             release_id, plan, organisation=organisation(), author=asking().caller.actor, reason=new.reason
         )
+        asking().is_written = True
         await office.refresh()
         return await _status(undercroft, rollout.alias)
 
     @routes.post("/releases/{release_id}/promote")
     async def promote_release(release_id: str, action: ReleaseAction) -> AliasView:
         """Puts a release in force for everybody, at once."""
-        desk = await office.desk()
+        desk = await office.desk(asking().origin)
         status = await desk.promote(
             release_id, organisation=organisation(), author=asking().caller.actor, reason=action.reason
         )
+        asking().is_written = True
         await office.refresh()
         return await _status(undercroft, status.alias.alias)
 
@@ -181,11 +185,12 @@ def router(undercroft: Undercroft) -> APIRouter:
         alias: str, command: Literal["pause", "resume", "promote", "rollback"], action: ReleaseAction
     ) -> AliasView:
         """Pauses, resumes or promotes an open rollout, or rolls back: the rollout, or else to the release before."""
-        desk = await office.desk()
+        desk = await office.desk(asking().origin)
         meant = "roll_back" if command == "rollback" else command
         await desk.command(
             alias, meant, organisation=organisation(), author=asking().caller.actor, reason=action.reason
         )
+        asking().is_written = True
         await office.refresh()
         return await _status(undercroft, alias)
 

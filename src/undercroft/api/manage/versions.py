@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from undercroft.api.manage.asking import organisation
+from undercroft.api.manage.asking import asking, organisation
 from undercroft.assembly import Undercroft
 from undercroft.assembly.versions import VersionDesk, shown
 from undercroft.clock import rfc3339
@@ -73,6 +73,10 @@ def router(undercroft: Undercroft) -> APIRouter:
     def desk() -> VersionDesk:
         return VersionDesk(undercroft.link, organisation=organisation(), clock=undercroft.clock)
 
+    async def kept(kind: Kind, name: str, new: NewVersion) -> Version:
+        labels, author = tuple(new.labels), asking().caller.actor
+        return await desk().create(kind, name, new.content, labels=labels, note=new.note, author=author)
+
     @routes.get("/prompts")
     async def prompts() -> VersionList:
         """All prompts: the latest version of each, with its labels."""
@@ -84,7 +88,7 @@ def router(undercroft: Undercroft) -> APIRouter:
     @routes.post("/prompts", status_code=201)
     async def create_prompt(new: NewPrompt) -> VersionView:
         """Keeps a prompt under a name. The same content again is the version that there is."""
-        version = await desk().create("prompt", new.name, new.content, labels=tuple(new.labels), note=new.note)
+        version = await kept("prompt", new.name, new)
         await undercroft.releases.refresh()
         return _view(version)
 
@@ -115,7 +119,7 @@ def router(undercroft: Undercroft) -> APIRouter:
     @routes.post("/versions/{kind}/{name:path}", status_code=201)
     async def create_version(kind: Kind, name: str, new: NewVersion) -> VersionView:
         """Keeps a content under a name. The same content again is the version that there is."""
-        version = await desk().create(kind, name, new.content, labels=tuple(new.labels), note=new.note)
+        version = await kept(kind, name, new)
         await undercroft.releases.refresh()
         return _view(version)
 

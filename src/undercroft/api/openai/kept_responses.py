@@ -102,8 +102,9 @@ class KeptResponses:
             turns = await shelf.turns(exchange.caller.who.organisation, previous)
             if turns is None:
                 raise wire.unknown_response(previous)
-        request, _ = self._responses.fit(wire.without_search(wire.request_of(asked, turns)))
-        counted = wire.InputTokens(input_tokens=await self._gateway.count_tokens(request))
+        who = exchange.caller.who
+        request, _ = self._responses.fit(wire.without_search(wire.request_of(asked, turns)), who)
+        counted = wire.InputTokens(input_tokens=await self._gateway.count_tokens(request, who))
         await exchange.respond(_encode(counted))
 
 

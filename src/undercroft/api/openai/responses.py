@@ -168,7 +168,7 @@ def routes(undercroft: Undercroft) -> list[Route]:
             seconds=server.request_timeout_s,
         )
         searches = await responses.searches(asked, request, caller)
-        fitting, dropped = responses.fit(wire.without_search(request) if searches else request)
+        fitting, dropped = responses.fit(wire.without_search(request) if searches else request, exchange.caller.who)
         if asked.body.background:
             await _accept(exchange, asked, request, responses=responses, server=server)
             return
@@ -208,7 +208,7 @@ async def _accept(
         body,
         id=f"resp_{suffix}",
         created=exchange.started_us // 1_000_000,
-        model=responses.model_name(request),
+        model=responses.model_name(request, exchange.caller.who),
         status="queued",
     )
     assert request.source is not None

@@ -82,6 +82,7 @@ class Keeping:
             answer=body,
             created_us=call.started_us,
             expires_us=call.started_us + KEPT_FOR_US,
+            call=call.id,
         )
         organisation, now_us = call.who.organisation, self._clock.now_us()
         await self._link.write(lambda connection: keep(connection, kept, organisation=organisation, now_us=now_us))

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-from undercroft.assembly.releases import plan_of, states
+from undercroft.assembly.releases import audit, plan_of, states
 from undercroft.cli.commands.versions import author
-from undercroft.cli.installation import read_settings, ready_database
+from undercroft.cli.installation import at_the_keyboard, read_settings, ready_database
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock, rfc3339
@@ -95,7 +95,9 @@ def run(options: Namespace, out: Output) -> int:
 
 async def _run(options: Namespace, settings: Settings, database: Database, out: Output) -> int:
     clock = SystemClock()
-    desk = ReleaseDesk(database, outbox=Outbox(clock), ids=Ids(clock), clock=clock)
+    desk = ReleaseDesk(
+        database, outbox=Outbox(clock), ids=Ids(clock), clock=clock, audit=partial(audit, origin=at_the_keyboard())
+    )
     match options.action:
         case "create":
             wanted: dict[Kind, str] = {kind: given for kind in KINDS if (given := getattr(options, kind))}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from undercroft.evaluation.check import Making
+from undercroft.evaluation.checks.guarded import Pii
 from undercroft.evaluation.checks.judged import Judge, Moderation, Python, Similar
 from undercroft.evaluation.checks.measured import Cost, Latency, OutputTokens
 from undercroft.evaluation.checks.retrieval import Retrieval
@@ -21,6 +22,7 @@ BUILT_IN: Final[Mapping[str, Making]] = {
     "cost_usd": Cost,
     "output_tokens": OutputTokens,
     "moderation": Moderation,
+    "pii": Pii,
     "retrieval": Retrieval,
     "python": Python,
 }

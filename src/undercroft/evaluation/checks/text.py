@@ -9,6 +9,7 @@ import msgspec
 from undercroft.errors import MissingExtra
 from undercroft.evaluation.check import Tools, marked
 from undercroft.evaluation.types import Answer, Case, Mark
+from undercroft.llm.schema_references import foreign_reference
 
 _NUMBER: Final = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
 SHOWN: Final = 200
@@ -81,6 +82,8 @@ class JsonSchema:
             Draft202012Validator.check_schema(value)
         except SchemaError as error:
             raise ValueError(f"this is no JSON Schema: {error.message}") from error
+        if (foreign := foreign_reference(value)) is not None:
+            raise ValueError(f"the schema refers to {foreign[:100]!r}, which is not in it")
         self._validator: Any = Draft202012Validator(value)
 
     async def mark(self, case: Case, answer: Answer, tools: Tools, /) -> Mark:

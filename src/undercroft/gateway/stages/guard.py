@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from undercroft.gateway.call import Call, Handler
 from undercroft.guards.guard import Rule, Window
 from undercroft.guards.prompts import checked
+from undercroft.guards.types import Side
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import Choice, Chunk, ToolCallDelta
 
@@ -23,19 +24,9 @@ class Guard:
         self._tell = tell
 
     async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
-        model = call.trail.model
-        concerned = {
-            side: [
-                rule for rule in self._rules if rule.concerns(side, key=call.who.key, route=call.endpoint, model=model)
-            ]
-            for side in ("input", "output")
-        }
-        if rules := concerned["input"]:
-            request, found = checked(call.request, rules)
-            call = replace(call, request=request)
-            self._note(call, found)
+        rules = self._concerned("output", call)
+        call = self.admitted(call)
         reply = await proceed(call)
-        rules = concerned["output"]
         if not rules:
             return reply
         watch = Watch(rules)
@@ -45,6 +36,19 @@ class Guard:
             return Reply(whole=whole, dropped=reply.dropped, limits=reply.limits)
         chunks = self._watched(call, reply.chunks, watch)
         return Reply(chunks, dropped=reply.dropped, has_begun=reply.has_begun, limits=reply.limits)
+
+    def admitted(self, call: Call) -> Call:
+        """The call as it may go to a model. Raises Blocked."""
+        rules = self._concerned("input", call)
+        if not rules:
+            return call
+        request, found = checked(call.request, rules)
+        self._note(call, found)
+        return call if request is call.request else replace(call, request=request)
+
+    def _concerned(self, side: Side, call: Call) -> list[Rule]:
+        key, route, model = call.who.key, call.endpoint, call.trail.model
+        return [rule for rule in self._rules if rule.concerns(side, key=key, route=route, model=model)]
 
     async def _watched(
         self, call: Call, chunks: AsyncGenerator[Chunk, None], watch: "Watch"

@@ -1,4 +1,4 @@
-"""Gives a call to the release that answers for its alias, whole: model, parameters and prompt of one release."""
+"""Gives a call to the release that answers for its alias, whole: everything that one release pins."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -26,6 +26,12 @@ class Traffic(Protocol):
     @property
     def sticky(self) -> Sticky: ...
 
+    @property
+    def stable(self) -> Pinned: ...
+
+    @property
+    def candidate(self) -> Pinned | None: ...
+
     def answering(self, key: bytes, /) -> Pinned: ...
 
     def mirrored(self, call: bytes, /) -> Pinned | None: ...
@@ -45,6 +51,10 @@ class Book(Protocol):
 
     def prompt(self, organisation: str, name: str, reference: str, /) -> tuple[str, PromptContent]: ...
 
+    def is_named(self, name: str, /) -> bool:
+        """Whether any organisation has a release or a version that is asked for in this way."""
+        ...
+
 
 class Empty:
     """No releases at all."""
@@ -59,6 +69,9 @@ class Empty:
 
     def prompt(self, organisation: str, name: str, reference: str, /) -> tuple[str, PromptContent]:
         raise InvalidRequest(f"There is no prompt '{name[:100]}'.", code="version_not_found", param="prompt")
+
+    def is_named(self, name: str, /) -> bool:
+        return False
 
 
 class Release:
@@ -83,7 +96,17 @@ class Release:
             pinned = Pinned(id="", alias=name)
         pinned = self._with_prompt(pinned, request, call.who)
         trail.release, trail.alias = pinned.id, pinned.alias
-        return await proceed(replace(call, request=_naming(pinned, request, name)))
+        return await proceed(replace(call, request=_naming(pinned, request, name), pinned=pinned))
+
+    def may_answer(self, request: Request, who: Who) -> list[Pinned]:
+        """The releases that may answer now: two while a candidate is brought out, none for a configured model. Raises
+        ModelNotFound, NotFound and Conflict."""
+        name = request.model or self._catalogue.default(kind_of(request))
+        traffic = self._book.traffic(who.organisation, name)
+        if traffic is not None:
+            return [each for each in (traffic.stable, traffic.candidate) if each is not None]
+        pinned = self._by_reference(who.organisation, name)
+        return [] if pinned is None else [pinned]
 
     def _pinned(self, call: Call, name: str) -> Pinned | None:
         """What answers for a name; None for one that has no release."""
@@ -93,6 +116,10 @@ class Release:
             if (candidate := traffic.mirrored(call.id.encode())) is not None:
                 self._mirror(replace(call, request=replace(call.request, model=f"{name}@{candidate.id}")))
             return traffic.answering(seat_of(traffic.sticky, call))
+        return self._by_reference(organisation, name)
+
+    def _by_reference(self, organisation: str, name: str) -> Pinned | None:
+        """What `alias@version` means."""
         alias, at, reference = name.rpartition("@")
         if not at or self._catalogue.is_known(name):
             return None

@@ -16,6 +16,8 @@ chat_completions = Table(
     Column("answer", Text, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("expires_us", BigInteger, nullable=False),
+    Column("call", Text),  # as the ledger knows it: `id` may be the provider's
+    Index("chat_completions_call", "organisation", "call"),
     Index("chat_completions_created", "organisation", "created_us"),
     Index("chat_completions_expires", "expires_us"),
 )

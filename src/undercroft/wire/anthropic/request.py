@@ -9,6 +9,7 @@ from undercroft.llm.types import ChatRequest, Message, ResponseFormat, Sampling,
 from undercroft.wire.anthropic.blocks import read_assistant, read_system, read_user
 from undercroft.wire.anthropic.tools import AnthropicToolChoice, read_choice, read_tools
 from undercroft.wire.body import missing, read, unsupported
+from undercroft.wire.prompts import PromptBody, prompt_use
 
 _ROLES: Final = ("user", "assistant", "system")
 _Share = Annotated[float, Meta(ge=0, le=1)]
@@ -75,15 +76,24 @@ class MessagesRequest(CountTokensRequest, kw_only=True):
     top_k: _Count | None = None
     stop_sequences: list[str] | None = None
     metadata: AnthropicMetadata | None = None
+    prompt: PromptBody | None = None
+    """A stored prompt that the conversation begins with."""
+
+
+class PromptedMessagesRequest(MessagesRequest, kw_only=True):
+    """A request that names a stored prompt: it may have no messages of its own."""
+
+    messages: list[AnthropicTurn] = []
 
 
 _messages = msgspec.json.Decoder(MessagesRequest)
+_prompted_messages = msgspec.json.Decoder(PromptedMessagesRequest)
 _count = msgspec.json.Decoder(CountTokensRequest)
 
 
 def decode(body: bytes, *, headers: Headers = ()) -> ChatRequest:
     """The request, or InvalidRequest. `headers` are those that an Anthropic provider must see as well."""
-    asked = read(_messages, body)
+    asked = read(_messages, body) if b'"prompt"' not in body else _with_prompt(body)
     stops = tuple(filter(None, asked.stop_sequences or ()))
     return msgspec.structs.replace(
         _conversation(asked, Source("anthropic.messages", body, headers)),
@@ -96,7 +106,14 @@ def decode(body: bytes, *, headers: Headers = ()) -> ChatRequest:
         ),
         stream=bool(asked.stream),
         end_user=(asked.metadata.user_id if asked.metadata else None) or "",
+        prompt=prompt_use(asked.prompt),
     )
+
+
+def _with_prompt(body: bytes) -> MessagesRequest:
+    """A body that may name a stored prompt; one that does not needs messages like any other."""
+    asked = read(_prompted_messages, body)
+    return asked if asked.prompt is not None else read(_messages, body)
 
 
 def decode_count(body: bytes, *, headers: Headers = ()) -> ChatRequest:

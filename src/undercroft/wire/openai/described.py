@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from undercroft.wire.openai.answers import CalledFunction, CustomToolCall, FunctionToolCall
 from undercroft.wire.openai.sampling import Metadata, Positive, SamplingBody
+from undercroft.wire.prompts import PromptBody
 
 
 class CacheBreakpoint(msgspec.Struct, kw_only=True, tag_field="mode", tag="explicit"):
@@ -324,3 +325,5 @@ class ChatCompletionRequest(SamplingBody, kw_only=True):
     prompt_cache_retention: Literal["in_memory", "24h"] | None = None
     prompt_cache_options: PromptCacheOptions | None = None
     safety_identifier: Annotated[str, Meta(max_length=64)] | None = None
+    prompt: PromptBody | None = None
+    """A stored prompt that the conversation begins with; then it may have no messages of its own."""

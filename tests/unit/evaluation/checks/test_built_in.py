@@ -111,6 +111,13 @@ async def test_what_a_moderation_model_finds_fails() -> None:
     assert (await mark("moderation", {"categories": ["sexual"]}, "x", tools=flagged)).passed
 
 
+async def test_personal_data_in_an_answer_fails() -> None:
+    assert (await mark("pii", None, "Call the front desk.")).passed
+    said = await mark("pii", None, "Write to ann@example.com.")
+    assert (said.passed, said.note) == (False, "email")
+    assert (await mark("pii", ["card"], "Write to ann@example.com.")).passed
+
+
 async def test_retrieval_passes_where_each_metric_reaches_its_number() -> None:
     value = {"collection": "docs", "relevant": ["a", "b"], "k": 2, "recall": 0.5, "mrr": 1.0}
 
@@ -144,6 +151,9 @@ def test_the_last_number_of_a_text(text: str, number: float | None) -> None:
         ("regex", "("),
         ("json_schema", {"type": 7}),
         ("json_schema", "x"),
+        ("json_schema", {"$ref": "http://127.0.0.1/schema.json"}),
+        ("pii", ["names"]),
+        ("pii", []),
         ("number", "x"),
         ("judge", {}),
         ("cost_usd", "x"),

@@ -1,17 +1,12 @@
-import asyncio
-from collections.abc import Sequence
-
 import pytest
 from msgspec.structs import replace
 
-from tests.support.gateway import Bench, FlatRates, Prompter, said
+from tests.support.release_house import NEW, OLD, House
 from undercroft.errors import InvalidRequest, ModelNotFound
-from undercroft.gateway.gateway import Gateway
-from undercroft.llm.types import ChatRequest, PromptUse
-from undercroft.releases.book import Book, Snapshot
+from undercroft.llm.types import PromptUse
+from undercroft.record import Who
 from undercroft.releases.traffic import Traffic
 from undercroft.versions.content import (
-    Kind,
     ModelContent,
     PromptContent,
     PromptMessage,
@@ -19,15 +14,12 @@ from undercroft.versions.content import (
     Version,
     digest_of,
 )
-from undercroft.versions.pinned import Pinned
 
 pytestmark = pytest.mark.anyio
 
 GREETING = PromptContent(
     messages=(PromptMessage(role="system", content="You serve {{who}}."),), variables={"who": Variable()}
 )
-OLD = Pinned(id="rel_old", alias="support", model=ModelContent(target="chat"))
-NEW = Pinned(id="rel_new", alias="support", model=ModelContent(target="next"))
 MODEL = Version(
     organisation="default",
     kind="model",
@@ -44,48 +36,6 @@ PROMPT = Version(
     content=GREETING,
     labels=("production",),
 )
-
-
-class House:
-    """A gateway over two models, `chat` and `next`, and a book."""
-
-    def __init__(self, traffic: Traffic | None = None, versions: Sequence[Version] = ()) -> None:
-        self.first, self.second = Prompter(said("old")), Prompter(said("new"))
-        self.bench = Bench(self.first, others={"next": self.second})
-        self.book = Book()
-        self.show(traffic, versions)
-        self.gateway = Gateway(
-            catalogue=self.bench.gateway.catalogue,
-            recorder=self.bench.recorder,
-            rates=FlatRates(),
-            gauge=self.bench.gauge,
-            clock=self.bench.clock,
-            rng=self.bench.rng,
-            releases=self.book,
-        )
-
-    def show(self, traffic: Traffic | None, versions: Sequence[Version] = ()) -> None:
-        by_name: dict[tuple[str, Kind, str], tuple[Version, ...]] = {
-            ("default", each.kind, each.name): (each,) for each in versions
-        }
-        aliases = {} if traffic is None else {("default", "support"): traffic}
-        known = {("default", each.id): each for each in (OLD, NEW)} if traffic is not None else {}
-        self.book.replace(Snapshot(traffic=aliases, versions=by_name, releases=known))
-
-    async def ask(
-        self, model: str, *, user: str = "", prompt: PromptUse | None = None, id: str = "req_1"
-    ) -> tuple[str, str]:
-        """What was said, and by which release as the ledger has it."""
-        call = self.bench.call(model=model, id=id)
-        assert isinstance(call.request, ChatRequest)
-        call = replace(call, request=replace(call.request, end_user=user, prompt=prompt))
-        text = (await (await self.gateway.send(call)).read()).text()
-        ended = [record for record in self.bench.recorder.ended if record.id == id]
-        return text, ended[-1].release
-
-    async def mirrored(self) -> None:
-        """Returns when the copies have ended."""
-        await asyncio.gather(*self.gateway.mirror.under_way)
 
 
 async def test_an_alias_is_answered_by_its_release_and_the_ledger_says_which() -> None:
@@ -131,6 +81,32 @@ async def test_a_version_of_a_model_can_be_asked_for(reference: str) -> None:
     house = House(versions=[MODEL])
 
     assert await house.ask(f"chat@{reference}") == ("new", f"chat@{MODEL.short}")
+
+
+async def test_who_may_answer_is_known_before_anybody_does() -> None:
+    house = House(Traffic(stable=OLD, candidate=NEW, share=0.1), versions=[MODEL])
+
+    def ways(model: str, who: Who | None = None) -> list[tuple[str, str]]:
+        request = house.bench.call(model=model).request
+        found = house.gateway.ways(request, who or Who())
+        return [(model.name, pinned.id if pinned else "") for model, pinned in found]
+
+    assert ways("support") == [("chat", "rel_old"), ("next", "rel_new")]
+    assert ways("support@candidate") == [("next", "rel_new")]
+    assert ways("chat@staging") == [("next", f"chat@{MODEL.short}")]
+    assert ways("next") == [("next", "")]
+    with pytest.raises(ModelNotFound):
+        ways("support", Who(organisation="another"))
+
+
+def test_calls_of_a_release_wait_together_whoever_made_them() -> None:
+    house = House(Traffic(stable=OLD), versions=[MODEL])
+
+    lanes = [house.gateway.lane(house.bench.call(model=model).request) for model in ("support", "chat@staging", "chat")]
+
+    assert lanes == ["support", "chat@staging", "chat"]
+    with pytest.raises(ModelNotFound):
+        house.gateway.lane(house.bench.call(model="nobody@latest").request)
 
 
 async def test_a_version_that_is_not_there_is_a_404_and_an_unknown_name_is_as_ever() -> None:

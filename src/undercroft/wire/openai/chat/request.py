@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from undercroft.errors import InvalidRequest
-from undercroft.llm.types import ChatRequest, Content, Message, Part, PromptUse, Source, ToolCall
+from undercroft.llm.types import ChatRequest, Content, Message, Part, Source, ToolCall
 from undercroft.wire.body import empty_array, invalid, missing, read, unsupported, wrong_type
 from undercroft.wire.openai.chat.tools import (
     Called,
@@ -22,6 +22,7 @@ from undercroft.wire.openai.chat.tools import (
     read_tools,
 )
 from undercroft.wire.openai.sampling import Metadata, Positive, SamplingBody, asks_for_usage, sampling_of
+from undercroft.wire.prompts import PromptBody, prompt_use
 
 _ROLES: Final = ("system", "assistant", "user", "function", "tool", "developer")
 _PLAIN_ROLES: Final = frozenset({"system", "user", "developer", "assistant"})
@@ -58,16 +59,6 @@ class ChatBody(SamplingBody, kw_only=True):
     safety_identifier: str | None = None
     store: bool | None = None
     metadata: Metadata | None = None
-
-
-class PromptBody(msgspec.Struct, kw_only=True):
-    """A stored prompt by name (or `id`, as OpenAI calls it), with a version or label and its variables."""
-
-    name: str | None = None
-    id: str | None = None
-    version: str | None = None
-    label: str | None = None
-    variables: dict[str, Any] | None = None
 
 
 class PromptedBody(ChatBody, kw_only=True):
@@ -107,7 +98,7 @@ def decode(body: bytes) -> ChatRequest:
         store=bool(asked.store),
         end_user=asked.user or asked.safety_identifier or "",
         source=Source("openai.chat", body),
-        prompt=_prompt(asked.prompt) if isinstance(asked, PromptedBody) else None,
+        prompt=prompt_use(asked.prompt) if isinstance(asked, PromptedBody) else None,
     )
     if (
         asked.tools is None
@@ -124,13 +115,6 @@ def _with_prompt(body: bytes) -> ChatBody:
     """A body that may name a stored prompt; one that does not needs messages like any other."""
     asked = read(_prompted_decoder, body)
     return asked if asked.prompt is not None else read(_decoder, body)
-
-
-def _prompt(asked: PromptBody | None) -> PromptUse | None:
-    if asked is None:
-        return None
-    version = asked.version or asked.label or "production"
-    return PromptUse(name=asked.name or asked.id or "", version=version, variables=asked.variables or {})
 
 
 def _with_tools(plain: ChatRequest, asked: ChatBody) -> ChatRequest:

@@ -62,7 +62,7 @@ class TextOptions(msgspec.Struct, kw_only=True):
 
 
 class StoredPrompt(msgspec.Struct, kw_only=True):
-    """A prompt that the provider keeps."""
+    """A stored prompt: a name of ours, or an id (`pmpt_…`) of one that OpenAI keeps. `version` is a label too."""
 
     id: str
     version: str | None = None

@@ -37,7 +37,7 @@ def portable(request: ChatRequest, unsupported: Unsupported) -> ChatRequest:
     left out, and for a conversation that nobody here knows."""
     source = request.source
     assert source is not None
-    if _shared.decode(source.body).prompt is not None:
+    if request.prompt is None and _shared.decode(source.body).prompt is not None:
         unsupported.note("prompt", why="Stored prompts are the provider's own.")
     for position, tool in enumerate(request.tools):
         if tool.type == "hosted":

@@ -7,13 +7,16 @@ import msgspec
 from msgspec import Meta
 
 from undercroft.errors import InvalidRequest
-from undercroft.llm.types import ChatRequest, Message, Sampling, Source
+from undercroft.llm.types import ChatRequest, Message, PromptUse, Sampling, Source
 from undercroft.wire.body import invalid, missing, read
 from undercroft.wire.openai.responses.items import Item, messages_of, previous
 from undercroft.wire.openai.responses.tools import FormatBody, read_choice, read_format, read_tools
 from undercroft.wire.openai.sampling import Penalty, Positive
+from undercroft.wire.prompts import PromptBody, prompt_use
 
 LOGPROBS: Final = "message.output_text.logprobs"
+PROVIDERS_PROMPT: Final = "pmpt_"
+"""How the ids of prompts begin that OpenAI keeps; all others are names of ours."""
 
 
 class ReasoningBody(msgspec.Struct, kw_only=True):
@@ -106,6 +109,8 @@ def decode(body: bytes) -> Asked:
             param="conversation",
             hint="Continue a response with previous_response_id, or send the earlier items in 'input'.",
         )
+    if asked.prompt is not None and "id" not in asked.prompt and "name" in asked.prompt:
+        asked.prompt = {"id": asked.prompt["name"], **asked.prompt}  # as the format tells of it
     if asked.input is None and asked.prompt is None and asked.previous_response_id is None:
         raise missing("input")
     if asked.background and asked.store is False:
@@ -151,7 +156,18 @@ def request_of(asked: Asked, turns: Sequence[Turn] | None) -> ChatRequest:
         metadata=dict(body.metadata) if body.metadata else None,
         end_user=body.user or body.safety_identifier or "",
         source=Source("openai.responses", _continued(asked, turns)),
+        prompt=_own_prompt(body.prompt),
     )
+
+
+def _own_prompt(asked: dict[str, Any] | None) -> PromptUse | None:
+    """None for one that a provider keeps. Raises InvalidRequest."""
+    if asked is None or str(asked.get("id", "")).startswith(PROVIDERS_PROMPT):
+        return None
+    try:
+        return prompt_use(msgspec.convert(asked, PromptBody))
+    except msgspec.ValidationError as error:
+        raise invalid(f"Invalid value for 'prompt': {error}.", param="prompt") from error
 
 
 def _continued(asked: Asked, turns: Sequence[Turn] | None) -> bytes:

@@ -1,17 +1,19 @@
-from collections.abc import Iterator
+"""Rollouts from their first step to their end, on both databases."""
+
 from functools import partial
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from tests.support.releases import ORGANISATION, Shop, shop
+from tests.support.releases import ORGANISATION, Shop
 from undercroft.errors import Conflict, NotFound
 from undercroft.events.types import decode_data
-from undercroft.releases.controller import LEASE_US, Controller
+from undercroft.releases.controller import DUTY, Controller
 from undercroft.releases.decide import Command, Next
 from undercroft.releases.desk import Status
 from undercroft.releases.types import MoveName, Plan, Step
+from undercroft.storage import duties
+from undercroft.storage.engine import Database
 from undercroft.storage.schema import events, feedback
 from undercroft.versions import repository as versions
 from undercroft.versions.content import PromptContent, PromptMessage
@@ -23,9 +25,8 @@ AT_ONCE = Plan(steps=(Step(share=1.0, bake_s=0),))
 
 
 @pytest.fixture
-def stock(tmp_path: Path) -> Iterator[Shop]:
-    with shop(tmp_path) as opened:
-        yield opened
+def stock(database: Database) -> Shop:
+    return Shop(database)
 
 
 def controller(stock: Shop, holder: str = "one") -> Controller:
@@ -39,6 +40,26 @@ async def two_releases(stock: Shop, *, history: int = 200) -> tuple[str, str]:
     stock.book(stable, history)
     stock.clock.advance(1)
     return stable, (await stock.release("chat", "new")).id
+
+
+def say(stock: Shop, calls: list[str], score: float, *, source: str = "user") -> None:
+    """Feedback on each of these calls."""
+    rows = [
+        {
+            "organisation": ORGANISATION,
+            "id": stock.ids.new("fb_"),
+            "response": call,
+            "call": call,
+            "key": "",
+            "source": source,
+            "score": score,
+            "label": "",
+            "comment": "",
+            "created_us": stock.clock.now_us(),
+        }
+        for call in calls
+    ]
+    stock.database.write_sync(lambda connection: connection.execute(feedback.insert(), rows).rowcount)
 
 
 async def status(stock: Shop) -> Status:
@@ -100,29 +121,51 @@ async def test_what_users_say_counts(stock: Shop) -> None:
     stable, candidate = await two_releases(stock)
     await stock.desk.start(candidate, PLAN, organisation=ORGANISATION)
     await controller(stock).turn()
-    said = [(call, 1.0) for call in stock.book(stable, 300)] + [(call, 0.0) for call in stock.book(candidate, 100)]
-    rows = [
-        {
-            "organisation": ORGANISATION,
-            "id": f"fb_{call}",
-            "response": call,
-            "call": call,
-            "key": "",
-            "source": "user",
-            "score": score,
-            "label": "",
-            "comment": "",
-            "created_us": stock.clock.now_us(),
-        }
-        for call, score in said
-    ]
-    stock.database.write_sync(lambda connection: connection.execute(feedback.insert(), rows).rowcount)
+    say(stock, stock.book(stable, 300), 1.0)
+    say(stock, stock.book(candidate, 100), 0.0)
 
     await controller(stock).turn()
 
     ended = await status(stock)
     assert ended.rollout is not None
     assert ended.rollout.reason.startswith("feedback: ")
+
+
+async def test_what_checks_of_live_answers_say_counts(stock: Shop) -> None:
+    stable, candidate = await two_releases(stock)
+    await stock.desk.start(candidate, PLAN, organisation=ORGANISATION)
+    await controller(stock).turn()
+    say(stock, stock.book(stable, 300), 1.0, source="evaluation")
+    say(stock, stock.book(candidate, 100), 0.0, source="evaluation")
+
+    await controller(stock).turn()
+
+    ended = await status(stock)
+    assert ended.rollout is not None
+    assert ended.rollout.reason.startswith("evaluation: ")
+
+
+async def test_who_says_the_same_of_one_answer_a_hundred_times_has_said_it_once(stock: Shop) -> None:
+    stable, candidate = await two_releases(stock)
+    await stock.desk.start(candidate, PLAN, organisation=ORGANISATION)
+    await controller(stock).turn()
+    say(stock, stock.book(stable, 300), 1.0)
+    (one, *others) = stock.book(candidate, 100)
+    say(stock, others, 1.0)
+    say(stock, [one] * 500, 0.0)
+
+    assert await controller(stock).turn() == 0
+
+
+@pytest.mark.parametrize("endpoint", ["evaluation", "online_evaluation", "retrieval"])
+async def test_calls_that_no_caller_has_made_are_no_matter_of_a_gate(stock: Shop, endpoint: str) -> None:
+    stable, candidate = await two_releases(stock)
+    await stock.desk.start(candidate, PLAN, organisation=ORGANISATION)
+    await controller(stock).turn()
+    stock.book(stable, 300)
+    stock.book(candidate, 200, failing=200, endpoint=endpoint)
+
+    assert await controller(stock).turn() == 0
 
 
 async def test_callers_faults_are_no_matter_of_the_release(stock: Shop) -> None:
@@ -161,7 +204,8 @@ async def test_another_controller_goes_on_where_one_died(stock: Shop) -> None:
     other = controller(stock, "two")
 
     assert await other.turn() == 0, "the first one's lease has not run out"
-    stock.clock.advance(LEASE_US / 1_000_000 + 60)
+    stock.database.write_sync(partial(duties.release, name=DUTY, holder="one"))  # as if it had run out
+    stock.clock.advance(61)
     assert await other.turn() == 1
     assert await moves(stock) == ["promoted", "started", "advanced"]
 

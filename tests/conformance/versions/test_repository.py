@@ -1,12 +1,13 @@
-from collections.abc import Iterator
+"""Versions and labels on both databases."""
+
 from functools import partial
-from pathlib import Path
 
 import pytest
 
-from tests.support.releases import ORGANISATION, Shop, shop
+from tests.support.releases import ORGANISATION, Shop
 from undercroft.errors import Conflict, NotFound
 from undercroft.storage.counters import RELEASES
+from undercroft.storage.engine import Database
 from undercroft.storage.versions import current
 from undercroft.versions import repository
 from undercroft.versions.content import ModelContent
@@ -16,9 +17,8 @@ A, B = ModelContent(target="a"), ModelContent(target="b")
 
 
 @pytest.fixture
-def stock(tmp_path: Path) -> Iterator[Shop]:
-    with shop(tmp_path) as opened:
-        yield opened
+def stock(database: Database) -> Shop:
+    return Shop(database)
 
 
 def find(stock: Shop, reference: str, organisation: str = ORGANISATION) -> ModelContent:
