@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from tests.support.checkout import free_port
 from tests.support.debian import program
 from tests.support.deploy import described, rendered
+from tests.support.http import Answer
 from tests.support.server import SCRIPTED, serving
 from undercroft.deploy.topology import Options
 
@@ -77,21 +78,21 @@ def door(folder: Path, port: int) -> Iterator[int]:
         process.wait(LIMIT_S)
 
 
-def asked(https: int, path: str, body: object = None) -> tuple[int, http.client.HTTPResponse]:
+def asked(https: int, path: str, body: object = None) -> Answer:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # its authority is of this minute
-    connection = http.client.HTTPSConnection("localhost", https, timeout=LIMIT_S, context=context)
     headers = {"authorization": f"Bearer {MASTER}", "content-type": "application/json"}
-    connection.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body), headers)
-    answer = connection.getresponse()
-    return answer.status, answer
+    with closing(http.client.HTTPSConnection("localhost", https, timeout=LIMIT_S, context=context)) as connection:
+        connection.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body), headers)
+        answer = connection.getresponse()
+        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
 
 
 def until_open(https: int) -> None:
     deadline = time.monotonic() + LIMIT_S
     while True:
         try:
-            status, _ = asked(https, "/health")
+            status = asked(https, "/health").status
         except OSError:
             status = 0
         if status == 200:
@@ -105,12 +106,12 @@ def test_https_leads_to_the_server_and_streams_pass(tmp_path: Path) -> None:
     extra = {"UNDERCROFT_MASTER_KEY": MASTER}
     with serving(tmp_path / "server", toml=SCRIPTED, extra=extra) as server, door(tmp_path, server.port) as https:
         until_open(https)
-        status, answer = asked(https, "/api/generate", {"prompt": "Hi", "stream": True})
-        frames = re.findall(r"^data: (.*)$", answer.read().decode(), re.MULTILINE)
+        answer = asked(https, "/api/generate", {"prompt": "Hi", "stream": True})
+        frames = re.findall(r"^data: (.*)$", answer.body.decode(), re.MULTILINE)
 
-        assert status == 200
+        assert answer.status == 200
         assert frames[-1] == "[DONE]"
         assert len(frames) > 3
-        assert answer.getheader("Strict-Transport-Security") == "max-age=31536000"
-        assert answer.getheader("Server") is None
-        assert asked(https, "/metrics")[0] == 404
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
+        assert "server" not in answer.headers
+        assert asked(https, "/metrics").status == 404
