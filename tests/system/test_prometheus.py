@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.prometheus import program
+from tests.support.debian import program
 from tests.support.server import SCRIPTED, run, serving
 
 pytestmark = pytest.mark.system
@@ -32,7 +32,7 @@ LIMIT_S = 120
 
 
 def found(name: str) -> Path:
-    path = program(name)
+    path = program(name, package="prometheus")
     if path is None:
         pytest.skip(f"not run: {name} is not here, and Debian's package prometheus cannot be fetched")
     return path

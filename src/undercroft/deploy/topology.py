@@ -21,6 +21,10 @@ REQUIRED: frozenset[str] = frozenset({"UNDERCROFT_MASTER_KEY", "ENCRYPTION_KEY",
 """Secrets without which a container would be of no use; the others may be missing."""
 
 
+Layout = Literal["standard", "monolith", "microservices"]
+"""How the one program is spread over containers: API and worker; all in one; a container for each role."""
+
+
 @dataclass(frozen=True, slots=True)
 class Package:
     """Where undercroft itself comes from: a wheel in `vendor/`, or what pip is asked for."""
@@ -51,6 +55,11 @@ class Images:
     postgres: str
     redis: str
     qdrant: str
+    vllm: str
+    caddy: str
+    prometheus: str
+    grafana: str
+    otel_collector: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +149,15 @@ class Topology:
     """What was promised."""
     settings_file: str | None = None
     """Text of `undercroft.toml`, for the containers; no secret stands in it."""
+    domain: str = "localhost"
+    """The name that it is reached by from outside."""
+    in_flight: int = 50
+    """Calls under way that each API container is meant for."""
+    queue_age_s: int = 60
+    """How old the oldest waiting job may become."""
+    preferences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Providers by region, in the order in which they are asked there."""
+    layout: Layout = "standard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +169,7 @@ class Options:
     with_model: bool | None = None
     publish_ports: bool = False
     region: str | None = None
+    layout: Layout = "standard"
 
 
 def topology(
@@ -190,6 +209,11 @@ def topology(
         egress_ports=tuple(sorted(_ports(loaded.settings))),
         slo=loaded.settings.slo,
         settings_file=settings_file,
+        domain=deploy.domain,
+        in_flight=deploy.api.in_flight,
+        queue_age_s=deploy.worker.queue_age_s,
+        preferences=deploy.preferences,
+        layout=options.layout,
     )
 
 
@@ -281,6 +305,11 @@ def _images(deploy: Deploy, version: str) -> Images:
         postgres=mirrored(images.postgres),
         redis=mirrored(images.redis),
         qdrant=mirrored(images.qdrant),
+        vllm=mirrored(images.vllm),
+        caddy=mirrored(images.caddy),
+        prometheus=mirrored(images.prometheus),
+        grafana=mirrored(images.grafana),
+        otel_collector=mirrored(images.otel_collector),
     )
 
 

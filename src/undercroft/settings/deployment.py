@@ -15,6 +15,9 @@ Label = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,48}[a-z0-9])?$", examp
 Image = Annotated[str, Field(pattern=r"^[a-z0-9][A-Za-z0-9._:/@-]{0,254}$", examples=["python:3.11-slim"])]
 Registry = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.:/_-]*[a-z0-9]$", examples=["mirror.example/hub"])]
 Folder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$", examples=["api"])]
+Host = Annotated[
+    str, Field(max_length=253, pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+]
 Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", examples=["1.0.0"])]
 Address = Annotated[str, Field(pattern=r"^https?://[^\s@]+$", examples=["https://packages.example/simple"])]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
@@ -45,6 +48,16 @@ class DeployImages(Section):
     """Redis of compose."""
     qdrant: Image = "qdrant/qdrant:v1.18.2"
     """Qdrant of compose."""
+    vllm: Image = "vllm/vllm-openai:v0.33.0"
+    """vLLM of compose's profile `gpu`."""
+    caddy: Image = "caddy:2.10.0-alpine"
+    """Caddy of compose's profile `proxy`."""
+    prometheus: Image = "prom/prometheus:v3.5.0"
+    """Prometheus of compose's profile `monitoring`."""
+    grafana: Image = "grafana/grafana:12.1.1"
+    """Grafana of compose's profile `monitoring`."""
+    otel_collector: Image = "otel/opentelemetry-collector:0.128.0"
+    """OpenTelemetry collector of compose's profile `monitoring`."""
 
 
 class DeployBuild(Section):
@@ -82,6 +95,8 @@ class DeployApi(Section):
     """How many (compose: one)."""
     max_replicas: Positive = 10
     """How many they may become under load."""
+    in_flight: Positive = 50
+    """Calls under way that each is meant for; where the place scales by it, more of them make another one."""
     cpu: Cpu = "500m"
     """CPU that each is given."""
     memory: Memory = "512Mi"
@@ -101,6 +116,8 @@ class DeployWorker(Section):
     """How many they may become while jobs wait."""
     concurrency: Positive = 8
     """Jobs that each does at once."""
+    queue_age_s: Positive = 60
+    """How old the oldest waiting job may become; where the place scales by it, an older one makes more of them."""
     cpu: Cpu = "500m"
     """CPU that each is given."""
     memory: Memory = "512Mi"
@@ -143,6 +160,8 @@ class Deploy(Section):
 
     name: Label = "ai-api"
     """What the application is called."""
+    domain: Host = "localhost"
+    """The name that it is reached by from outside, for the proxy that does TLS."""
     database: Literal["postgres", "external", "sqlite"] = "postgres"
     """`postgres`: compose brings one; `external`: DATABASE_URL says where; `sqlite`: a file, for one container."""
     redis: bool = True
@@ -153,6 +172,8 @@ class Deploy(Section):
     """Further variables that containers get from the secret `api-secrets`, each with its key there."""
     regions: Annotated[tuple[Label, ...], Field(min_length=1)] = ("us-east-1",)
     """Cloud regions; each gets an overlay of its own."""
+    preferences: dict[Label, Annotated[tuple[Text, ...], Field(min_length=1)]] = {}
+    """Providers by region, in the order in which they are asked there: the first answers, the next when it cannot."""
     own_regions: tuple[Label, ...] = ()
     """Regions that no cloud has: what your own nodes say in their label `topology.kubernetes.io/region`."""
     images: DeployImages = DeployImages()

@@ -63,6 +63,7 @@ def problems(deploy: Deploy) -> Iterator[Problem]:
     yield from _process("api", deploy.api)
     yield from _process("worker", deploy.worker)
     yield from _regions(deploy)
+    yield from _preferences(deploy)
     yield from _secrets(deploy)
 
 
@@ -115,6 +116,15 @@ def _regions(deploy: Deploy) -> Iterator[Problem]:
                     "a region of your own goes into own_regions as well"
                 ),
             )
+
+
+def _preferences(deploy: Deploy) -> Iterator[Problem]:
+    for region, providers in deploy.preferences.items():
+        place: Place = ("deploy", "preferences", region)
+        if region not in deploy.regions:
+            yield place, f"is of a region that is not among regions{did_you_mean(region, deploy.regions)}"
+        if len({*providers}) < len(providers):
+            yield place, "names a provider twice"
 
 
 def _secrets(deploy: Deploy) -> Iterator[Problem]:

@@ -23,6 +23,11 @@ from undercroft.settings.sources import load
         ('worker = { memory = "2Gi" }', "deploy.worker.memory_limit is 1Gi, less than memory; write 2Gi or more"),
         ('regions = ["eu-west-9"]', "deploy.regions[0] is 'eu-west-9', which no cloud that is known here has; did you"),
         ('regions = ["eu-west-1", "eu-west-1"]', "deploy.regions[1] is 'eu-west-1' a second time"),
+        ('preferences = { eu-west-1 = ["azure"] }', "deploy.preferences.eu-west-1 is of a region that is not among"),
+        ('preferences = { us-east-1 = ["openai", "openai"] }', "deploy.preferences.us-east-1 names a provider twice"),
+        ("preferences = { us-east-1 = [] }", "deploy.preferences"),
+        ('domain = "https://ai.example.com"', "deploy.domain takes"),
+        ("api = { in_flight = 0 }", "deploy.api.in_flight takes"),
         ('secrets = { team = "team" }', "deploy.secrets.team is no name of a variable"),
         (
             'secrets = { OPENAI_API_KEY = "x" }',

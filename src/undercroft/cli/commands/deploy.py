@@ -5,6 +5,7 @@ import secrets
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 from undercroft import __version__
 from undercroft.cli.output import Output
@@ -13,7 +14,7 @@ from undercroft.deploy import env_file, folder, wheel
 from undercroft.deploy.bundle import Bundle
 from undercroft.deploy.folder import Change
 from undercroft.deploy.target import Target, find, names
-from undercroft.deploy.topology import Options, Topology, placeholders, topology
+from undercroft.deploy.topology import Layout, Options, Topology, placeholders, topology
 from undercroft.errors import ConfigurationError, InvalidRequest
 from undercroft.settings.files import FileProblem, read_text
 from undercroft.settings.sources import FILE_NAME, load
@@ -29,6 +30,7 @@ Example: undercroft deploy render compose --out stack
 _RENDER = """Writes the files for one target. A file that was edited since is never replaced silently.
 
 Example: undercroft deploy render compose --out stack
+         undercroft deploy render compose --out stack --layout microservices
          undercroft deploy render kubernetes --out k8s --region eu-west-1"""
 
 _CHECK = """Looks for what refers to nothing and what is not safe, and runs the validators that are installed.
@@ -55,6 +57,12 @@ def arguments(parser: ArgumentParser) -> None:
     model.add_argument("--with-model", action="store_true", default=None, help="build the bundled models in")
     model.add_argument("--without-model", dest="with_model", action="store_false", help="leave the bundled models out")
     render.add_argument("--publish-ports", action="store_true", help="publish Redis and Qdrant on loopback too")
+    render.add_argument(
+        "--layout",
+        choices=get_args(Layout),
+        default="standard",
+        help="compose: API and worker (default), all in one container, or a container for each role",
+    )
     render.add_argument("--region", metavar="NAME", help="only this one of the regions under [deploy]")
     add_config(render)
     add_json(render)
@@ -83,6 +91,8 @@ def _check(options: Namespace, out: Output) -> int:
 
 def _render(options: Namespace, out: Output) -> int:
     target = find(options.target)
+    if options.layout != "standard" and target.name != "compose":
+        raise InvalidRequest(f"--layout is for compose, and {target.name} has one layout;", hint="leave it out.")
     described = _topology(options, out)
     if problems := list(target.problems(described)):
         raise ConfigurationError("\n".join(problems))
@@ -116,6 +126,7 @@ def _topology(options: Namespace, out: Output) -> Topology:
         with_model=options.with_model,
         publish_ports=options.publish_ports,
         region=options.region,
+        layout=options.layout,
     )
     return topology(loaded, version=__version__, settings_file=text, options=chosen)
 

@@ -14,6 +14,8 @@ from undercroft.deploy.checks.images import DATABASE_PORTS, is_secret_in_clear, 
 from undercroft.settings import dotenv
 
 NAMES: Final = ("docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml")
+_PROXIES: Final = re.compile(r"(^|/)(caddy|nginx|traefik|haproxy)\b")
+"""What does TLS, and therefore has to be reached from outside."""
 _REQUIRED: Final = re.compile(r"(?<!\$)\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?::?\?[^}]*)?\}|([A-Za-z_][A-Za-z0-9_]*))")
 _PUBLISHED: Final = re.compile(
     r"(?:(?P<host>\[[^]]*\]|[0-9]+\.[0-9.]+):)?(?:(?P<outside>[0-9-]+):)?(?P<inside>[0-9-]+)(?:/\w+)?"
@@ -92,12 +94,13 @@ def _ports(file: str, where: str, service: Service, taken: dict[str, str]) -> It
         host, outside, inside = _published(port)
         if outside is None:
             continue
-        if outside in taken:
+        if outside in taken and not str(port).endswith("/udp"):
             yield error(
                 file, f"{where}.ports", f"port {outside} of the host is {taken[outside]}'s already; write another"
             )
         taken[outside] = where.removeprefix("services.")
-        is_public = host not in ("127.0.0.1", "[::1]", "localhost")
+        is_door = inside in ("80", "443") and _PROXIES.search(service.image or "") is not None
+        is_public = not is_door and host not in ("127.0.0.1", "[::1]", "localhost")
         if is_public and inside.isdigit() and int(inside) in DATABASE_PORTS:
             yield error(
                 file,

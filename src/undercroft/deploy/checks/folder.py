@@ -1,6 +1,6 @@
 """The folder that is checked, read once: texts by path, and the objects in those that are YAML."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +9,7 @@ from undercroft.deploy.checks.finding import Finding, error
 from undercroft.errors import InvalidRequest, MissingExtra
 
 LARGEST_BYTES: Final = 1_000_000
+CHART: Final = "Chart.yaml"
 _LEFT_OUT: Final = ("vendor", ".git", ".venv", "node_modules", "__pycache__")
 
 
@@ -23,6 +24,12 @@ class Checked:
     def has(self, path: str) -> bool:
         """Whether there is such a file or folder."""
         return (self.root / path).exists()
+
+
+def is_template(path: str, paths: Container[str]) -> bool:
+    """Whether it lies among a Helm chart's templates: it becomes YAML when Helm has rendered it."""
+    folder, separator, _ = f"/{path}".rpartition("/templates/")
+    return bool(separator) and f"{folder}/{CHART}".removeprefix("/") in paths
 
 
 def read(root: Path) -> tuple[Checked, list[Finding]]:
@@ -47,7 +54,7 @@ def read(root: Path) -> tuple[Checked, list[Finding]]:
             texts[name] = path.read_text("utf-8")
         except UnicodeDecodeError:
             continue
-        if path.suffix in (".yaml", ".yml"):
+        if path.suffix in (".yaml", ".yml") and not is_template(name, texts):
             try:
                 objects[name] = [each for each in yaml.load_all(texts[name], loader) if each is not None]
             except yaml.YAMLError as problem:

@@ -20,6 +20,7 @@ from undercroft.deploy.checks.kubernetes_objects import (
     Service,
     Workload,
 )
+from undercroft.deploy.checks.managed import is_cloud_run
 
 VERSIONS: Final = {
     "Deployment": "apps/v1",
@@ -34,6 +35,8 @@ VERSIONS: Final = {
     "ConfigMap": "v1",
     "Secret": "v1",
     "ScaledObject": "keda.sh/v1alpha1",
+    "Rollout": "argoproj.io/v1alpha1",
+    "AnalysisTemplate": "argoproj.io/v1alpha1",
 }
 """What each kind is written as by now."""
 _TYPES: Final[dict[str, type[msgspec.Struct]]] = {
@@ -41,7 +44,7 @@ _TYPES: Final[dict[str, type[msgspec.Struct]]] = {
     **dict.fromkeys(("HorizontalPodAutoscaler", "ScaledObject"), Scaler),
     **dict.fromkeys(("PodDisruptionBudget", "NetworkPolicy"), Selecting),
     "Service": Service,
-    "Kustomization": Kustomization,
+    **dict.fromkeys(("Kustomization", "Component"), Kustomization),
 }
 
 
@@ -61,11 +64,11 @@ class Cluster:
 
 def check(checked: Checked) -> Iterator[Finding]:
     """Every object of every YAML file, patches aside."""
-    patches = set(_patches(checked))
+    changing = set(patches(checked))
     cluster = Cluster()
     for file, objects in checked.objects.items():
-        for value in objects if file not in patches else ():
-            if isinstance(value, dict) and "kind" in value:
+        for value in objects if file not in changing else ():
+            if isinstance(value, dict) and "kind" in value and not is_cloud_run(value):
                 yield from _sorted_in(file, value, cluster, checked)
     for file, workload in cluster.workloads:
         yield from _workload(file, workload, cluster, checked)
@@ -81,10 +84,11 @@ def check(checked: Checked) -> Iterator[Finding]:
         yield from _service(file, service, cluster)
 
 
-def _patches(checked: Checked) -> Iterator[str]:
+def patches(checked: Checked) -> Iterator[str]:
+    """Files that change objects of others and are none by themselves."""
     for file, objects in checked.objects.items():
         for value in objects:
-            if isinstance(value, dict) and value.get("kind") == "Kustomization":
+            if isinstance(value, dict) and value.get("kind") in ("Kustomization", "Component"):
                 for patch in value.get("patches") or ():
                     yield posixpath.normpath(posixpath.join(posixpath.dirname(file), str(patch.get("path", ""))))
 
@@ -94,7 +98,7 @@ def _sorted_in(file: str, value: dict[str, Any], cluster: Cluster, checked: Chec
     title = f"{kind}/{name}" if name else kind
     if kind in VERSIONS and value.get("apiVersion") != VERSIONS[kind]:
         yield error(file, title, f"apiVersion is {value.get('apiVersion')}; write {VERSIONS[kind]}")
-    if title in cluster.names and kind != "Kustomization":
+    if title in cluster.names and kind not in ("Kustomization", "Component"):
         yield error(file, title, "is described twice")
     cluster.names.add(title)
     if kind == "Secret":

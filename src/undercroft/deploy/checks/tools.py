@@ -1,19 +1,24 @@
 """The ecosystem's own validators, where they are installed."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
+from undercroft.deploy.checks import kubernetes, systemd, workflow
 from undercroft.deploy.checks.compose import NAMES
-from undercroft.deploy.checks.folder import Checked
+from undercroft.deploy.checks.folder import CHART, Checked
 
 LIMIT_S: Final = 120
+_VALIDATED: Final = kubernetes.VERSIONS.keys() - {"ScaledObject", "Rollout", "AnalysisTemplate"}
+"""What Kubernetes itself has schemas for; the others come from those who extend it."""
 KUBERNETES: Final = "1.33"
 """Whose schemas kubernetes-validate goes by."""
 
@@ -45,16 +50,44 @@ def run_all(checked: Checked, *, find: Which = which) -> list[ToolRun]:
         runs.append(_run("hadolint", "hadolint", dockerfiles, checked.root, find))
     kustomizations = [path for path in checked.objects if path.endswith("kustomization.yaml")]
     if kustomizations:
+        kustomizations = [path for path in kustomizations if checked.objects[path][0].get("kind") != "Component"]
         manifests = [path for path in checked.objects if _is_manifest(path, checked)]
         validate = ["--strict", "--kubernetes-version", KUBERNETES, *manifests]
         runs.append(_run("kubernetes-validate", "kubernetes-validate", validate, checked.root, find))
         runs.append(_kustomize(kustomizations, checked.root, find))
+    charts = [path.removesuffix(CHART) or "." for path in checked.texts if path.rpartition("/")[2] == CHART]
+    runs += [_run("helm lint", "helm", ["lint", chart], checked.root, find) for chart in charts]
+    if workflows := workflow.workflows(checked):
+        runs.append(_run("actionlint", "actionlint", workflows, checked.root, find))
+    if systemd.units(checked):
+        runs.append(_units(checked, find))
+    for path in (path for path in checked.texts if path.rpartition("/")[2] == "Caddyfile"):
+        arguments = ["validate", "--adapter", "caddyfile", "--config", path]
+        runs.append(_run("caddy validate", "caddy", arguments, checked.root, find))
+    if any(path.endswith(".tf") for path in checked.texts):
+        runs.append(_run("terraform fmt", "terraform", ["fmt", "-check", "-diff"], checked.root, find))
     return runs
+
+
+def _units(checked: Checked, find: Which) -> ToolRun:
+    """Verified as copies that start a program which is here: ours is only where they are installed."""
+    name = "systemd-analyze verify"
+    program = find("systemd-analyze")
+    if program is None:
+        return ToolRun(name, "not run", "systemd-analyze is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        copies = []
+        for path in systemd.units(checked):
+            copies.append(Path(folder, path.rpartition("/")[2]))
+            copies[-1].write_text(
+                re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", checked.texts[path], flags=re.MULTILINE)
+            )
+        return _finished(name, [program, "verify", *map(str, copies)], Path(folder))
 
 
 def _is_manifest(path: str, checked: Checked) -> bool:
     kinds = [value.get("kind") for value in checked.objects[path] if isinstance(value, dict)]
-    return "base/" in path and bool(kinds) and not {"Kustomization", "ScaledObject"} & {*kinds}
+    return bool(kinds) and path not in {*kubernetes.patches(checked)} and kinds[0] in _VALIDATED
 
 
 def _compose(checked: Checked, find: Which) -> ToolRun:

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from undercroft.deploy.bundle import Bundle, GeneratedSecret, made_by
+from undercroft.deploy.targets import compose_profiles
+from undercroft.deploy.targets.compose_profiles import limits
 from undercroft.deploy.targets.docker import DATA, PORT, gpu_files, image_files, with_model
 from undercroft.deploy.topology import Process, Topology
 from undercroft.deploy.yaml import Alias, Anchored, Noted, document
 
 SETTINGS: Final = "/etc/undercroft/undercroft.toml"
 DATABASE: Final = "undercroft"
+CONSOLE_PORT: Final = 8001
 
 _MASTER_KEY: Final = GeneratedSecret("UNDERCROFT_MASTER_KEY", "token", "Opens every door: send it as a bearer token.")
 _ENCRYPTION_KEY: Final = GeneratedSecret(
@@ -25,7 +28,16 @@ class Compose:
     summary = "the whole stack on one host"
 
     def problems(self, topology: Topology, /) -> Iterator[str]:
-        yield from ()
+        if topology.layout == "microservices" and topology.database == "sqlite":
+            yield (
+                'deploy.database is "sqlite", and a SQLite file serves one container; write --layout monolith, or '
+                'database = "postgres"'
+            )
+        if topology.layout == "microservices" and topology.build.command[:2] != ("undercroft", "serve"):
+            yield (
+                f"deploy.build.command is {' '.join(topology.build.command)!r}, which takes no --role; leave it out "
+                "for --layout microservices, or take another layout"
+            )
 
     def render(self, topology: Topology, /) -> Bundle:
         made = made_by(self.name)
@@ -34,13 +46,14 @@ class Compose:
             ".gitignore": f"{made}.env\nvendor/\n",
             "README.md": _readme(topology),
             **image_files(topology, target=self.name, is_with_model=True),
+            **compose_profiles.files(topology, target=self.name),
         }
         if topology.gpu.count:
             files |= gpu_files(topology, target=self.name)
         if topology.settings_file is not None:
             files["config/undercroft.toml"] = made + topology.settings_file
         password = (_PASSWORD,) if topology.database == "postgres" else ()
-        return Bundle(files, env=(_MASTER_KEY, _ENCRYPTION_KEY, *password))
+        return Bundle(files, env=(_MASTER_KEY, _ENCRYPTION_KEY, *password, *compose_profiles.SECRETS))
 
 
 def stack(topology: Topology) -> dict[str, Any]:
@@ -51,7 +64,9 @@ def stack(topology: Topology) -> dict[str, Any]:
     }
     if topology.gpu.count:
         volumes["models_data"] = Noted("What vLLM has downloaded.", {})
-    if topology.database != "sqlite":
+    if topology.layout == "microservices":
+        services["console"] = _console(topology)
+    if topology.database != "sqlite" and topology.layout != "monolith":
         services["worker"] = _worker(topology)
     if topology.database == "postgres":
         services["db"] = _db(topology)
@@ -69,8 +84,9 @@ def stack(topology: Topology) -> dict[str, Any]:
             Anchored("environment", _environment(topology)),
         ),
         "x-logging": Anchored("logging", _LOGGED),
-        "services": services,
-        "volumes": volumes,
+        "services": services | compose_profiles.services(topology),
+        "volumes": volumes | compose_profiles.volumes(topology),
+        "secrets": compose_profiles.secrets(),
     }
 
 
@@ -79,7 +95,13 @@ def _environment(topology: Topology) -> dict[str, Any]:
     if topology.settings_file is not None:
         told["UNDERCROFT_CONFIG"] = SETTINGS
     for secret in topology.secrets:
+        if secret.variable == "CELERY_BROKER_URL" and topology.layout == "monolith":
+            continue  # with Celery, only what is nothing but a worker runs jobs
         told[secret.variable] = _value(secret.variable, topology, required=secret.required)
+    told["UNDERCROFT_TELEMETRY__METRICS_TOKEN"] = f"${{{compose_profiles.METRICS_TOKEN.variable}:-}}"
+    told["OTEL_EXPORTER_OTLP_ENDPOINT"] = Noted(
+        f"With the profile monitoring: http://{compose_profiles.COLLECTOR}:4318.", "${OTEL_EXPORTER_OTLP_ENDPOINT:-}"
+    )
     return told
 
 
@@ -118,23 +140,42 @@ def _api(topology: Topology) -> dict[str, Any]:
         **_application(
             topology,
             {
+                **_role(topology, "gateway"),
                 "ports": Noted(
                     "Loopback only: what it is reached by from outside is a proxy with TLS on this host.",
                     [f"127.0.0.1:{topology.ports.api}:{PORT}"],
-                )
+                ),
             },
             image=topology.images.gpu if is_gpu else topology.images.application,
         ),
         **own,
-        **_limits(cpu_milli=topology.api.cpu_limit_milli, memory_mib=memory, gpus=topology.gpu.count),
+        **limits(cpu_milli=topology.api.cpu_limit_milli, memory_mib=memory, gpus=topology.gpu.count),
+    }
+
+
+def _role(topology: Topology, role: str) -> dict[str, Any]:
+    """What a container is started with where each role has its own."""
+    return {"command": [*topology.build.command, "--role", role]} if topology.layout == "microservices" else {}
+
+
+def _console(topology: Topology) -> dict[str, Any]:
+    own = {
+        **_role(topology, "console"),
+        "ports": Noted(
+            "Management and pages; models are asked at the other port.", [f"127.0.0.1:{CONSOLE_PORT}:{PORT}"]
+        ),
+    }
+    return {
+        **_own_image(topology),
+        **_application(topology, own, image=topology.images.application),
+        **limits(cpu_milli=topology.api.cpu_limit_milli, memory_mib=topology.api.memory_limit_mib),
     }
 
 
 def _worker(topology: Topology) -> dict[str, Any]:
     worker: Process = topology.worker
-    own_image = {"build": {"context": "."}} if topology.gpu.count else {}
     return {
-        **own_image,
+        **_own_image(topology),
         **_application(
             topology,
             {"command": ["undercroft", "worker", "--concurrency", str(topology.worker_concurrency)]},
@@ -144,8 +185,13 @@ def _worker(topology: Topology) -> dict[str, Any]:
             "The image's check asks the port of the server, and a worker has none. One that dies is started again.",
             {"disable": True},
         ),
-        **_limits(cpu_milli=worker.cpu_limit_milli, memory_mib=worker.memory_limit_mib),
+        **limits(cpu_milli=worker.cpu_limit_milli, memory_mib=worker.memory_limit_mib),
     }
+
+
+def _own_image(topology: Topology) -> dict[str, Any]:
+    """How the image is built, where it is not the API's."""
+    return {"build": {"context": "."}} if topology.gpu.count else {}
 
 
 def _application(topology: Topology, own: dict[str, Any], *, image: str) -> dict[str, Any]:
@@ -195,7 +241,7 @@ def _db(topology: Topology) -> dict[str, Any]:
         "stop_grace_period": "60s",
         "restart": "unless-stopped",
         "logging": Alias("logging"),
-        **_limits(cpu_milli=2000, memory_mib=1024),
+        **limits(cpu_milli=2000, memory_mib=1024),
     }
 
 
@@ -216,7 +262,7 @@ def _redis(topology: Topology) -> dict[str, Any]:
         },
         "restart": "unless-stopped",
         "logging": Alias("logging"),
-        **_limits(cpu_milli=1000, memory_mib=512),
+        **limits(cpu_milli=1000, memory_mib=512),
     }
 
 
@@ -234,7 +280,7 @@ def _vector_db(topology: Topology) -> dict[str, Any]:
         },
         "restart": "unless-stopped",
         "logging": Alias("logging"),
-        **_limits(cpu_milli=2000, memory_mib=2048),
+        **limits(cpu_milli=2000, memory_mib=2048),
     }
 
 
@@ -242,16 +288,22 @@ def _published(topology: Topology, outside: int, inside: int) -> dict[str, Any]:
     return {"ports": [f"127.0.0.1:{outside}:{inside}"]} if topology.ports.publish else {}
 
 
-def _limits(*, cpu_milli: int, memory_mib: int, gpus: int = 0) -> dict[str, Any]:
-    resources: dict[str, Any] = {"limits": {"cpus": f"{cpu_milli / 1000:g}", "memory": f"{memory_mib}M"}}
-    if gpus:
-        resources["reservations"] = {"devices": [{"driver": "nvidia", "count": gpus, "capabilities": ["gpu"]}]}
-    return {"deploy": {"resources": resources}}
-
-
 def _readme(topology: Topology) -> str:
     port = topology.ports.api
+    gpu = (
+        ""
+        if topology.gpu.count
+        else (
+            f"| `gpu` | vLLM with `{topology.gpu.model}` on one card; name it under `[[models]]` (provider `vllm`, "
+            "`base_url` `http://vllm:8000/v1`) |\n"
+        )
+    )
     migrate = "" if topology.database == "sqlite" else "    docker compose exec api python manage.py migrate\n"
+    console = (
+        f"Models are asked there; what is managed and looked at (keys, usage, `/docs`) is at port {CONSOLE_PORT}.\n\n"
+        if topology.layout == "microservices"
+        else ""
+    )
     waiting = (
         "Between the first two commands the server is up and says 503, naming what it waits for; within two seconds\n"
         "of the migration it serves.\n\n"
@@ -268,7 +320,8 @@ Start it (the first time builds the image):
     docker compose up -d
 {migrate}    curl localhost:{port}/health
 
-{waiting}Ask it. The master key stands in `.env`, which was made with random values; keep a copy of that file elsewhere.
+{waiting}{console}Ask it. The master key stands in `.env`, which was made with random values; keep a copy of that
+file elsewhere.
 
     set -a; . ./.env; set +a
     curl localhost:{port}/api/generate -H "Authorization: Bearer $UNDERCROFT_MASTER_KEY" \\
@@ -276,5 +329,15 @@ Start it (the first time builds the image):
 
 Keys of providers go into `.env` too, a line `OPENAI_API_KEY=…` each; `docker compose up -d` puts them in force.
 
+Some services start when their profile is asked for, once by `docker compose --profile NAME up -d`, or always by a line
+`COMPOSE_PROFILES=monitoring,proxy` in `.env`:
+
+| profile | what it starts |
+| --- | --- |
+| `proxy` | Caddy on ports 80 and 443, with a certificate for `{topology.domain}` that it gets and renews by itself |
+| `monitoring` | Prometheus on 127.0.0.1:9090 with the alerts, Grafana on 127.0.0.1:3000 with the dashboards (user \
+`admin`, `GRAFANA_PASSWORD` of `.env`), and an OpenTelemetry collector \
+(`OTEL_EXPORTER_OTLP_ENDPOINT=http://otel_collector:4318` in `.env` sends traces there) |
+{gpu}
 Stop it with `docker compose down`; `docker compose down --volumes` deletes its data as well.
 """

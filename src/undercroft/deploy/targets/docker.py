@@ -1,7 +1,7 @@
 """`docker`: a Dockerfile, its GPU variant, and what lies beside them in the folder that the build is given."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -33,17 +33,26 @@ def with_model(topology: Topology, *, otherwise: bool) -> bool:
     return otherwise if topology.build.with_model is None else topology.build.with_model
 
 
-def image_files(topology: Topology, *, target: str, is_with_model: bool = False) -> dict[str, str]:
-    """Everything that building the image takes, but the wheel."""
+def image_files(
+    topology: Topology, *, target: str, is_with_model: bool = False, is_with_settings: bool = False
+) -> dict[str, str]:
+    """Everything that building the image takes, but the wheel. With `is_with_settings` the settings file is part of it,
+    for hosts that mount none.
+    """
     made = made_by(target)
     own_code = "".join(f"!{folder}/\n{folder}/**/__pycache__\n" for folder in topology.build.code)
+    settings = topology.settings_file if is_with_settings else None
+    copied = ("manage.py", "healthcheck.py", *(["undercroft.toml"] if settings is not None else []))
+    is_built_in = with_model(topology, otherwise=is_with_model)
     rendered = {
-        "Dockerfile": made + _dockerfile(topology, is_with_model=with_model(topology, otherwise=is_with_model)),
-        ".dockerignore": made + _IGNORED + own_code,
+        "Dockerfile": made + _dockerfile(topology, is_with_model=is_built_in, copied=copied),
+        ".dockerignore": made + _IGNORED + own_code + ("!undercroft.toml\n" if settings is not None else ""),
         "manage.py": made + _MANAGE,
         "healthcheck.py": made + _HEALTHCHECK,
         "slim.py": made + _SLIM,
     }
+    if settings is not None:
+        rendered["undercroft.toml"] = made + settings
     if topology.package.wheel is not None:
         rendered["requirements.txt"] = made + _lock("image.txt")
         rendered["requirements-model.txt"] = made + _lock("image-model.txt")
@@ -63,7 +72,7 @@ def _lock(name: str) -> str:
     return files("undercroft.deploy").joinpath("data", name).read_text("utf-8")
 
 
-def _dockerfile(topology: Topology, *, is_with_model: bool) -> str:
+def _dockerfile(topology: Topology, *, is_with_model: bool, copied: Sequence[str]) -> str:
     return (
         f"ARG PYTHON_IMAGE={topology.images.python}\n\n"
         "FROM ${PYTHON_IMAGE} AS build\n"
@@ -77,7 +86,7 @@ def _dockerfile(topology: Topology, *, is_with_model: bool) -> str:
         f"{slimming()}"
         "\n"
         "FROM ${PYTHON_IMAGE}\n"
-        f"{_runtime(topology, is_with_model=is_with_model)}"
+        f"{_runtime(topology, is_with_model=is_with_model, copied=copied)}"
     )
 
 
@@ -151,7 +160,7 @@ def _model(topology: Topology) -> str:
     )
 
 
-def _runtime(topology: Topology, *, is_with_model: bool) -> str:
+def _runtime(topology: Topology, *, is_with_model: bool, copied: Sequence[str]) -> str:
     trusted = "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt\n"
     return (
         f"ARG WITH_MODEL={json.dumps(is_with_model)}\n"
@@ -168,7 +177,7 @@ def _runtime(topology: Topology, *, is_with_model: bool) -> str:
         "# to the user that this runs as. Compilers, pip and headers stay behind in the stage above.\n"
         f"COPY --from=build {HOME} {HOME}\n"
         "WORKDIR /app\n"
-        "COPY manage.py healthcheck.py ./\n"
+        f"COPY {' '.join(copied)} ./\n"
         f"{''.join(f'COPY {folder} {folder}{chr(10)}' for folder in topology.build.code)}"
         f"ENV PATH={HOME}/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \\\n"
         f"    UNDERCROFT_DATA_DIR={DATA} UNDERCROFT_SERVER__HOST=0.0.0.0 PORT={PORT}\n"

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from undercroft.cli.main import main
+from undercroft.deploy.check import check
+from undercroft.deploy.target import BUILT_IN
 from undercroft.settings.variables import PLAIN, PLAIN_SECRETS, PROVIDER_KEYS
 
 
@@ -156,4 +158,28 @@ def test_an_env_file_that_lacks_a_secret_is_named(capsys: pytest.CaptureFixture[
     Path("out/.env").write_text("UNDERCROFT_MASTER_KEY=mine\n")
 
     assert render(target="compose") == 2
-    assert "lacks ENCRYPTION_KEY, POSTGRES_PASSWORD; add a line" in capsys.readouterr().err
+    assert (
+        "lacks ENCRYPTION_KEY, POSTGRES_PASSWORD, METRICS_TOKEN, GRAFANA_PASSWORD; add a line"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_layout_is_for_compose_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert render("--layout", "monolith", target="kubernetes") == 2
+    assert "--layout is for compose, and kubernetes has one layout; leave it out." in capsys.readouterr().err
+    assert not Path("out").exists()
+
+    assert render("--layout", "monolith", target="compose") == 0
+    assert "CELERY_BROKER_URL" not in Path("out/docker-compose.yml").read_text()
+
+
+@pytest.mark.parametrize("target", BUILT_IN)
+def test_every_target_is_rendered_and_passes_our_own_checks(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert render(target=target) == 0
+    rendered = capsys.readouterr().out
+
+    assert f"files for {target};" in rendered
+    # In some nothing is looked into, and what a function's image runs as is its host's affair.
+    if target not in ("vercel", "grafana", "prometheus", "lambda"):
+        report = check(Path("out"), find=lambda name: None)
+        assert report.findings == []

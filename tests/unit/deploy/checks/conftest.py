@@ -25,12 +25,14 @@ def checked(tmp_path: Path) -> Checker:
             assert before in files.get(path, ""), f"{before!r} does not stand in {path}"
             files[path] = files[path].replace(before, after)
         folder = tmp_path / "folder"
-        prefix = "image/" if target == "kubernetes" else ""
+        prefix = "image/" if "image/Dockerfile" in files else ""
         for path, text in {**files, f"{prefix}vendor/undercroft-1.2.3-py3-none-any.whl": ""}.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text)
         if env is not None and target == "compose":
-            text = "UNDERCROFT_MASTER_KEY=a\nENCRYPTION_KEY=b\nPOSTGRES_PASSWORD=c\n" if env == "default" else env
+            text = "UNDERCROFT_MASTER_KEY=a\nENCRYPTION_KEY=b\nPOSTGRES_PASSWORD=c\n"
+            text += "METRICS_TOKEN=d\nGRAFANA_PASSWORD=e\n"
+            text = text if env == "default" else env
             (folder / ".env").write_text(text)
             (folder / ".env").chmod(0o600)
         return check(folder, find=lambda name: None)

@@ -75,18 +75,38 @@ def worker_autoscaler(topology: Topology) -> Object:
             "minReplicaCount": topology.worker.replicas,
             "maxReplicaCount": topology.worker.max_replicas,
             "cooldownPeriod": 300,
-            "triggers": [
-                {
-                    "type": "postgresql",
-                    "metadata": {
-                        "connectionFromEnv": "DATABASE_URL",
-                        "query": "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')",
-                        "targetQueryValue": str(topology.worker_concurrency),
-                    },
-                }
-            ],
+            "triggers": worker_triggers(topology),
         },
     }
+
+
+def worker_triggers(topology: Topology) -> list[Any]:
+    """How many jobs there are for each worker, and how long the oldest has waited: the larger answer holds."""
+    return [
+        {
+            "type": "postgresql",
+            "metadata": {
+                "connectionFromEnv": "DATABASE_URL",
+                "query": "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')",
+                "targetQueryValue": str(topology.worker_concurrency),
+            },
+        },
+        Noted(
+            "Seconds for which the oldest job has waited: twice what it may makes twice the workers.",
+            {
+                "type": "postgresql",
+                "metricType": "Value",
+                "metadata": {
+                    "connectionFromEnv": "DATABASE_URL",
+                    "query": (
+                        "SELECT coalesce(greatest(extract(epoch FROM now()) - min(run_at_us) / 1000000.0, 0), 0) "
+                        "FROM jobs WHERE state = 'queued'"
+                    ),
+                    "targetQueryValue": str(topology.queue_age_s),
+                },
+            },
+        ),
+    ]
 
 
 def disruption_budget(topology: Topology) -> Object:

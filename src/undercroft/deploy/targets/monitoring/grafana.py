@@ -25,24 +25,31 @@ class Grafana:
         yield from ()
 
     def render(self, topology: Topology, /) -> Bundle:
-        made = made_by(self.name)
-        described = dashboards(topology.slo)
-        files = {f"dashboards/{each.key}.json": _text(_dashboard(topology.name, each)) for each in described}
-        files["provisioning/dashboards/undercroft.yml"] = made + yaml.document(_provider())
-        files["provisioning/datasources/undercroft.yml"] = made + yaml.document(_source())
-        files["README.md"] = _readme(topology.name, described)
-        return Bundle(files, vendored_at=None)
+        files = provisioned_files(topology, target=self.name, prometheus_url="http://localhost:9090")
+        return Bundle({**files, "README.md": _readme(topology.name, dashboards(topology.slo))}, vendored_at=None)
+
+
+def provisioned_files(topology: Topology, *, target: str, prometheus_url: str) -> dict[str, str]:
+    """The dashboards, and what makes Grafana load them over the Prometheus at that address."""
+    made = made_by(target)
+    files = {
+        f"dashboards/{each.key}.json": _text(_dashboard(topology.name, each, target=target))
+        for each in dashboards(topology.slo)
+    }
+    files["provisioning/dashboards/undercroft.yml"] = made + yaml.document(_provider())
+    files["provisioning/datasources/undercroft.yml"] = made + yaml.document(_source(prometheus_url))
+    return files
 
 
 def _text(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def _dashboard(name: str, described: Dashboard) -> dict[str, Any]:
+def _dashboard(name: str, described: Dashboard, *, target: str) -> dict[str, Any]:
     return {
         "uid": f"{name}-{described.key}"[:40],
         "title": f"{name}: {described.title}",
-        "description": made_by("grafana", comment="").strip(),
+        "description": made_by(target, comment="").strip(),
         "tags": ["undercroft"],
         "schemaVersion": SCHEMA_VERSION,
         "editable": False,
@@ -100,8 +107,8 @@ def _provider() -> dict[str, Any]:
     return {"apiVersion": 1, "providers": [{"name": "undercroft", "type": "file", "options": options}]}
 
 
-def _source() -> dict[str, Any]:
-    source = {"name": "Prometheus", "type": "prometheus", "access": "proxy", "url": "http://localhost:9090"}
+def _source(prometheus_url: str) -> dict[str, Any]:
+    source = {"name": "Prometheus", "type": "prometheus", "access": "proxy", "url": prometheus_url}
     return {"apiVersion": 1, "datasources": [source]}
 
 

@@ -25,11 +25,11 @@ class Prometheus:
     def render(self, topology: Topology, /) -> Bundle:
         made = made_by(self.name)
         alerts = rules.alerts(topology.slo)
+        scraped = configuration([f"localhost:{topology.ports.api}"], token_file=TOKEN_FILE)
         return Bundle(
             {
-                "prometheus.yml": made + yaml.document(_configuration(topology)),
-                "recording.yml": made + yaml.document(_recording_file(topology.slo)),
-                "alerts.yml": made + yaml.document(_alert_file(alerts)),
+                "prometheus.yml": made + yaml.document(scraped),
+                **rule_files(topology, target=self.name),
                 "tests.yml": made + yaml.document(_test_file(alerts, "1m")),
                 "long-tests.yml": made + yaml.document(_test_file(alerts, "15m")),
                 "README.md": _readme(topology, alerts),
@@ -38,15 +38,25 @@ class Prometheus:
         )
 
 
-def _configuration(topology: Topology) -> dict[str, Any]:
+def rule_files(topology: Topology, *, target: str) -> dict[str, str]:
+    """What it works out, and when it speaks up."""
+    made = made_by(target)
+    return {
+        "recording.yml": made + yaml.document(_recording_file(topology.slo)),
+        "alerts.yml": made + yaml.document(_alert_file(rules.alerts(topology.slo))),
+    }
+
+
+def configuration(targets: Sequence[str], *, token_file: str) -> dict[str, Any]:
+    """`prometheus.yml`: whom it asks, with the token in that file."""
     return {
         "global": {"scrape_interval": "15s", "evaluation_interval": "15s"},
         "rule_files": ["recording.yml", "alerts.yml"],
         "scrape_configs": [
             {
                 "job_name": rules.JOB,
-                "authorization": {"credentials_file": TOKEN_FILE},
-                "static_configs": [{"targets": [f"localhost:{topology.ports.api}"]}],
+                "authorization": {"credentials_file": token_file},
+                "static_configs": [{"targets": [*targets]}],
             }
         ],
     }

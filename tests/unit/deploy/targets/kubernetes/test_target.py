@@ -159,7 +159,8 @@ def test_what_scales_the_workers_counts_in_a_table_that_exists(base: dict[str, A
     jobs = getattr(schema, "jobs", None)
     if jobs is None:
         pytest.skip("not run: this version has no table of jobs yet")
-    (trigger,) = base["base/scaledobject.yaml"]["spec"]["triggers"]
+    number, age = base["base/scaledobject.yaml"]["spec"]["triggers"]
 
-    assert "FROM jobs WHERE state IN" in trigger["metadata"]["query"]
-    assert "state" in jobs.c
+    assert "FROM jobs WHERE state IN" in number["metadata"]["query"]
+    assert "min(run_at_us)" in age["metadata"]["query"]
+    assert {"state", "run_at_us"} <= {*jobs.c.keys()}
