@@ -64,6 +64,7 @@ def problems(deploy: Deploy) -> Iterator[Problem]:
     yield from _process("worker", deploy.worker)
     yield from _regions(deploy)
     yield from _secrets(deploy)
+    yield from _steps(deploy.host.steps)
 
 
 def milli_cpu(text: str) -> int:
@@ -115,6 +116,11 @@ def _regions(deploy: Deploy) -> Iterator[Problem]:
                     "a region of your own goes into own_regions as well"
                 ),
             )
+
+
+def _steps(steps: tuple[int, ...]) -> Iterator[Problem]:
+    if list(steps) != sorted(set(steps)) or steps[-1] != 100:
+        yield ("deploy", "host", "steps"), f"is {list(steps)}; write rising numbers of which the last is 100"
 
 
 def _secrets(deploy: Deploy) -> Iterator[Problem]:
