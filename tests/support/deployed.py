@@ -63,6 +63,10 @@ class Deployed:
         return status
 
     @property
+    def is_hosted(self) -> bool:
+        return bool(self.status["host"])
+
+    @property
     def state(self) -> dict[str, Any]:
         """As it is on disk."""
         state: dict[str, Any] = json.loads((self.home / "state.json").read_text())["state"]

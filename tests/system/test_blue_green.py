@@ -94,7 +94,7 @@ def test_no_request_is_lost_in_a_switch_nor_when_the_host_is_killed_in_the_middl
         host.kill_host()
         switching.join()
         load.goes_on_for(2000)  # while there is no host
-        assert host.status["host"] is False
+        assert not host.is_hosted
         host.done("up")  # a new one: it adopts both, and goes on with the switch
         until(lambda: host.state["active"] == "v3" and host.state["move"] is None, within_s=120)
         load.goes_on_for(max(ANSWERS - len(load.seen.answers), 1000))

@@ -109,7 +109,7 @@ class LanedServer(Server):
         super().__init__(config, application, **rest)
         self._doors = doors
         self._tally = tally
-        self._open: dict[int, asyncio.AbstractServer] = {}
+        self._open: dict[int, asyncio.Server] = {}
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._doors.path.unlink(missing_ok=True)  # a predecessor's, that died
@@ -119,7 +119,7 @@ class LanedServer(Server):
         except BaseException:
             control.close()
             raise
-        self.servers.append(control)  # type: ignore[arg-type]  # uvicorn only closes it
+        self.servers.append(control)
 
     async def serve_lanes(self, wanted: Collection[int]) -> None:
         """Accepts from these lanes and no others. Whoever is connected is asked to connect anew with the next answer,
@@ -130,10 +130,10 @@ class LanedServer(Server):
             sock = self._doors.lanes[number].dup()
             server = await loop.create_server(self._connected, sock=sock, backlog=BACKLOG)
             self._open[number] = server
-            self.servers.append(server)  # type: ignore[arg-type]  # as above
+            self.servers.append(server)
         for number in sorted(changed - set(wanted)):
             server = self._open.pop(number)
-            self.servers.remove(server)  # type: ignore[arg-type]  # as above
+            self.servers.remove(server)
             server.close()
         if changed:
             for connection in tuple(self.server_state.connections):

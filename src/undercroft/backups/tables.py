@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, LargeBinary, Row, Table, delete, func, insert, select, text
 
 from undercroft.errors import Conflict
-from undercroft.storage.migrate import OLDEST_CODE
+from undercroft.storage.counters import OLDEST_CODE
 from undercroft.storage.schema import blob_pieces, cache_entries, duties, metadata, versions
 
 LEFT_OUT: Final[Mapping[str, str]] = {

@@ -32,7 +32,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "serve": ("undercroft.cli.commands.serve", "Starts the server."),
     "worker": ("undercroft.cli.commands.worker", "Runs jobs, and nothing else."),
     "migrate": ("undercroft.cli.commands.migrate", "Brings the database to the current schema."),
-    "backup": ("undercroft.cli.commands.backup", "Writes database, files and keys to one file."),
+    "backup": ("undercroft.cli.commands.backup", "Writes everything to one file, beside running servers."),
     "restore": ("undercroft.cli.commands.restore", "Puts a backup into an empty installation."),
     "doctor": ("undercroft.cli.commands.doctor", "Checks what undercroft needs, and says what to do about it."),
     "config": ("undercroft.cli.commands.config", "Shows, checks and describes the settings."),
@@ -65,7 +65,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "new": ("undercroft.cli.commands.new", "Makes a project to begin with."),
     "deploy": (
         "undercroft.cli.commands.deploy",
-        "Writes deployment files; brings versions up and switches between them.",
+        "Writes deployment files and checks them; brings versions up side by side.",
     ),
 }
 

@@ -36,8 +36,7 @@ class Judge:
         )
         self._context = context
         self.operations: Any = Operations(context)
-        self.operations.invoke = self.invoke
-        self.operations.batch_alter_table = self.batch_alter_table
+        vars(self.operations).update(invoke=self.invoke, batch_alter_table=self.batch_alter_table)
 
     def invoke(self, operation: ops.MigrateOperation) -> Any:
         if isinstance(operation, ops.CreateTableOp):

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Final, Literal, TextIO
 from sqlalchemy import Connection, inspect, select
 
 from undercroft.errors import ConfigurationError, UndercroftError
+from undercroft.storage.counters import OLDEST_CODE
 from undercroft.storage.schema import insert, versions
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 HEAD: Final = "0013"
-OLDEST_CODE: Final = "schema:oldest-code"
-"""The name in `versions` under which a migration notes which code can go on beside it."""
 
 _FILES = Path(__file__).parent / "migrations" / "versions"
 

@@ -76,11 +76,11 @@ def test_versions_outlive_a_killed_host_and_a_new_one_adopts_them(host: Deployed
         host.kill_host()
 
         assert host.chat() == "one"
-        assert host.status["host"] is False
+        assert not host.is_hosted
         assert "No host runs here" in host.deploy("switch").stderr
         host.done("up", settings=toml("two"))
         assert host.pid("v1") == pid
-        assert host.status["host"] is True
+        assert host.is_hosted
         host.done("switch")
         assert host.chat() == "two"
         assert [chat(connection) for _ in range(2)][-1] == "two"
@@ -133,7 +133,7 @@ def test_a_state_that_was_cut_is_refused_and_what_runs_goes_on(host: Deployed) -
 
     state.write_bytes(whole)
     host.done("up")
-    assert (host.pid("v1"), host.status["host"]) == (pid, True)
+    assert (host.pid("v1"), host.is_hosted) == (pid, True)
 
 
 def test_a_port_in_use_is_told_and_nothing_is_started(host: Deployed) -> None:
