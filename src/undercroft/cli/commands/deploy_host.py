@@ -184,7 +184,7 @@ def _start_host(folder: Path, out: Output) -> None:
     told, status = os.pipe()
     descriptor = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "ab") as log, os.fdopen(told, "rb") as words:
-        subprocess.Popen(  # noqa: S603 - our own module
+        host = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", "undercroft.hosting", "--folder", str(folder), "--status", str(status)],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -197,6 +197,7 @@ def _start_host(folder: Path, out: Output) -> None:
             said = words.read(1)
         if said != b"\n":
             reason = (said + words.read()).decode("utf-8", "replace").strip()
+            host.wait()
             raise UndercroftError(reason or f"The host did not start; {folder / LOG} says more.")
 
 
