@@ -1,6 +1,6 @@
 """Stored secrets in the database, and encrypting them anew under another key."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -91,6 +91,13 @@ class Place(msgspec.Struct, frozen=True, order=True):
     table: int = 0
     organisation: str = ""
     id: str = ""
+
+
+def every_token(connection: Connection) -> Iterator[tuple[str, str]]:
+    """All tokens there are, each with `table/organisation/id`."""
+    for table, name, column in _SEALED:
+        for row in connection.execute(select(table.c.organisation, table.c[name], table.c[column])):
+            yield f"{table.name}/{row[0]}/{row[1]}", row[2]
 
 
 def count_sealed(connection: Connection) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from undercroft.api.control import fetch_to_start
+from undercroft.api.lanes import Doors, serve_lanes
 from undercroft.api.logs import configure
 from undercroft.api.server import Service, serve
 from undercroft.api.supervisor import READY
@@ -27,6 +28,8 @@ class Given:
     generation: int
     shared: Shared
     sock: socket.socket
+    lanes: tuple[socket.socket, ...] = ()
+    """Further sockets, of which it serves those that it is told to."""
 
 
 Make = Callable[[Given], Service]
@@ -58,6 +61,8 @@ def run_child(make: Make) -> int:
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--control", type=Path, required=True, help="where the configuration is handed out")
+    parser.add_argument("--lanes", type=numbers, default=(), help="further listening sockets")
+    parser.add_argument("--door", type=Path, help="where it is told which of them to serve")
     options = parser.parse_args()
     parent = Parent(options.status)
     try:
@@ -79,5 +84,15 @@ def _serve(make: Make, options: argparse.Namespace, parent: Parent) -> None:
 
     with socket.socket(fileno=options.fd) as sock:
         shared = Shared(metrics=options.metrics, models=options.models, control=options.control)
-        service = make(Given(settings, state.generation, shared, sock))
-        serve(service, settings, sock, ready=ready, lifeline=options.lifeline)
+        lanes = tuple(socket.socket(fileno=number) for number in options.lanes)
+        service = make(Given(settings, state.generation, shared, sock, lanes))
+        if options.door is None:
+            serve(service, settings, sock, ready=ready, lifeline=options.lifeline)
+        else:
+            doors = Doors(lanes=lanes, path=options.door)
+            serve_lanes(service, settings, sock, doors, ready=ready, lifeline=options.lifeline)
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """`5,6,7` as numbers."""
+    return tuple(int(number) for number in text.split(",") if number)

@@ -32,6 +32,8 @@ class Connection(Protocol):
     server: tuple[str, int] | None
     scheme: str
     state: Any
+    is_parting: bool
+    """The client is to connect anew after the next answer."""
 
     @property
     def is_clogged(self) -> bool: ...
@@ -70,7 +72,7 @@ class Cycle:
     def __init__(self, connection: Connection, request: Request, *, body_is_whole: bool) -> None:
         self._connection = connection
         self._request = request
-        self._keep_alive = request.keep_alive
+        self._keep_alive = request.keep_alive and not connection.is_parting
         self._body = b""
         self._waiter: asyncio.Future[None] | None = None
         self._is_chunked = False
@@ -147,6 +149,11 @@ class Cycle:
         if now > self.deadline and self.on_expired is not None:
             self.deadline = float("inf")
             self.on_expired()
+
+    def part(self) -> None:
+        """Tells the client to connect anew, unless its answer has begun without saying so."""
+        if not self.answered:
+            self._keep_alive = False
 
     def cut(self) -> None:
         """The server ends now, with this request under way."""

@@ -12,7 +12,7 @@ from undercroft.api.reload import WorkerReloading
 def make(given: Given) -> Application:
     return Application(
         given.settings,
-        bind="loopback" if is_loopback(given.sock) else "public",
+        bind="loopback" if all(map(is_loopback, (given.sock, *given.lanes))) else "public",
         shared=given.shared,
         reloading=WorkerReloading(given.shared.control),
         generation=given.generation,

@@ -76,6 +76,8 @@ class Watchman:
 class HttpProtocol(asyncio.Protocol):
     """One client connection. uvicorn makes it, and calls `shutdown` when it winds down."""
 
+    cycle_type = Cycle
+
     def __init__(
         self,
         config: "Config",
@@ -107,6 +109,7 @@ class HttpProtocol(asyncio.Protocol):
         self._unread_since: float | None = None
         """Since when a client that does not keep up has read nothing at all."""
         self._is_winding_down = False
+        self.is_parting = False
 
     # What the transport tells us.
 
@@ -163,7 +166,7 @@ class HttpProtocol(asyncio.Protocol):
         self._waiting_since = None
         self._body_left = request.length
         self._chunks = Chunked() if request.is_chunked else None
-        cycle = self.cycle = Cycle(self, request, body_is_whole=not (request.length or request.is_chunked))
+        cycle = self.cycle = self.cycle_type(self, request, body_is_whole=not (request.length or request.is_chunked))
         if rest := data[end:]:
             if request.length or request.is_chunked:
                 self._take_body(cycle, rest)
@@ -265,6 +268,13 @@ class HttpProtocol(asyncio.Protocol):
         self._is_winding_down = True
         if self.cycle is None:
             self.transport.close()
+
+    def part(self) -> None:
+        """The answer under way, or the next one, is this connection's last; until then it stays, for a client may be
+        about to use it."""
+        self.is_parting = True
+        if self.cycle is not None:
+            self.cycle.part()
 
     def cut(self) -> None:
         """The server ends now: whoever still waits for an answer is told."""

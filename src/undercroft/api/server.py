@@ -174,9 +174,17 @@ def serve(
 
     `lifeline` is the read end of a pipe: when its other end closes, whoever started us is gone, and we wind down.
     """
+    watchman = watchman_of(settings)
+    config = config_of(application, partial(HttpProtocol, watchman=watchman))
+    grace_s = settings.server.shutdown_grace_s
+    Server(config, application, watchman=watchman, grace_s=grace_s, ready=ready, lifeline=lifeline).run(sockets=[sock])
+
+
+def watchman_of(settings: Settings) -> Watchman:
+    """Who ends connections that dawdle, as the settings want it."""
     limits = settings.server.limits
     clock = SystemClock()
-    watchman = Watchman(
+    return Watchman(
         clock=clock,
         ids=Ids(clock),
         header_timeout_s=limits.header_timeout_s,
@@ -186,10 +194,14 @@ def serve(
         max_head_bytes=limits.max_head_bytes,
         max_fields=limits.max_header_fields,
     )
-    config = uvicorn.Config(
+
+
+def config_of(application: Service, protocol: Callable[..., HttpProtocol]) -> uvicorn.Config:
+    """uvicorn's part: it keeps the sockets and counts connections, `protocol` does the rest."""
+    return uvicorn.Config(
         application,
         loop="uvloop",
-        http=partial(HttpProtocol, watchman=watchman),  # type: ignore[arg-type]  # called like the class
+        http=protocol,  # type: ignore[arg-type]  # called like the class
         ws="none",
         lifespan="off",
         log_config=None,
@@ -199,5 +211,3 @@ def serve(
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
     )
-    grace_s = settings.server.shutdown_grace_s
-    Server(config, application, watchman=watchman, grace_s=grace_s, ready=ready, lifeline=lifeline).run(sockets=[sock])

@@ -60,6 +60,8 @@ class Child:
     listener: socket.socket | None = None
     serves_others: bool = False
     """It is told to stop when the others are gone."""
+    lanes: Sequence[socket.socket] = ()
+    """Further listening sockets that it inherits; they stay open here, for others have them too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class Supervisor:
         self._terminal = Terminal()
         self._ready: dict[str, asyncio.Event] = {child.name: asyncio.Event() for child in children}
         self._stopping = asyncio.Event()
+        self.deaths = 0
+        """Processes that ended though nobody had told them to."""
         self._hurried = False
         self._failure = ""
         self._logger = get_logger("undercroft.supervisor")
@@ -187,6 +191,7 @@ class Supervisor:
             life = await self._live(child, lifeline)
             if self._stopping.is_set():
                 return
+            self.deaths += 1
             self._logger.warning("worker_died", worker=child.name, reason=life.end, was_ready=life.was_ready)
             failed_starts = 0 if life.was_ready else failed_starts + 1
             short_lives = short_lives + 1 if life.lasted_s < STEADY_AFTER_S else 0
@@ -202,7 +207,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         began = loop.time()
         told, status = os.pipe()
-        inherited = () if child.listener is None else (child.listener.fileno(),)
+        own = () if child.listener is None else (child.listener,)
+        inherited = tuple(sock.fileno() for sock in (*own, *child.lanes))
         try:
             process = await asyncio.create_subprocess_exec(
                 *child.command,

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from undercroft.api.keeper import Keeper
@@ -33,23 +33,9 @@ def serve_workers(
     sockets = open_sockets(settings.server.host, settings.server.port, settings.server.workers)
     folder = Path(tempfile.mkdtemp(prefix="undercroft-"))
     try:
-        models = folder / "models.sock"
-        model_socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        model_socket.bind(str(models))
-        model_socket.listen(BACKLOG)
-        control = folder / "control.sock"
-        arguments = ["--metrics", str(folder / "metrics"), "--models", str(models), "--control", str(control)]
-
-        def child(name: str, module: str, sock: socket.socket, *, serves_others: bool = False) -> Child:
-            command = (sys.executable, "-m", module, *arguments, "--fd", str(sock.fileno()))
-            return Child(name, command, sock, serves_others=serves_others)
-
-        children = [
-            child("models", "undercroft.api.model_process", model_socket, serves_others=True),
-            *(child(f"gateway-{slot}", "undercroft.api.gateway_process", sock) for slot, sock in enumerate(sockets)),
-        ]
+        children = children_of(folder, sockets)
         failure = asyncio.run(
-            _run(children, source, settings, control=control, ready=lambda: ready(sockets[0]), applied=applied)
+            run_children(children, source, settings, folder=folder, ready=lambda: ready(sockets[0]), applied=applied)
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -58,15 +44,56 @@ def serve_workers(
     return 0
 
 
-async def _run(
-    children: list[Child],
+def children_of(
+    folder: Path,
+    sockets: Sequence[socket.socket],
+    *,
+    lanes: Sequence[socket.socket] = (),
+    doors: Sequence[Path] = (),
+) -> list[Child]:
+    """A process for the models, and a gateway on each of `sockets`, with what they share in `folder`.
+
+    `lanes` are further sockets, which the gateways serve as they are told at their `doors` (`api/lanes.py`).
+    """
+    models = folder / "models.sock"
+    model_socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    model_socket.bind(str(models))
+    model_socket.listen(BACKLOG)
+    shared = ["--metrics", str(folder / "metrics"), "--models", str(models), "--control", str(folder / CONTROL)]
+
+    def command(module: str, sock: socket.socket) -> list[str]:
+        return [sys.executable, "-m", module, *shared, "--fd", str(sock.fileno())]
+
+    children = [
+        Child("models", command("undercroft.api.model_process", model_socket), model_socket, serves_others=True)
+    ]
+    for slot, sock in enumerate(sockets):
+        gateway = command("undercroft.api.gateway_process", sock)
+        if doors:
+            gateway += ["--lanes", ",".join(str(lane.fileno()) for lane in lanes), "--door", str(doors[slot])]
+        children.append(Child(f"gateway-{slot}", gateway, sock, lanes=lanes))
+    return children
+
+
+CONTROL = "control.sock"
+
+
+async def run_children(
+    children: Sequence[Child],
     source: Source,
     settings: Settings,
     *,
-    control: Path,
+    folder: Path,
     ready: Callable[[], None],
     applied: Callable[[Settings], None],
+    on_ready: Callable[[int], None] = lambda _: None,
+    made: Callable[[Supervisor], None] = lambda _: None,
 ) -> str:
+    """Runs them until told to stop, and hands out the configuration. Why it gave up, if it did.
+
+    `ready` is called when all are ready, `on_ready` with the pid of each that has become so, `made` with who keeps
+    them.
+    """
     reloads: set[asyncio.Task[str]] = set()
 
     def reload() -> None:
@@ -82,11 +109,13 @@ async def _run(
     def welcome(pid: int) -> None:
         if keeper.has_changed:  # perhaps after the process asked what to start with
             tell(pid)
+        on_ready(pid)
 
     grace_s = settings.server.shutdown_grace_s
     supervisor = Supervisor(children, grace_s=grace_s, on_ready=welcome, on_hang_up=reload)
+    made(supervisor)
     keeper = Keeper(source, settings, notify=notify, alive=lambda: supervisor.serving, applied=applied)
-    async with keeper.listening(control):
+    async with keeper.listening(folder / CONTROL):
         running = asyncio.create_task(supervisor.run())
         if await supervisor.all_ready():
             ready()

@@ -31,6 +31,7 @@ from undercroft.assembly.release_stages import judge_of, stages_of_releases
 from undercroft.assembly.releases import ReleaseOffice
 from undercroft.assembly.reloads import Reloads, UnderWay, nothing_to_read
 from undercroft.assembly.responses import ResponseDesk, Responses
+from undercroft.assembly.retention import retaining
 from undercroft.assembly.shipping import keeper, shipping
 from undercroft.assembly.telemetry import Telemetry
 from undercroft.assembly.upstreams import UpstreamMetrics, checking, refreshing
@@ -270,6 +271,7 @@ async def installed(
         await stack.enter_async_context(lasting.jobs.running(is_frozen=is_frozen))
         await stack.enter_async_context(lasting.batches.running(is_frozen=is_frozen))
         await stack.enter_async_context(releases.running(is_frozen=is_frozen))
+        await stack.enter_async_context(retaining(settings.retention, link, ids=ids, clock=clock, is_frozen=is_frozen))
         yield installation
 
 

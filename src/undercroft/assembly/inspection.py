@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from undercroft.clock import Clock, rfc3339
 from undercroft.errors import UndercroftError
@@ -17,6 +17,9 @@ from undercroft.providers.local import weights
 from undercroft.settings.draft import DEFAULT
 from undercroft.settings.model import Server, Settings
 from undercroft.settings.sources import Loaded
+
+if TYPE_CHECKING:
+    from undercroft.storage.engine import Database
 
 SCARCE_BYTES: Final = 1_000_000_000
 FULL_BYTES: Final = 100_000_000
@@ -88,6 +91,8 @@ def _database(settings: Settings, clock: Clock) -> Iterator[Finding]:
             yield Finding("database", "ok", f"sqlite, {state.reason} (or start the server, which does it)")
         else:
             yield Finding("database", "failed", f"{database.dialect}, {state.reason}", "type: undercroft migrate")
+        if state.is_ready:
+            yield from _secrets(settings, database)
         if database.dialect == "sqlite" and state.kind != "unreachable":
             faults = database.read_sync(
                 lambda connection: connection.exec_driver_sql("PRAGMA integrity_check(3)").scalars().all()
@@ -97,6 +102,29 @@ def _database(settings: Settings, clock: Clock) -> Iterator[Finding]:
         yield Finding("database file", "failed", error.message.rstrip("."), error.hint or "")
     finally:
         database.close()
+
+
+def _secrets(settings: Settings, database: "Database") -> Iterator[Finding]:
+    """Whether what is stored encrypted can be read, where something is."""
+    from undercroft.access.secret_repository import every_token
+    from undercroft.assembly.secrets import StoredSecrets
+    from undercroft.errors import UnreadableSecret
+
+    tokens = database.read_sync(lambda connection: list(every_token(connection)))
+    secrets, unreadable, why = StoredSecrets(settings), [], ""
+    for name, token in tokens:
+        try:
+            secrets.open(token)
+        except UnreadableSecret as error:
+            unreadable.append(name)
+            why = error.message.rstrip(".").partition(": ")[2] or error.message
+    if unreadable:
+        shown = ", ".join(unreadable[:3]) + (" …" if len(unreadable) > 3 else "")
+        detail = f"{len(unreadable)} of {len(tokens)} cannot be read ({shown}): {why}"
+        advice = "bring ENCRYPTION_KEY, or the key file, back from a backup; where it is lost, set them anew"
+        yield Finding("stored secrets", "failed", detail, advice)
+    elif tokens:
+        yield Finding("stored secrets", "ok", f"{len(tokens)} can be read")
 
 
 def _integrity(file: Path, faults: list[str]) -> Finding:

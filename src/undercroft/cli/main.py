@@ -32,6 +32,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "serve": ("undercroft.cli.commands.serve", "Starts the server."),
     "worker": ("undercroft.cli.commands.worker", "Runs jobs, and nothing else."),
     "migrate": ("undercroft.cli.commands.migrate", "Brings the database to the current schema."),
+    "backup": ("undercroft.cli.commands.backup", "Writes everything to one file, beside running servers."),
+    "restore": ("undercroft.cli.commands.restore", "Puts a backup into an empty installation."),
     "doctor": ("undercroft.cli.commands.doctor", "Checks what undercroft needs, and says what to do about it."),
     "config": ("undercroft.cli.commands.config", "Shows, checks and describes the settings."),
     "keys": ("undercroft.cli.commands.keys", "Makes, lists, rotates and revokes virtual API keys."),
@@ -61,7 +63,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "plan": ("undercroft.cli.commands.plan", "What a workload needs, how fast it will be and what it costs."),
     "webhooks": ("undercroft.cli.commands.webhooks", "Who is told of events by HTTP."),
     "new": ("undercroft.cli.commands.new", "Makes a project to begin with."),
-    "deploy": ("undercroft.cli.commands.deploy", "Writes deployment files, and checks them."),
+    "deploy": (
+        "undercroft.cli.commands.deploy",
+        "Writes deployment files and checks them; brings versions up side by side.",
+    ),
 }
 
 FAILED: Final = 1

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from undercroft.settings.section import Count, Positive, Section, Text
 
@@ -155,6 +155,38 @@ class DeployVolumes(Section):
     """Room on the node for call records on their way to the database."""
 
 
+Percent = Annotated[int, Field(ge=1, le=100)]
+
+
+class DeployHost(Section):
+    """Versions side by side on one machine: `undercroft deploy up`, `switch` and `rollback`."""
+
+    steps: Annotated[tuple[Percent, ...], Field(min_length=1, max_length=50)] = (5, 25, 50, 100)
+    """Percent of the connections that a new version is given, one after the other, the last being 100."""
+    step_s: Annotated[float, Field(ge=0, le=86_400)] = 10.0
+    """How long each step is watched."""
+    bake_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    """How long the new version is watched with all of the traffic, while the one before is ready to take it back."""
+    max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of answers with 5xx, above what the other version has in the same time, that takes the traffic back."""
+    max_latency_factor: Annotated[float, Field(ge=1, le=1000)] = 2.0
+    """How much longer than the other version's its answers may take to begin, at the 95th percentile."""
+    min_requests: Positive = 20
+    """With fewer requests in a step nothing is concluded from them."""
+    start_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 120.0
+    """How long a new version may take until it is ready."""
+    probe: bool = True
+    """Whether a new version is asked for a short answer before anybody is sent to it; it costs a few tokens."""
+    probe_model: Text | None = None
+    """The model that is asked; default: the default model."""
+    probe_key: SecretStr | None = None
+    """The key that asks; default: the master key."""
+    drain_s: Annotated[float, Field(ge=0, le=86_400)] = 600.0
+    """How long a version without traffic goes on with what it is answering, before it is told to end."""
+    keep: Annotated[int, Field(ge=2, le=100)] = 3
+    """Versions that are kept to go back to, the one that serves included."""
+
+
 class Deploy(Section):
     """What `undercroft deploy render` writes files for."""
 
@@ -184,3 +216,4 @@ class Deploy(Section):
     gpu: DeployGpu = DeployGpu()
     function: DeployFunction = DeployFunction()
     volumes: DeployVolumes = DeployVolumes()
+    host: DeployHost = DeployHost()

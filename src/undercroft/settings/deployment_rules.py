@@ -65,6 +65,7 @@ def problems(deploy: Deploy) -> Iterator[Problem]:
     yield from _regions(deploy)
     yield from _preferences(deploy)
     yield from _secrets(deploy)
+    yield from _steps(deploy.host.steps)
 
 
 def milli_cpu(text: str) -> int:
@@ -125,6 +126,11 @@ def _preferences(deploy: Deploy) -> Iterator[Problem]:
             yield place, f"is of a region that is not among regions{did_you_mean(region, deploy.regions)}"
         if len({*providers}) < len(providers):
             yield place, "names a provider twice"
+
+
+def _steps(steps: tuple[int, ...]) -> Iterator[Problem]:
+    if list(steps) != sorted(set(steps)) or steps[-1] != 100:
+        yield ("deploy", "host", "steps"), f"is {list(steps)}; write rising numbers of which the last is 100"
 
 
 def _secrets(deploy: Deploy) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr
 from undercroft.settings.deployment import Deploy
 from undercroft.settings.presets import PRESETS
 from undercroft.settings.releases import Releases
+from undercroft.settings.retention import Retention
 from undercroft.settings.section import Count, Name, Port, Positive, Seconds, Section, Text, Usd
 from undercroft.settings.slo import Slo
 
@@ -667,6 +668,7 @@ class Settings(Section):
     cache: Cache = Cache()
     slo: Slo = Slo()
     releases: Releases = Releases()
+    retention: Retention = Retention()
     deploy: Deploy = Deploy()
     provider_keys: dict[str, SecretStr] = {}
     """Keys by provider name, from each provider's usual variable (OPENAI_API_KEY …)."""

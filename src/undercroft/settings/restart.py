@@ -32,6 +32,7 @@ FIXED: Final[tuple[Place, ...]] = (
     ("jobs",),
     ("cache",),
     ("releases", "check_interval_s"),
+    ("retention",),
 )
 """Listening sockets and their limits, the processes, the data with what writes it, and the loaded models."""
 

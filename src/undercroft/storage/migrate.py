@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TextIO
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, select
 
 from undercroft.errors import ConfigurationError, UndercroftError
+from undercroft.storage.counters import OLDEST_CODE
+from undercroft.storage.schema import insert, versions
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -64,7 +66,29 @@ def read_revision(connection: Connection) -> str | None:
 
 def read_state(connection: Connection) -> SchemaState:
     """What this code makes of the database behind `connection`."""
-    return compare(read_revision(connection))
+    state = compare(read_revision(connection))
+    is_ours = state.kind == "newer" and (state.revision or "").isdecimal()
+    if is_ours and (oldest := _oldest_code(connection)) and oldest <= int(HEAD):
+        # A newer version has migrated beside us, and left everything that this one uses (storage/compatibility.py).
+        return SchemaState("ready", revision=state.revision)
+    return state
+
+
+def _oldest_code(connection: Connection) -> int:
+    """The oldest schema whose code can live with this database, as who migrated it has left word; 0: not known."""
+    if not inspect(connection).has_table(versions.name):
+        return 0
+    wanted = select(versions.c.counter).where(versions.c.name == OLDEST_CODE)
+    return int(connection.execute(wanted).scalar_one_or_none() or 0)
+
+
+def _note_oldest_code(connection: Connection, revision: str) -> None:
+    from undercroft.storage.compatibility import oldest_code, steps
+
+    oldest = int(oldest_code(steps(target=revision)))
+    row = insert(connection, versions).values(name=OLDEST_CODE, counter=oldest)
+    connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"counter": oldest}))
+    connection.commit()
 
 
 def revisions() -> list[str]:
@@ -81,21 +105,26 @@ def move(connection: Connection, target: str) -> tuple[str | None, str | None]:
     from alembic import command
 
     _check_target(target)
-    before = read_revision(connection)
+    state = read_state(connection)
+    before = state.revision
     connection.rollback()
-    state = compare(before)
-    if state.kind == "newer":
+    if state.is_ready and before != HEAD and target in ("head", HEAD):
+        return before, before  # a newer version has been here, and left what this one needs
+    if state.kind == "newer" or (state.is_ready and before != HEAD):
         raise ConfigurationError(
-            f"The database cannot be migrated: {state.reason}.", hint="Install the newer undercroft."
+            f"The database cannot be migrated: {state.reason or f'its schema {before} is newer than {HEAD}'}.",
+            hint="Install the newer undercroft.",
         )
-    configuration = _configuration()
-    configuration.attributes["connection"] = connection
+    alembic = configuration()
+    alembic.attributes["connection"] = connection
     if target == "base" or (target != "head" and before is not None and target < before):
-        command.downgrade(configuration, target)
+        command.downgrade(alembic, target)
     else:
-        command.upgrade(configuration, target)
+        command.upgrade(alembic, target)
     after = read_revision(connection)
     connection.rollback()
+    if after is not None:
+        _note_oldest_code(connection, after)
     return before, after
 
 
@@ -106,13 +135,13 @@ def ddl(dialect: str, target: str) -> str:
     for revision in target.split(":"):
         _check_target(revision)
     text = io.StringIO()
-    configuration = _configuration(text)
-    configuration.attributes["dialect"] = dialect
+    alembic = configuration(text)
+    alembic.attributes["dialect"] = dialect
     first, _, last = target.partition(":")
     if last and last != "head" and (last == "base" or last < first):
-        command.downgrade(configuration, target, sql=True)
+        command.downgrade(alembic, target, sql=True)
     else:
-        command.upgrade(configuration, target, sql=True)
+        command.upgrade(alembic, target, sql=True)
     return text.getvalue()
 
 
@@ -124,10 +153,11 @@ def _check_target(target: str) -> None:
         )
 
 
-def _configuration(output: TextIO | None = None) -> "Config":
+def configuration(output: TextIO | None = None) -> "Config":
+    """Alembic's view of our migrations."""
     from alembic.config import Config
 
-    configuration = Config(output_buffer=output)
+    alembic = Config(output_buffer=output)
     # Named by package, not by path: ConfigParser would read a % in a path as its own.
-    configuration.set_main_option("script_location", "undercroft.storage:migrations")
-    return configuration
+    alembic.set_main_option("script_location", "undercroft.storage:migrations")
+    return alembic

@@ -132,6 +132,21 @@ class TableFile:
             raise explained from error
 
 
+def copy_file(path: Path, to: Path) -> None:
+    """A whole copy of such a file as it is at one moment, beside those that write it. Raises Unavailable."""
+    source = connect(path, ())
+    try:
+        source.execute("VACUUM INTO ?", (str(to),))
+        connect(to, ("journal_mode=WAL",)).close()  # a copy begins without
+    except sqlite3.Error as error:
+        explained = explain(error, path=path, is_reading=True)
+        if explained is None:
+            raise
+        raise explained from error
+    finally:
+        source.close()
+
+
 def _driver(connection: Connection) -> sqlite3.Connection:
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)

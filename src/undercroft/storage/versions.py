@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, select
 
+from undercroft.storage.counters import OLDEST_CODE
 from undercroft.storage.schema import insert, versions
 
 
@@ -15,4 +16,5 @@ def bump(connection: Connection, name: str) -> None:
 
 def current(connection: Connection) -> dict[str, int]:
     """Every counter; a name that was never bumped is missing and counts as 0."""
-    return {row.name: row.counter for row in connection.execute(select(versions))}
+    counters = select(versions).where(versions.c.name != OLDEST_CODE)
+    return {row.name: row.counter for row in connection.execute(counters)}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from undercroft import __version__
+from undercroft.cli.commands import deploy_host
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.deploy import env_file, folder, wheel
@@ -19,13 +20,14 @@ from undercroft.errors import ConfigurationError, InvalidRequest
 from undercroft.settings.files import FileProblem, read_text
 from undercroft.settings.sources import FILE_NAME, load
 
-HELP = """Writes deployment files, and checks them.
+HELP = """Writes deployment files and checks them; brings versions up side by side and moves the traffic between them.
 
-They are made from [deploy] of undercroft.toml.
+Both go by [deploy] of undercroft.toml.
 
 Example: undercroft deploy render compose --out stack
          undercroft deploy render kubernetes --out k8s --diff
-         undercroft deploy check stack"""
+         undercroft deploy check stack
+         undercroft deploy up"""
 
 _RENDER = """Writes the files for one target. A file that was edited since is never replaced silently.
 
@@ -69,10 +71,17 @@ def arguments(parser: ArgumentParser) -> None:
     check = actions.add_parser("check", help="checks a folder of deployment files", description=_CHECK)
     check.add_argument("folder", type=Path, metavar="DIR", help="folder to look into")
     add_json(check)
+    deploy_host.arguments(actions)
 
 
 def run(options: Namespace, out: Output) -> int:
-    return _check(options, out) if options.action == "check" else _render(options, out)
+    match options.action:
+        case "check":
+            return _check(options, out)
+        case "render":
+            return _render(options, out)
+        case _:
+            return deploy_host.run(options, out)
 
 
 def _check(options: Namespace, out: Output) -> int:

@@ -14,6 +14,7 @@ from undercroft.storage.migrate import ddl
 HELP = """Brings the database to the current schema, or to the revision named.
 
 An embedded SQLite database does this by itself when it is opened; a PostgreSQL database waits for this command.
+A migration that what runs now could not live with is refused, unless --stopped says that nothing runs.
 
 Example: undercroft migrate
          undercroft migrate --sql > schema.sql"""
@@ -29,6 +30,11 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--sql", action="store_true", help="print the statements for an empty database (--to FROM:TO: for a step)"
     )
+    running = parser.add_mutually_exclusive_group()
+    running.add_argument(
+        "--beside", metavar="REV", help="the schema that running code was written for (default: the database's)"
+    )
+    running.add_argument("--stopped", action="store_true", help="nothing runs: what it would break does not matter")
     add_config(parser)
     add_json(parser)
 
@@ -48,6 +54,10 @@ def run(options: Namespace, out: Output) -> int:
     try:
         if (state := database.state_sync()).detail:
             out.note(state.detail)
+        if state.kind == "older" and state.revision is not None and not options.stopped:
+            from undercroft.storage.compatibility import refuse_breaking, steps
+
+            refuse_breaking(steps(state.revision, options.to), beside=options.beside or state.revision)
         before, after = database.migrate(options.to)
     finally:
         database.close()

@@ -88,9 +88,24 @@ def test_a_newer_schema_is_refused_naming_both(tmp_path: Path) -> None:
     opened(tmp_path).close()
     with sqlite3.connect(tmp_path / FILE_NAME) as file:
         file.execute("UPDATE alembic_version SET version_num = '0999'")
+        file.execute("UPDATE versions SET counter = 999")  # what this version needs is gone
     file.close()
     with pytest.raises(ConfigurationError, match=f"0999.*{HEAD}.*Install the newer"):
         opened(tmp_path)
+
+
+def test_a_newer_schema_that_left_what_this_version_needs_is_used_and_left_as_it_is(tmp_path: Path) -> None:
+    opened(tmp_path).close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as file:
+        file.execute("UPDATE alembic_version SET version_num = '0999'")
+    file.close()
+    database = opened(tmp_path)
+
+    assert database.state_sync().is_ready
+    assert database.migrate() == ("0999", "0999")
+    with pytest.raises(ConfigurationError, match="its schema 0999 is newer"):
+        database.migrate("0001")
+    database.close()
 
 
 def test_a_migration_elsewhere_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
@@ -241,7 +256,7 @@ def test_a_disk_that_fills_up_refuses_writes_and_keeps_what_was_acknowledged(sma
     assert len(database.read_sync(versions.current)) == len(acknowledged)
     database.close()
     with sqlite3.connect(small_disk / FILE_NAME) as found:
-        assert found.execute("SELECT count(*) FROM versions").fetchone() == (len(acknowledged),)
+        assert found.execute("SELECT count(*) FROM versions").fetchone() == (len(acknowledged) + 1,)  # the schema's
         assert found.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     found.close()
 
