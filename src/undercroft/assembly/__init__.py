@@ -12,6 +12,7 @@ from undercroft.access.doors import Bind, Door
 from undercroft.access.keys import KeyRing
 from undercroft.assembly.access import AccessDesk, door_of
 from undercroft.assembly.batches import BatchOffice
+from undercroft.assembly.budget_events import BudgetTeller
 from undercroft.assembly.bundled import LOCAL, BundledModels, OwnModels, SharedModels
 from undercroft.assembly.cache import Answers
 from undercroft.assembly.database import DatabaseLink
@@ -204,7 +205,8 @@ async def installed(
         stack.push_async_callback(vectors.close)
         answers = Answers(settings, link=link, embedder=bundled.embedding, clock=clock)
         stack.push_async_callback(answers.close)
-        limiter = Limiter(limits, link=link, owner=kept.name, clock=clock)
+        watcher = BudgetTeller(events.tell_once)
+        limiter = Limiter(limits, link=link, owner=kept.name, watcher=watcher, clock=clock)
         await stack.enter_async_context(limiter.running(is_frozen=is_frozen))
         opened = OpenedPrices(prices, settings.models)
         await stack.enter_async_context(

@@ -9,7 +9,7 @@ from undercroft.assembly.beside import alongside
 from undercroft.assembly.database import DatabaseLink
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
-from undercroft.ledger.allowances import Allowances, Hold, Need
+from undercroft.ledger.allowances import Allowances, Hold, Need, Watcher
 from undercroft.ledger.limit_book import LimitBook
 from undercroft.ledger.limits import Limit, Measure, limits_from
 from undercroft.ledger.slices import Slice
@@ -28,10 +28,11 @@ class Limiter:
     `owner` is the name of this process's spool, so that what it spent can be found in the ledger when it has died.
     """
 
-    def __init__(self, book: LimitBook, *, link: DatabaseLink, owner: str, clock: Clock) -> None:
+    def __init__(self, book: LimitBook, *, link: DatabaseLink, owner: str, watcher: Watcher, clock: Clock) -> None:
         self.book = book
         self._link = link
         self._owner = owner
+        self._watcher = watcher
         self._clock = clock
         self._allowances: Allowances | None = None
 
@@ -77,7 +78,9 @@ class Limiter:
                 return await self._link.read(partial(spent_by, held=held))
 
             store = SqlSliceStore(self._link, clock=self._clock, before=used_in)
-            self._allowances = Allowances(store, owner=self._owner, clock=self._clock, spent_by=spent)
+            self._allowances = Allowances(
+                store, owner=self._owner, clock=self._clock, spent_by=spent, watcher=self._watcher
+            )
         return self._allowances
 
 

@@ -8,7 +8,7 @@ decision costs no wait.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
@@ -102,6 +102,28 @@ Need = tuple[Limit, Window, int]
 """A limit, the window a call is counted in, and the most it can use."""
 
 
+class Watcher(Protocol):
+    """Hears how far limits are used up, in the middle of calls: it may not wait, nor raise."""
+
+    def taken(self, limit: Limit, window: Window, amount: int, /) -> None:
+        """All processes together have spent or leased so much of it."""
+        ...
+
+    def exhausted(self, limit: Limit, window: Window, amount: int, /) -> None:
+        """A call was turned away: more than this is used, and too little is left."""
+        ...
+
+
+class Nobody:
+    """Who does not want to know."""
+
+    def taken(self, limit: Limit, window: Window, amount: int, /) -> None:
+        """Nothing."""
+
+    def exhausted(self, limit: Limit, window: Window, amount: int, /) -> None:
+        """Nothing."""
+
+
 class Allowances:
     """Holds for the calls of this process. `owner` names this life of this process, and nobody else ever.
 
@@ -115,11 +137,13 @@ class Allowances:
         owner: str,
         clock: Clock,
         spent_by: Callable[[Slice], Awaitable[int | None]],
+        watcher: Watcher | None = None,
     ) -> None:
         self._store = store
         self._owner = owner
         self._clock = clock
         self._spent_by = spent_by
+        self._watcher = watcher or Nobody()
         self._allowances: dict[tuple[str, str, str], Allowance] = {}
 
     async def hold(self, needs: Sequence[Need]) -> Hold:
@@ -201,6 +225,7 @@ class Allowances:
                 retry_after_s=SOON_S,
             )
         allowance.slice = there
+        self._watcher.taken(allowance.limit, there.window, there.taken)
         allowance.trusted_until = asked_at + self._store.lease_s
 
     def _refused(self, allowance: Allowance, amount: int) -> LimitReached:
@@ -217,6 +242,7 @@ class Allowances:
                 hint = "Calls under way hold the rest until they end."
                 return BudgetSpent(message, code="budget_reserved", retry_after_s=SOON_S, hint=hint)
             case "spend":
+                self._watcher.exhausted(limit, window, limit.amount - left)
                 return BudgetSpent(message, code="budget_exceeded", retry_after_s=renews_in_s)
             case _:
                 return RateLimited(message, retry_after_s=renews_in_s)

@@ -16,7 +16,7 @@ from undercroft.errors import ConfigurationError, UndercroftError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0013"
+HEAD: Final = "0014"
 
 _FILES = Path(__file__).parent / "migrations" / "versions"
 
