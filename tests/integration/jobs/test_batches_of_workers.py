@@ -32,8 +32,8 @@ def test_good_lines_refused_ones_and_those_that_fail_are_counted_exactly_though_
     assert set(errors) == {"refused", "failing"}
     assert errors["refused"]["response"]["status_code"] == 422
     assert errors["failing"]["error"]["code"]
-    runs = cluster.sql("SELECT runs, attempts FROM jobs WHERE kind = 'batch_item' AND state = 'dead'")
-    assert all(row == (4, 4) for row in runs), "tried as often as any job"
+    dead = cluster.sql("SELECT attempts FROM jobs WHERE kind = 'batch_item' AND state = 'dead'")
+    assert set(dead) == {(4,)}, "tried as often as any job"
     told_of = cluster.sql("SELECT type FROM events WHERE subject = %s ORDER BY number", batch)
     assert told_of == [("batch.in_progress",), ("batch.completed",)]
 
