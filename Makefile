@@ -4,6 +4,8 @@
 PYTHON ?= python3
 SETUP := $(PYTHON) -BIS scripts/setup.py
 IMAGE_LOCKS := src/undercroft/deploy/data
+TORTURED ?= tests/simulation/test_jobs.py tests/integration/test_jobs.py tests/integration/test_batches.py \
+	tests/integration/jobs tests/integration/test_kill_nine.py
 COMPILE := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-annotate
 
 .DEFAULT_GOAL := help
@@ -24,11 +26,13 @@ test-system: ## clone this checkout, run it, break it: minutes, and it starts se
 golden: ## write the files in tests/golden and docs/reference anew; look at the diff
 	@UNDERCROFT_GOLDEN=write $(SETUP) test tests/golden tests/unit/deploy/targets tests/unit/imports tests/docs/test_reference.py $(ARGS)
 
-torture: ## kill what runs jobs and answers, again and again, for hours; prints the seed that repeats it
-	@UNDERCROFT_FAULT_JOBS=$${UNDERCROFT_FAULT_JOBS:-2000} UNDERCROFT_KILL_ANSWERS=$${UNDERCROFT_KILL_ANSWERS:-200000} \
-		$(SETUP) test -n 0 --capture=no -m "not system" tests/integration/jobs tests/integration/test_kill_nine.py $(ARGS)
+torture: ## kill what runs jobs and answers, again and again, for hours; prints the seeds that repeat it (shorter: docs/development.md)
+	@UNDERCROFT_SEEDS=$${UNDERCROFT_SEEDS:-10000} UNDERCROFT_KILL_JOBS=$${UNDERCROFT_KILL_JOBS:-20000} \
+		UNDERCROFT_FAULT_JOBS=$${UNDERCROFT_FAULT_JOBS:-2000} \
+		UNDERCROFT_KILL_ANSWERS=$${UNDERCROFT_KILL_ANSWERS:-200000} $(SETUP) test -n 0 --capture=no -m "not system" \
+		$(TORTURED) $(ARGS)
 
-bench: ## measure gateway and vector store beside others (ARGS="vectors", ARGS="--contenders nginx,undercroft"); minutes
+bench: ## measure gateway, telemetry, vectors and jobs beside others (ARGS="vectors", ARGS="--contenders nginx,undercroft"); ten minutes
 	@$(SETUP) bench $(ARGS)
 
 docs: ## build the documentation as a site, into site/

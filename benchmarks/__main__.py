@@ -7,8 +7,8 @@ import subprocess
 import sys
 from typing import Final
 
-USUAL: Final = ("gateway", "vectors")
-NAMED: Final = (*USUAL, "jobs", "job_delivery", "job_faults", "telemetry")
+USUAL: Final = ("gateway", "telemetry", "vectors", "jobs", "job_faults")
+NAMED: Final = (*USUAL, "job_delivery")
 
 
 def commands(arguments: list[str]) -> list[list[str]]:

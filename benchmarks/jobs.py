@@ -1,242 +1,209 @@
-"""Jobs: how many are accepted and done a second, and how soon one is picked up. usage: python -m benchmarks.jobs
+"""Jobs: how many are accepted and done a second, and how soon one is picked up, beside others in the same run.
 
-Embedded: one process, SQLite, eight at once, a handler that does nothing, every guarantee on. Beside it plain Celery on
-Redis, where both are installed. Rates are of one run on one machine: only their ratio says something about another.
+usage: python -m benchmarks.jobs [--jobs N] [--rounds N] [--contenders "plain Celery;procrastinate"] [--out FILE]
+
+Two worker processes each (embedded: one process in all), a job that does nothing but say that it ran. Contenders take
+turns, round after round, so that what else the machine does hits all of them. Rates are of one machine: only their
+ratios say something about another.
 """
 
 import argparse
-import asyncio
-import importlib.util
 import json
 import os
-import random
-import shutil
+import platform
+import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from undercroft.clock import SystemClock
-from undercroft.ids import Ids
-from undercroft.jobs.crew import Crew, Terms
-from undercroft.jobs.desk import Desk, Wanted
-from undercroft.jobs.effects import NoEffects
-from undercroft.jobs.handlers import Handlers, JobContext
-from undercroft.jobs.queues.inline import Inline
-from undercroft.jobs.types import Job, Limits
-from undercroft.record import Who
-from undercroft.storage.engine import open_database
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
 
-RESULTS = Path(__file__).parent / "results" / "jobs.json"
-PACED = 300
-PAUSE_S = 0.004
+from benchmarks.ear import LIMIT_S, Ear
+from benchmarks.job_contenders import CONTENDERS, Contender, Stage
+from tests.support.postgres import PostgresServer, running_postgres
+from tests.support.redis import running_redis
+
+RESULTS: Final = Path(__file__).parent / "results" / "jobs.json"
+BASELINE: Final = "plain Celery"
+PACED: Final = 300
+PAUSE_S: Final = 0.004
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one contender did."""
+    """What one contender did in one round."""
 
-    name: str
     accepted_per_s: float
+    """With so many callers at once as its usual client allows (ours: 16; the others' are synchronous)."""
     done_per_s: float
+    """From the first call to the last result, workers running."""
+    drained_per_s: float | None
+    """A backlog that was there before the workers went on; None: nobody can be stopped without the other."""
+    one_by_one_per_s: float
+    """The next one is handed in when the last has run."""
     pickup_p50_ms: float
     pickup_p99_ms: float
 
 
-class Nothing:
-    """A handler that notes when it was called."""
-
-    kind = "nothing"
-    limits = Limits()
-
-    def __init__(self) -> None:
-        self.done = 0
-        self.wanted = 0
-        self.called_at = 0.0
-        self.reached = asyncio.Event()
-
-    def check(self, input: bytes, /) -> str:
-        return ""
-
-    async def run(self, job: Job, context: JobContext, /) -> bytes:
-        self.called_at = time.perf_counter()
-        self.done += 1
-        if self.done >= self.wanted:
-            self.reached.set()
-        return b"1"
-
-    def expect(self, count: int) -> None:
-        self.wanted = self.done + count
-        self.reached.clear()
+FIELDS: Final = tuple(Figures.__dataclass_fields__)
 
 
-class Nobody:
-    def began(self, job: Job, /) -> None: ...
-    def ended(self, job: Job, /) -> None: ...
-    def fenced(self, job: Job, /) -> None: ...
-    def delayed(self, delay_us: int, /) -> None: ...
+def measure(contender: Contender, ear: Ear, jobs: int) -> Figures:
+    """One round."""
+    _wake_all(contender, ear)
 
+    def over(count: int) -> float:
+        ear.hear(count)
+        _until(contender.is_settled)
+        return time.perf_counter()
 
-async def embedded(count: int, callers: int) -> Figures:
-    """The desk and the crew as the server has them, without HTTP in front."""
-    clock, handler = SystemClock(), Nothing()
-    ids, handlers = Ids(clock), Handlers([handler])
-    with tempfile.TemporaryDirectory() as folder:
-        database = open_database(None, data_dir=Path(folder), pool_size=1, clock=clock)
-        crew = Crew(
-            database,
-            handlers,
-            Terms(worker="bench"),
-            effects=NoEffects(),
-            watcher=Nobody(),
-            ids=ids,
-            clock=clock,
-            rng=random.Random(1),
-        )
-        desk = Desk(
-            database,
-            handlers,
-            Inline(crew.wake),
-            queues=("default",),
-            effects=NoEffects(),
-            crew=crew,
-            expect=lambda _: None,
-            ids=ids,
-            clock=clock,
-        )
-        working = asyncio.create_task(crew.run())
-
-        async def hand_in(numbers: Iterator[int]) -> None:
-            for _ in numbers:
-                await desk.accept(Who(), Wanted(kind="nothing", input=b"{}"))
-
-        handler.expect(count)
-        begun, numbers = time.perf_counter(), iter(range(count))
-        await asyncio.gather(*(hand_in(numbers) for _ in range(callers)))
-        accepted_s = time.perf_counter() - begun
-        await handler.reached.wait()
-        done_s = time.perf_counter() - begun
-        waits = []
-        for _ in range(PACED):
-            await asyncio.sleep(PAUSE_S)
-            handler.expect(1)
-            asked = time.perf_counter()
-            await desk.accept(Who(), Wanted(kind="nothing", input=b"{}"))
-            await handler.reached.wait()
-            waits.append((handler.called_at - asked) * 1000)
-        await crew.close(10)
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
-        database.close()
-    return _figures("undercroft embedded", count, accepted_s, done_s, waits)
-
-
-def _figures(name: str, count: int, accepted_s: float, done_s: float, waits_ms: list[float]) -> Figures:
-    p99 = statistics.quantiles(waits_ms, n=100)[98]
-    return Figures(name, count / accepted_s, count / done_s, statistics.median(waits_ms), p99)
-
-
-CELERY_APP = """
-import os, time
-from celery import Celery
-app = Celery("plain", broker=os.environ["BROKER"], backend=None)
-app.conf.update(task_ignore_result=True, worker_hijack_root_logger=False)
-import redis
-done = redis.Redis.from_url(os.environ["BROKER"])
-@app.task
-def nothing(asked):
-    done.rpush("waits", (time.time() - asked) * 1000) if asked else done.incr("done")
-"""
-
-
-def celery(count: int, _: int) -> Figures:
-    """A task as most people write it: Celery's defaults, Redis without persistence, two prefork processes."""
-    redis = import_module("redis")
-    with tempfile.TemporaryDirectory() as folder, _redis(Path(folder)) as url:
-        (Path(folder) / "plain.py").write_text(CELERY_APP)
-        path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
-        environment = {**os.environ, "BROKER": url, "PYTHONPATH": path}
-        command = [sys.executable, "-m", "celery", "-A", "plain", "worker", "-c", "2", "-l", "ERROR"]
-        worker = subprocess.Popen(command, cwd=folder, env=environment)
-        try:
-            app, store = import_module("celery").Celery("plain", broker=url), redis.Redis.from_url(url)
-            app.conf.task_ignore_result = True
-            send: Callable[[float], Any] = lambda asked: app.send_task("plain.nothing", (asked,))  # noqa: E731
-            send(0)
-            _until(lambda: store.get("done") == b"1")
-            begun = time.perf_counter()
-            for _ in range(count):
-                send(0)
-            accepted_s = time.perf_counter() - begun
-            _until(lambda: int(store.get("done") or 0) == count + 1)
-            done_s = time.perf_counter() - begun
-            for number in range(PACED):
-                time.sleep(PAUSE_S)
-                send(SystemClock().now_us() / 1_000_000)
-                _until(lambda: store.llen("waits") == number + 1, every_s=0.0005)  # noqa: B023 - called in this turn
-            waits = [float(each) for each in store.lrange("waits", 0, -1)]
-        finally:
-            worker.terminate()
-            worker.wait()
-    return _figures("plain Celery", count, accepted_s, done_s, waits)
-
-
-@contextmanager
-def _redis(folder: Path) -> Iterator[str]:
-    program = shutil.which("redis-server")
-    assert program is not None
-    socket = folder / "redis.sock"
-    command = [program, "--port", "6399", "--save", "", "--appendonly", "no", "--unixsocket", str(socket)]
-    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-    try:
-        _until(socket.exists)
-        yield "redis://127.0.0.1:6399/0"
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _until(reached: Callable[[], bool], *, every_s: float = 0.01) -> None:
-    deadline = time.monotonic() + 300
-    while not reached():
-        assert time.monotonic() < deadline, "this takes too long"
-        time.sleep(every_s)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--jobs", type=int, default=10_000)
-    parser.add_argument("--callers", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=3, help="contenders take turns: drift is shared")
-    options = parser.parse_args()
-    has_celery = importlib.util.find_spec("celery") is not None and shutil.which("redis-server") is not None
-    runs: dict[str, list[Figures]] = {}
-    for _ in range(options.rounds):
-        found = [asyncio.run(embedded(options.jobs, options.callers))]
-        if has_celery:
-            found.append(celery(max(1000, options.jobs // 5), options.callers))
-        for figures in found:
-            runs.setdefault(figures.name, []).append(figures)
-    best = {name: max(figures, key=lambda each: each.done_per_s) for name, figures in runs.items()}
-    for figures in best.values():
-        sys.stdout.write(
-            f"{figures.name:<22}{figures.accepted_per_s:>9.0f} accepted/s{figures.done_per_s:>9.0f} done/s"
-            f"   picked up after {figures.pickup_p50_ms:.2f} ms (p99 {figures.pickup_p99_ms:.2f})\n"
-        )
-    if not has_celery:
-        sys.stdout.write("plain Celery: not run, it takes the packages celery and redis, and redis-server\n")
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(
-        json.dumps({name: [asdict(each) for each in figures] for name, figures in runs.items()}, indent=1)
+    begun = time.perf_counter()
+    contender.hand_in(jobs)
+    accepted = time.perf_counter()
+    done = over(jobs)
+    drained_per_s = None
+    if contender.workers:
+        for worker in contender.workers:
+            os.killpg(worker.pid, signal.SIGSTOP)
+        contender.hand_in(jobs)
+        resumed = time.perf_counter()
+        for worker in contender.workers:
+            os.killpg(worker.pid, signal.SIGCONT)
+        drained_per_s = jobs / (over(jobs) - resumed)
+    first = time.perf_counter()
+    for _ in range(PACED):
+        contender.hand_in(1)
+        ear.one()
+    last = over(0)
+    waits_ms = []
+    for _ in range(PACED):
+        time.sleep(PAUSE_S)
+        asked = time.time()  # noqa: TID251 - compared with another process's
+        contender.hand_in(1)
+        waits_ms.append((ear.one() - asked) * 1000)
+    return Figures(
+        accepted_per_s=jobs / (accepted - begun),
+        done_per_s=jobs / (done - begun),
+        drained_per_s=drained_per_s,
+        one_by_one_per_s=PACED / (last - first),
+        pickup_p50_ms=statistics.median(waits_ms),
+        pickup_p99_ms=statistics.quantiles(waits_ms, n=100)[98],
     )
 
 
+def _wake_all(contender: Contender, ear: Ear) -> None:
+    """Returns when each process has run some job."""
+    seen: set[int] = set()
+    deadline = time.monotonic() + LIMIT_S
+    while len(seen) < contender.processes:
+        assert time.monotonic() < deadline, "not all workers run jobs"
+        contender.hand_in(50)
+        seen |= {process for _, process in ear.hear(50)}
+    _until(contender.is_settled)
+
+
+def _until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not reached():
+        assert time.monotonic() < deadline, "this takes too long"
+        time.sleep(0.005)
+
+
+def one_round(name: str, postgres: PostgresServer, jobs: int) -> Figures:
+    with tempfile.TemporaryDirectory() as place, running_redis() as redis:
+        folder = Path(place)
+        ear = Ear(folder)
+        environment = {**os.environ, "BENCH_EAR": str(ear.path)}
+        try:
+            with CONTENDERS[name](Stage(folder, environment, postgres, redis.url)) as contender:
+                return measure(contender, ear, jobs)
+        finally:
+            ear.close()
+
+
+def run(names: Sequence[str], *, rounds: int, jobs: int, console: Console) -> dict[str, list[Figures]]:
+    """Every contender's rounds."""
+    found: dict[str, list[Figures]] = {name: [] for name in names}
+    with running_postgres(is_durable=True) as postgres, Progress(console=console, transient=True) as progress:
+        task = progress.add_task("jobs", total=rounds * len(names))
+        for _ in range(rounds):
+            for name in names:
+                found[name].append(one_round(name, postgres, jobs))
+                progress.advance(task)
+    return found
+
+
+def medians(rounds: Sequence[Figures]) -> dict[str, float | None]:
+    """Of each figure that was measured."""
+    middle: dict[str, float | None] = {}
+    for field in FIELDS:
+        values = [value for each in rounds if (value := asdict(each)[field]) is not None]
+        middle[field] = statistics.median(values) if values else None
+    return middle
+
+
+def ratios(found: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, float]]:
+    """Rates against plain Celery's of the same run."""
+    base = found.get(BASELINE)
+    if base is None:
+        return {}
+    return {
+        name: {
+            field: value / other
+            for field in FIELDS
+            if field.endswith("_per_s") and (value := figures[field]) and (other := base[field])
+        }
+        for name, figures in found.items()
+    }
+
+
+def table(result: Mapping[str, Any]) -> Table:
+    """The figures people ask for first."""
+    shown = Table(title="Jobs side by side (medians; in brackets the ratio to plain Celery in this run)")
+    for column in ("", "accepted/s", "done/s", "backlog/s", "one by one/s", "picked up p50 ms", "p99 ms"):
+        shown.add_column(column, justify="right" if column else "left")
+    for name, figures in result["contenders"].items():
+        against = result["ratios"].get(name, {})
+        rates = [
+            "-" if figures[field] is None else f"{figures[field]:.0f} ({against.get(field, float('nan')):.2f}x)"
+            for field in FIELDS[:4]
+        ]
+        shown.add_row(name, *rates, *(f"{figures[field]:.2f}" for field in FIELDS[4:]))
+    return shown
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--jobs", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--contenders", default=";".join(CONTENDERS), help="names, with a semicolon between them")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    console = Console()
+    names = [name.strip() for name in options.contenders.split(";")]
+    found = run(names, rounds=options.rounds, jobs=options.jobs, console=console)
+    middle = {name: medians(rounds) for name, rounds in found.items()}
+    result = {
+        "machine": {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
+        "rounds": options.rounds,
+        "jobs": options.jobs,
+        "contenders": middle,
+        "ratios": ratios(middle),
+        "every_round": {name: [asdict(each) for each in rounds] for name, rounds in found.items()},
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n", "utf-8")
+    console.print(table(result))
+    console.print(f"written: {options.out}")
+    return 0
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,4 +1,7 @@
-"""Writes the README's performance table from benchmarks/results/gateway.json. `python -m benchmarks.readme`."""
+"""Writes the tables of what was measured, from benchmarks/results, into the pages that show them.
+
+`python -m benchmarks.readme`.
+"""
 
 import json
 import re
@@ -8,9 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-README: Final = ROOT / "README.md"
-RESULTS: Final = ROOT / "benchmarks" / "results" / "gateway.json"
-REGION: Final = re.compile(r"(?<=<!-- bench:gateway -->\n).*?(?=<!-- /bench -->)", re.DOTALL)
+RESULTS: Final = ROOT / "benchmarks" / "results"
+REGION: Final = re.compile(r"(?<=<!-- bench:)(\w+)( -->\n)(.*?)(?=<!-- /bench -->)", re.DOTALL)
 
 Figures = Mapping[str, Any]
 COLUMNS: Final[Mapping[str, Callable[[Figures, Figures], str]]] = {
@@ -21,29 +23,86 @@ COLUMNS: Final[Mapping[str, Callable[[Figures, Figures], str]]] = {
     "memory": lambda found, _: f"{found['loaded_pss_mb']:.0f} MB",
     "first answer after": lambda found, _: f"{found['first_answer_s']:.1f} s",
 }
+JOB_COLUMNS: Final[Mapping[str, Callable[[Figures, Figures], str]]] = {
+    "accepted/s": lambda found, ratio: _rate(found, ratio, "accepted_per_s"),
+    "done/s": lambda found, ratio: _rate(found, ratio, "done_per_s"),
+    "backlog/s": lambda found, ratio: _rate(found, ratio, "drained_per_s"),
+    "one by one/s": lambda found, ratio: _rate(found, ratio, "one_by_one_per_s"),
+    "picked up, median": lambda found, _: f"{found['pickup_p50_ms']:.2f} ms",
+    "picked up, p99": lambda found, _: f"{found['pickup_p99_ms']:.1f} ms",
+}
 
 
-def filled(readme: str, result: Figures) -> str:
-    """The README with its table made anew."""
-    return REGION.sub(lambda _: f"\n{section(result)}\n\n", readme)
+def filled(page: str, results: Mapping[str, Figures | None]) -> str:
+    """The page with its tables made anew, by their names; nothing is shown where nothing was measured."""
+
+    def section(region: re.Match[str]) -> str:
+        name, rest, _ = region.groups()
+        result = results[name]
+        return f"{name}{rest}" if result is None else f"{name}{rest}\n{SECTIONS[name](result)}\n\n"
+
+    return REGION.sub(section, page)
 
 
-def section(result: Figures) -> str:
+def gateway(result: Figures) -> str:
     """The table, cheapest first, below the machine that it was measured on."""
-    machine = result["machine"]
     contenders = sorted(result["contenders"].items(), key=lambda item: item[1]["saturated_64"]["cpu_us_per_answer"])
-    rows = [
-        [name, *(show(figures, result["ratios"].get(name, {})) for show in COLUMNS.values())]
-        for name, figures in contenders
-    ]
     about = (
-        f"In front of the same mock upstream, on {machine['cores']} cores ({machine['system']}, "
-        f"Python {machine['python']}): medians of {result['rounds']} interleaved rounds, CPU time of the whole process "
-        "tree, in brackets the ratio to nginx in the same run. `benchmarks/results/gateway.json` has all figures."
+        f"In front of the same mock upstream, {_machine(result)}: medians of {result['rounds']} interleaved rounds, "
+        "CPU time of the whole process tree, in brackets the ratio to nginx in the same run. "
+        "`benchmarks/results/gateway.json` has all figures."
     )
-    heads = ["", *COLUMNS]
-    lines = [heads, ["---", *("---:" for _ in COLUMNS)], *rows]
-    return about + "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{about}\n\n{_table(COLUMNS, contenders, result['ratios'])}"
+
+
+def jobs(result: Figures) -> str:
+    """The fastest first, below the machine that it was measured on."""
+    contenders = sorted(result["contenders"].items(), key=lambda item: -item[1]["done_per_s"])
+    about = (
+        f"A job that does nothing, two worker processes (embedded: one process in all), {_machine(result)}: medians of "
+        f"{result['rounds']} interleaved rounds of {result['jobs']} jobs, in brackets the ratio to plain Celery in the "
+        "same run. `benchmarks/results/jobs.json` has all figures."
+    )
+    return f"{about}\n\n{_table(JOB_COLUMNS, contenders, result['ratios'])}"
+
+
+def job_faults(result: Figures) -> str:
+    """What each of both came to, fault by fault."""
+    about = f"{result['jobs']} jobs through each fault, {_machine(result)}. Missing: accepted, and lost or stuck."
+    heads = ["", "fault", "accepted", "refused", "missing", "twice"]
+    rows = [[str(each[name]) for name in _OUTCOME] for each in result["outcomes"]]
+    lines = [heads, ["---", "---", *("---:" for _ in heads[2:])], *rows]
+    return about + "\n\n" + _rows(lines)
+
+
+_OUTCOME: Final = ("who", "fault", "accepted", "refused", "missing", "twice")
+SECTIONS: Final[Mapping[str, Callable[[Figures], str]]] = {"gateway": gateway, "jobs": jobs, "job_faults": job_faults}
+"""By the name of the results, which is the region's."""
+PAGES: Final = (ROOT / "README.md", ROOT / "docs" / "guides" / "jobs-and-events.md")
+
+
+def measured() -> dict[str, Figures | None]:
+    """What there is."""
+    files = {name: RESULTS / f"{name}.json" for name in SECTIONS}
+    return {name: json.loads(file.read_text("utf-8")) if file.exists() else None for name, file in files.items()}
+
+
+def _table(
+    columns: Mapping[str, Callable[[Figures, Figures], str]],
+    contenders: list[tuple[str, Figures]],
+    ratios: Mapping[str, Figures],
+) -> str:
+    rows = [[name, *(show(figures, ratios.get(name, {})) for show in columns.values())] for name, figures in contenders]
+    return _rows([["", *columns], ["---", *("---:" for _ in columns)], *rows])
+
+
+def _rows(lines: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _machine(result: Figures) -> str:
+    machine = result["machine"]
+    return f"on {machine['cores']} cores ({machine['system']}, Python {machine['python']})"
 
 
 def _cpu(found: Figures, ratio: Figures, phase: str) -> str:
@@ -53,10 +112,19 @@ def _cpu(found: Figures, ratio: Figures, phase: str) -> str:
     return f"{found[phase]['cpu_us_per_answer']:.0f} µs" + (f" ({against_nginx:.1f}x)" if against_nginx else "")
 
 
+def _rate(found: Figures, ratio: Figures, field: str) -> str:
+    if found[field] is None:
+        return "-"
+    against_celery = ratio.get(field)
+    return f"{found[field]:.0f}" + (f" ({against_celery:.2f}x)" if against_celery else "")
+
+
 def main() -> None:
-    if not RESULTS.exists():
-        sys.exit(f"there is no {RESULTS.relative_to(ROOT)} yet: run the benchmark first")
-    README.write_text(filled(README.read_text("utf-8"), json.loads(RESULTS.read_text("utf-8"))), "utf-8")
+    results = measured()
+    if not any(results.values()):
+        sys.exit(f"there is nothing in {RESULTS.relative_to(ROOT)} yet: run the benchmark first")
+    for page in PAGES:
+        page.write_text(filled(page.read_text("utf-8"), results), "utf-8")
 
 
 if __name__ == "__main__":

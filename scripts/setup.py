@@ -5,7 +5,7 @@ usage: python3 scripts/setup.py COMMAND [ARGUMENTS]
     run     the server with the bundled models; ARGUMENTS go to `undercroft serve`
     test    the test suite; ARGUMENTS go to pytest
     check   format, lint, types, import contracts, spelling
-    bench   gateways and vector stores side by side; ARGUMENTS go to benchmarks/__main__.py
+    bench   this beside others; ARGUMENTS go to `python -m benchmarks`
     docs    the documentation as a site; ARGUMENTS go to `mkdocs build`
     setup   nothing more: .venv as `run` needs it
     uv      the locked uv with this machine's pip settings; ARGUMENTS go to uv

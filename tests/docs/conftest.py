@@ -17,7 +17,7 @@ def reference() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def bench_readme() -> ModuleType:
-    """The generator of the README's performance table."""
+    """What writes the tables of measured figures."""
     return module_of("benchmarks/readme.py")
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.support.batches import finished, lines, order
 from tests.support.keys import add_key
 from tests.support.server import Server, run, serving, started, until
 from undercroft.cli.main import main
 
 LINES = int(os.environ.get("UNDERCROFT_FAULT_JOBS", "300"))
-"""UNDERCROFT_FAULT_JOBS=2000 for a long night."""
+"""Of a batch; `make torture` takes more."""
 KILLS = 4
 TOML = """
 [jobs]
@@ -29,45 +30,6 @@ script = "One two three four five."
 price = { input = "1", output = "2" }
 batch_price = { input = "0.5", output = "1" }
 """
-ENDED = {"completed", "failed", "expired", "cancelled"}
-
-
-def lines(count: int) -> bytes:
-    body = {"model": "chat", "messages": [{"role": "user", "content": "hi"}]}
-    return b"\n".join(
-        msgspec.json.encode(
-            {"custom_id": f"line-{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
-        )
-        for number in range(count)
-    )
-
-
-def upload(server: Server, data: bytes, *, key: str | None = None) -> str:
-    form = b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
-    form += b'--x\r\nContent-Disposition: form-data; name="file"; filename="in.jsonl"\r\n\r\n' + data + b"\r\n--x--\r\n"
-    headers = {"content-type": "multipart/form-data; boundary=x"}
-    answer = server.ask("/v1/files", method="POST", body=form, headers=headers, key=key)
-    assert answer.status == 200, answer
-    named: str = answer.json["id"]
-    return named
-
-
-def order(server: Server, count: int, *, key: str | None = None) -> str:
-    asked = {
-        "input_file_id": upload(server, lines(count), key=key),
-        "endpoint": "/v1/chat/completions",
-        "completion_window": "24h",
-    }
-    answer = server.ask("/v1/batches", json=asked, key=key)
-    assert answer.status == 200, answer
-    named: str = answer.json["id"]
-    return named
-
-
-def finished(server: Server, batch: str) -> dict[str, Any]:
-    until(lambda: server.ask(f"/v1/batches/{batch}").json["status"] in ENDED, within_s=120, every_s=0.1)
-    told: dict[str, Any] = server.ask(f"/v1/batches/{batch}").json
-    return told
 
 
 def assert_whole(server: Server, told: dict[str, Any], count: int) -> None:
@@ -80,7 +42,7 @@ def assert_whole(server: Server, told: dict[str, Any], count: int) -> None:
 
 
 def test_a_server_that_is_killed_again_and_again_loses_no_line_and_records_none_twice(tmp_path: Path) -> None:
-    seed = random.randrange(10**6)
+    seed = int(os.environ.get("UNDERCROFT_FAULT_SEED") or random.randrange(10**6))
     rng = random.Random(seed)
     print(f"seed {seed}")
     batch = ""
@@ -88,7 +50,7 @@ def test_a_server_that_is_killed_again_and_again_loses_no_line_and_records_none_
         with started(tmp_path, toml=TOML) as server:
             until(lambda server=server: server.ask("/health/ready").status == 200)  # type: ignore[misc]
             if not batch:
-                batch = order(server, LINES)
+                batch = order(server, lines(LINES))
             time.sleep(rng.uniform(0.0, 0.6))
             server.kill()
     with serving(tmp_path, toml=TOML) as server:
@@ -111,7 +73,7 @@ def test_with_postgresql_any_server_sees_a_batch_through(tmp_path: Path, postgre
     assert run(tmp_path, "migrate", extra=extra, toml=TOML).exit_code == 0
     accepting = tmp_path / "accepting"
     with serving(accepting, "--role", "gateway,console", toml=TOML, extra=extra) as server:
-        batch = order(server, 60)
+        batch = order(server, lines(60))
         with started(tmp_path / "one", toml=TOML, extra=extra) as one:
             until(lambda: server.ask(f"/v1/batches/{batch}").json["status"] != "validating", within_s=60)
             one.kill()
@@ -123,7 +85,7 @@ def test_another_organisation_never_sees_a_batch(tmp_path: Path) -> None:
     with serving(tmp_path, toml=TOML) as server:
         mine, theirs = add_key(tmp_path).text, add_key(tmp_path, organisation="acme").text
         until(lambda: {server.ask("/v1/models", key=key).status for key in (mine, theirs)} == {200})
-        batch = order(server, 2, key=mine)
+        batch = order(server, lines(2), key=mine)
         for path, method in ((f"/{batch}", "GET"), (f"/{batch}/cancel", "POST")):
             assert server.ask(f"/v1/batches{path}", method=method, key=theirs).status == 404
         assert server.ask("/v1/batches", key=theirs).json["data"] == []

@@ -1,5 +1,6 @@
 """Jobs on virtual time: whatever dies, what was accepted is done, once."""
 
+import os
 from functools import partial
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from tests.support.job_world import faults_of, world
 from tests.support.simulation import simulate
 
-SEEDS = 500
+SEEDS = int(os.environ.get("UNDERCROFT_SEEDS", "500"))
+"""`make torture` takes more."""
 SHARES = 10
 """Of the seeds, so that workers of pytest-xdist share them."""
 BUGS = {

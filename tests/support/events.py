@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from tests.support.clock import ManualClock
-from undercroft.events import repository, webhooks
+from undercroft.events import repository, signing, webhooks
 from undercroft.events.dispatch import Dispatcher, Sinks, Transactions
 from undercroft.events.outbox import Outbox
 from undercroft.events.repository import DeliveryView, Place
@@ -58,6 +58,8 @@ class World:
     receiver: Receiver = field(default_factory=Receiver)
     hooked: Receiver = field(default_factory=Receiver)
     keep_us: int = 7 * 86_400_000_000
+    disabled: list[tuple[str, str]] = field(default_factory=list)
+    """Webhooks that were switched off, and why."""
 
     def __post_init__(self) -> None:
         self.outbox = Outbox(self.clock)
@@ -69,13 +71,16 @@ class World:
             holder=holder,
             sinks=Sinks(fixed, lambda _: self.hooked),
             outbox=self.outbox,
+            disabled=lambda _, webhook, reason: self.disabled.append((webhook.id, reason)),
             keep_us=self.keep_us,
             clock=self.clock,
             rng=random.Random(1),
         )
 
-    def tell(self, *subjects: str, type: Any = "job.succeeded", organisation: str = "default") -> list[Event]:
-        facts = [Fact(type, JobData(id=subject, kind="chat"), organisation) for subject in subjects]
+    def tell(
+        self, *subjects: str, type: Any = "job.succeeded", organisation: str = "default", address: str = ""
+    ) -> list[Event]:
+        facts = [Fact(type, JobData(id=subject, kind="chat"), organisation, address) for subject in subjects]
         return self.database.write_sync(lambda connection: self.outbox.append(connection, *facts))
 
     def hook(self, id: str = "wh_1", *types: str, organisation: str = "default") -> Webhook:
@@ -89,6 +94,15 @@ class World:
         )
         assert self.database.write_sync(partial(webhooks.add, webhook=made))
         return made
+
+    def sign(self, *, organisation: str = "default") -> None:
+        """Makes the secret that posts to named addresses are signed under."""
+        put = partial(signing.put, secret="sealed", organisation=organisation, now_us=0, is_first=True)
+        self.database.write_sync(put)
+
+    def addressed(self, subject: str, *, organisation: str = "default") -> list[DeliveryView]:
+        find = partial(repository.addressed, organisation=organisation, subject=subject, prefix=webhooks.ADDRESS)
+        return self.database.read_sync(find)
 
     def webhook(self, id: str = "wh_1", *, organisation: str = "default") -> Webhook:
         found = self.database.read_sync(partial(webhooks.find, organisation=organisation, id=id))

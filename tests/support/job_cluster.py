@@ -113,6 +113,7 @@ class Cluster:
     redis: RedisServer | None
     url: str
     extra: dict[str, str]
+    toml: str
     server: Server
     stack: ExitStack
     workers: list[Worker] = field(default_factory=list)
@@ -134,7 +135,7 @@ class Cluster:
     def restart_server(self) -> None:
         """kill -9 of the server, and another one on the same port."""
         self.server.kill()
-        self.server = self.stack.enter_context(_serving(self.folder, self.extra, port=self.server.port))
+        self.server = self.stack.enter_context(_serving(self.folder, self.toml, self.extra, port=self.server.port))
 
     def hand_in(
         self,
@@ -242,20 +243,21 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(folder: Path, delivery: Delivery, *, workers: int = 2) -> Iterator[Cluster]:
-    """A server that accepts and so many workers, ready."""
+def running_cluster(folder: Path, delivery: Delivery, *, workers: int = 2, models: str = "") -> Iterator[Cluster]:
+    """A server that accepts and so many workers, ready; `models` are others than the scripted one."""
+    toml = f"{TOML}{models}"
     (folder / "job_steps.py").write_text(MODULE)
     with ExitStack() as stack:
         postgres = stack.enter_context(running_postgres())
         redis = stack.enter_context(running_redis()) if delivery == "celery" else None
         url = postgres.new_database()
         extra = {"DATABASE_URL": url} | ({"CELERY_BROKER_URL": redis.url} if redis else {})
-        migrated = run(folder, "migrate", toml=TOML, extra=extra)
+        migrated = run(folder, "migrate", toml=toml, extra=extra)
         assert migrated.exit_code == 0, migrated.stderr
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(WITNESS.encode())
-        server = stack.enter_context(_serving(folder, extra))
-        cluster = Cluster(folder, delivery, postgres, redis, url, extra, server, stack)
+        server = stack.enter_context(_serving(folder, toml, extra))
+        cluster = Cluster(folder, delivery, postgres, redis, url, extra, toml, server, stack)
         stack.callback(_end, cluster)
         for worker in [cluster.start_worker() for _ in range(workers)]:
             worker.wait_until_ready()
@@ -263,9 +265,9 @@ def running_cluster(folder: Path, delivery: Delivery, *, workers: int = 2) -> It
 
 
 @contextmanager
-def _serving(folder: Path, extra: dict[str, str], *, port: int = 0) -> Iterator[Server]:
+def _serving(folder: Path, toml: str, extra: dict[str, str], *, port: int = 0) -> Iterator[Server]:
     program = command("serve", "--port", str(port), "--role", "gateway,console")
-    with started(folder, program, toml=TOML, extra=extra) as server:
+    with started(folder, program, toml=toml, extra=extra) as server:
         until(lambda: server.ask("/health").status == 200, within_s=START_S)
         yield server
 

@@ -308,6 +308,8 @@ def faults_of(outcome: Outcome) -> list[str]:
             found.append(f"{job.id} is stuck: {job.state}")
         if outcome.events["job.succeeded", job.id] != (job.state == "succeeded"):
             found.append(f"{job.id} is {job.state} and succeeded {outcome.events['job.succeeded', job.id]} times")
+        if outcome.events["job.running", job.id] != job.runs:
+            found.append(f"{job.id} began {job.runs} times, and {outcome.events['job.running', job.id]} were told")
         if job.state == "succeeded" and job.result != f'"{job.token}"':
             found.append(f"{job.id} has the result of a run that was not its last")
         if job.state == "dead" and (job.failure is None or job.failure.code not in ("worker_lost", "parent_failed")):

@@ -91,7 +91,9 @@ class JobRows:
 
     def retry(self, id: str) -> Job | None:
         return self.database.write_sync(
-            lambda connection: repository.retry(connection, organisation="default", id=id, moment=self.moment)
+            lambda connection: repository.retry(
+                connection, organisation="default", id=id, moment=self.moment, effects=self.effects
+            )
         )
 
     def find(self, id: str = "job_1", *, organisation: str = "default") -> Job:

@@ -1,5 +1,5 @@
 // What the official Node SDK makes of our answers, as JSON on stdout: one member for each thing that was tried.
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 
 const client = new OpenAI({ baseURL: process.env.BASE_URL, apiKey: "sk-any", maxRetries: 0 });
 const messages = [{ role: "user", content: "Hello?" }];
@@ -131,6 +131,74 @@ async function responses() {
   };
 }
 
+const endpoint = "/v1/chat/completions";
+const asking = (custom_id, model = "parrot", url = endpoint) =>
+  JSON.stringify({ custom_id, method: "POST", url, body: { model, messages } });
+
+async function uploaded(lines) {
+  const text = lines.join("\n");
+  const expires_after = { anchor: "created_at", seconds: 3600 };
+  return client.files.create({ file: await toFile(Buffer.from(text), "asked.jsonl"), purpose: "batch", expires_after });
+}
+
+async function ended(lines, { cancels = false } = {}) {
+  const input = await uploaded(lines);
+  let batch = await client.batches.create({ input_file_id: input.id, endpoint, completion_window: "24h" });
+  if (cancels) batch = await client.batches.cancel(batch.id);
+  while (!["completed", "failed", "expired", "cancelled"].includes(batch.status)) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    batch = await client.batches.retrieve(batch.id);
+  }
+  return batch;
+}
+
+async function linesOf(id) {
+  const text = id ? await (await client.files.content(id)).text() : "";
+  return text.split("\n").filter(Boolean).map((each) => JSON.parse(each));
+}
+
+async function files() {
+  const { data: made, request_id } = await client.files
+    .create({ file: await toFile(Buffer.from("a\nb"), "two.txt"), purpose: "user_data" })
+    .withResponse();
+  const found = await client.files.retrieve(made.id);
+  const listed = [];
+  for await (const each of client.files.list({ limit: 1, purpose: "user_data" })) listed.push(each.id);
+  const content = await (await client.files.content(made.id)).text();
+  const { deleted } = await client.files.delete(made.id);
+  return {
+    found: [found.filename, found.bytes, found.purpose, found.object],
+    listed: listed.includes(made.id),
+    content,
+    request_id,
+    deleted,
+    gone: await failure(client.files.retrieve(made.id)),
+    empty: await failure(client.files.create({ file: await toFile(Buffer.from("a"), "a"), purpose: "nothing" })),
+  };
+}
+
+async function batches() {
+  const done = await ended([...Array(20).keys()].map((number) => asking(`line-${number}`)).concat(asking("odd", "refuses")));
+  const [output, errors] = [await linesOf(done.output_file_id), await linesOf(done.error_file_id)];
+  const wrong = await ended([asking("one"), "{", asking("two", "parrot", "/v1/embeddings")]);
+  const cancelled = await ended([...Array(300).keys()].map((number) => asking(`line-${number}`)), { cancels: true });
+  const listed = [];
+  for await (const each of client.batches.list({ limit: 1 })) listed.push(each.id);
+  return {
+    status: done.status,
+    counts: done.request_counts,
+    answered: output.map((each) => [each.custom_id, each.response.body.choices[0].message.content]),
+    refused: errors.map((each) => [each.custom_id, each.response.status_code]),
+    usage: done.usage.output_tokens > 0,
+    wrong: [wrong.status, wrong.errors.data.map((each) => each.line)],
+    cancelled: [cancelled.status, cancelled.request_counts.completed < 300],
+    listed: [done.id, wrong.id, cancelled.id].every((id) => listed.includes(id)),
+    late: await failure(client.batches.cancel(done.id)),
+    noFile: await failure(client.batches.create({ input_file_id: "file-none", endpoint, completion_window: "24h" })),
+    unknown: await failure(client.batches.retrieve("batch_none")),
+  };
+}
+
 const names = [];
 for await (const model of client.models.list()) names.push(model.id);
 
@@ -146,6 +214,8 @@ console.log(
     vectors: await vectors(),
     moderations: await moderations(),
     stored: await stored(),
+    files: await files(),
+    batches: await batches(),
     deleteModel: await failure(client.models.delete("parrot")),
     unknownModel: await failure(client.chat.completions.create({ model: "nobody", messages })),
     badBody: await failure(client.chat.completions.create({ model: "parrot", messages: "not a list" })),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.background import upstream_in_background
 from tests.support.node import folder_with, what_it_saw
-from tests.support.upstream import Upstream
+from tests.support.upstream import Upstream, error_response
 
 pytestmark = pytest.mark.system
 
@@ -21,6 +21,11 @@ provider = "scripted"
 script = "Polly wants a cracker."
 [[models]]
 name = "fake"
+[[models.deployments]]
+provider = "openai_compatible"
+base_url = "{base_url}"
+[[models]]
+name = "refuses"
 [[models.deployments]]
 provider = "openai_compatible"
 base_url = "{base_url}"
@@ -37,6 +42,7 @@ def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def upstream() -> Iterator[Upstream]:
     """A provider that can do what a script cannot."""
     with upstream_in_background() as running:
+        running.answers = {"refuses": lambda _: [error_response("422 Unprocessable Entity", "not that")]}
         yield running
 
 
@@ -138,3 +144,29 @@ def test_moderations_come_from_rules_and_from_a_provider(seen: dict[str, Any]) -
 
 def test_a_stored_answer_is_found_and_deleted(seen: dict[str, Any]) -> None:
     assert seen["stored"] == {"found": True, "said": ["Hello?"], "deleted": True}
+
+
+def test_a_file_goes_round(seen: dict[str, Any]) -> None:
+    files = seen["files"]
+
+    assert files["found"] == ["two.txt", 3, "user_data", "file"]
+    assert files["content"] == "a\nb"
+    assert (files["listed"], files["deleted"]) == (True, True)
+    assert files["request_id"]
+    assert (files["gone"]["name"], files["gone"]["status"]) == ("NotFoundError", 404)
+    assert files["empty"]["name"] == "BadRequestError"
+
+
+def test_a_batch_is_answered_line_by_line_and_what_is_wrong_is_told(seen: dict[str, Any]) -> None:
+    batches = seen["batches"]
+
+    assert (batches["status"], batches["counts"]) == ("completed", {"total": 21, "completed": 20, "failed": 1})
+    answered = dict(batches["answered"])
+    assert answered == {f"line-{number}": "Polly wants a cracker." for number in range(20)}
+    assert batches["refused"] == [["odd", 422]]
+    assert batches["usage"]
+    assert batches["wrong"] == ["failed", [2, 3]]
+    assert batches["cancelled"] == ["cancelled", True]
+    assert batches["listed"]
+    assert (batches["late"]["name"], batches["late"]["code"]) == ("ConflictError", "batch_not_cancellable")
+    assert (batches["noFile"]["name"], batches["unknown"]["name"]) == ("BadRequestError", "NotFoundError")

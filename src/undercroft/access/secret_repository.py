@@ -8,13 +8,17 @@ from sqlalchemy import Connection, Select, Table, delete, select, update
 
 from undercroft.errors import NotFound, UnreadableSecret
 from undercroft.storage.counters import SECRETS
-from undercroft.storage.schema import insert, secrets, webhooks
+from undercroft.storage.schema import insert, secrets, signing_secrets, webhooks
 from undercroft.storage.versions import bump
 
 AT_ONCE: Final = 100
 """Rows that one transaction of a rotation encrypts anew."""
 
-_SEALED: Final[tuple[tuple[Table, str, str], ...]] = ((secrets, "name", "token"), (webhooks, "id", "secret"))
+_SEALED: Final[tuple[tuple[Table, str, str], ...]] = (
+    (secrets, "name", "token"),
+    (webhooks, "id", "secret"),
+    (signing_secrets, "purpose", "secret"),
+)
 """Every table with tokens: its id within the organisation, and the column that holds them."""
 
 

@@ -8,7 +8,7 @@ from undercroft.api.exchange import OFF_LOOP_BYTES, Exchange
 from undercroft.api.following import follow
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft
-from undercroft.assembly.job_views import Following, view_of, wanted_of
+from undercroft.assembly.job_views import Following, delivery_of, view_of, wanted_of
 from undercroft.wire import jobs as wire
 from undercroft.wire.body import invalid
 from undercroft.wire.query import read_query
@@ -23,6 +23,7 @@ class Jobs:
 
     def __init__(self, undercroft: Undercroft) -> None:
         self._office = undercroft.jobs
+        self._events = undercroft.events
         self._tracing = undercroft.telemetry.tracing
         self._server = undercroft.settings.server
 
@@ -32,6 +33,9 @@ class Jobs:
         body = await exchange.body(limit=limits.max_body_bytes, timeout_s=limits.body_timeout_s)
         asked = await asyncio.to_thread(wire.decode, body) if len(body) > OFF_LOOP_BYTES else wire.decode(body)
         desk = await self._office.desk()
+        if asked.webhook is not None:
+            hooks = await self._events.hooks()
+            await hooks.expect_address(exchange.caller.who.organisation, asked.webhook, param="webhook")
         key = _key(exchange, asked)
         wanted = wanted_of(
             asked, idempotency_key=key, trace=self._tracing.handed_in(exchange.header(b"traceparent"), "create job")
@@ -65,6 +69,13 @@ class Jobs:
         desk = await self._office.desk()
         job = await desk.find(exchange.caller.who, exchange.path_values["job_id"])
         await exchange.respond(wire.encode(view_of(job)))
+
+    async def deliveries(self, exchange: Exchange) -> None:
+        """How what is posted to the job's webhook has fared."""
+        desk = await self._office.desk()
+        job = await desk.find(exchange.caller.who, exchange.path_values["job_id"])
+        found = await (await self._events.hooks()).addressed(job.organisation, job.id)
+        await exchange.respond(wire.encode(wire.JobDeliveries(data=[delivery_of(each) for each in found])))
 
     async def cancel(self, exchange: Exchange) -> None:
         """Cancels a job that waits; one that runs is stopped, with its call to the model."""
@@ -111,6 +122,7 @@ def routes(undercroft: Undercroft) -> list[Route]:
         Route("POST", PATH, "ai", jobs.create),
         Route("GET", PATH, "ai", jobs.list),
         Route("GET", one, "ai", jobs.show),
+        Route("GET", f"{one}/deliveries", "ai", jobs.deliveries),
         Route("POST", f"{one}/cancel", "ai", jobs.cancel),
         Route("POST", f"{one}/retry", "ai", jobs.retry),
         Route("GET", f"{one}/events", "ai", jobs.events),

@@ -12,6 +12,7 @@ from undercroft.access.doors import Bind, Door
 from undercroft.access.keys import KeyRing
 from undercroft.assembly.access import AccessDesk, door_of
 from undercroft.assembly.batches import BatchOffice
+from undercroft.assembly.budget_events import BudgetTeller
 from undercroft.assembly.bundled import LOCAL, BundledModels, OwnModels, SharedModels
 from undercroft.assembly.cache import Answers
 from undercroft.assembly.contents import ContentDesk
@@ -212,7 +213,8 @@ async def installed(
         contents = ContentDesk(settings.ledger, link=link, clock=clock, is_frozen=is_frozen)
         await stack.enter_async_context(contents.running())
         redis_url = settings.redis.url.get_secret_value() if settings.redis.url else None
-        limiter = Limiter(limits, link=link, owner=kept.name, clock=clock, redis_url=redis_url)
+        watcher = BudgetTeller(events.tell_once)
+        limiter = Limiter(limits, link=link, owner=kept.name, watcher=watcher, clock=clock, redis_url=redis_url)
         await stack.enter_async_context(limiter.running(is_frozen=is_frozen))
         opened = OpenedPrices(prices, settings.models)
         await stack.enter_async_context(

@@ -7,6 +7,7 @@ import random
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -47,6 +48,15 @@ WAKE_S: Final = 0.02
 DAY_US: Final = 86_400_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A fact that waits for the database; with a mark, whoever brings it first tells of it."""
+
+    fact: Fact
+    mark: str = ""
+    until_us: int = 0
+
+
 class EventDesk:
     """What tells of events, whatever the configuration becomes. Raises ConfigurationError where a subscriber's module
     cannot be imported, and MissingExtra."""
@@ -66,7 +76,7 @@ class EventDesk:
         self._holder = ids.new("holder_")
         self._guard = Guard(allow=settings.egress.allow)
         self._secrets = StoredSecrets(settings)
-        self._facts: deque[Fact] = deque(maxlen=WAITING)
+        self._facts: deque[Noted] = deque(maxlen=WAITING)
         self._noted = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._hooks: Hooks | None = None
@@ -97,8 +107,16 @@ class EventDesk:
         tell_change(deployment, condition, why, seconds)
         if condition in UPSTREAM:
             data = UpstreamData(id=deployment.id, provider=deployment.provider, why=why, rest_s=round(seconds, 3))
-            self._facts.append(Fact(UPSTREAM[condition], data))
-            self._loop.call_soon_threadsafe(self._noted.set)
+            self._note(Noted(Fact(UPSTREAM[condition], data)))
+
+    def tell_once(self, fact: Fact, mark: str, until_us: int) -> None:
+        """Something that other processes notice too: told by the first of them. In any thread; written beside what
+        the caller does."""
+        self._note(Noted(fact, mark, until_us))
+
+    def _note(self, noted: "Noted") -> None:
+        self._facts.append(noted)
+        self._loop.call_soon_threadsafe(self._noted.set)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -130,6 +148,7 @@ class EventDesk:
                 holder=self._holder,
                 sinks=sinks,
                 outbox=outbox,
+                disabled=partial(_audit_disabled, clock=self._clock),
                 keep_us=self._settings.events.keep_days * DAY_US,
                 clock=self._clock,
                 rng=random.Random(),  # noqa: S311 - spreads attempts
@@ -184,9 +203,12 @@ class EventDesk:
             while not await self._written(outbox, facts):
                 await self._clock.sleep(AGAIN_S)
 
-    async def _written(self, outbox: "Outbox", facts: tuple[Fact, ...]) -> bool:
+    async def _written(self, outbox: "Outbox", facts: tuple[Noted, ...]) -> bool:
         def append(connection: "Connection") -> None:
-            outbox.append(connection, *facts)
+            outbox.append(connection, *(each.fact for each in facts if not each.mark))
+            for each in facts:
+                if each.mark:
+                    outbox.append_once(connection, each.fact, mark=each.mark, until_us=each.until_us)
 
         try:
             await self._link.write(append)
@@ -208,6 +230,18 @@ def webhook_sinks(
 
     timeout_s = settings.events.webhook_timeout_s
     return lambda webhook: WebhookSink(webhook, client=client, secrets=secrets, timeout_s=timeout_s, clock=clock)
+
+
+def _audit_disabled(connection: "Connection", webhook: "Webhook", reason: str, *, clock: Clock) -> None:
+    from undercroft.access.audit import Act, Origin, append
+
+    act = Act(
+        action="webhook.disable",
+        subject=webhook.id,
+        before={"enabled": True},
+        after={"enabled": False, "reason": reason},
+    )
+    append(connection, act, origin=Origin(organisation=webhook.organisation, actor="undercroft"), now_us=clock.now_us())
 
 
 def _import_subscribers(modules: tuple[str, ...]) -> None:

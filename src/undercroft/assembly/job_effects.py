@@ -8,6 +8,7 @@ from undercroft.batches import recording
 from undercroft.events.outbox import Outbox
 from undercroft.events.types import Fact, JobData
 from undercroft.jobs.effects import JobEvent
+from undercroft.jobs.types import ENDED
 
 
 class ToldEffects:
@@ -19,12 +20,13 @@ class ToldEffects:
         self._recorded = recorded
 
     def append(self, connection: Connection, events: Sequence[JobEvent], /) -> None:
-        items = [event.job for event in events if recording.is_item(event.job)]
+        items = [event.job for event in events if recording.is_item(event.job) and event.job.state in ENDED]
         if items:
             recording.record(connection, items)
             self._recorded()
-            events = [event for event in events if not recording.is_item(event.job)]
-        self._outbox.append(connection, *(_fact(event) for event in events))
+        facts = [_fact(event) for event in events if not recording.is_item(event.job)]
+        if facts:
+            self._outbox.append(connection, *facts)
 
 
 def _fact(event: JobEvent) -> Fact:
@@ -37,4 +39,4 @@ def _fact(event: JobEvent) -> Fact:
         attempts=job.attempts,
         error=failure.code if failure is not None else "",
     )
-    return Fact(event.name, data, job.organisation)
+    return Fact(event.name, data, job.organisation, address=job.webhook if job.state in ENDED else "")

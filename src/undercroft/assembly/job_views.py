@@ -10,6 +10,7 @@ from undercroft.record import Who
 from undercroft.wire import jobs as wire
 
 if TYPE_CHECKING:
+    from undercroft.events.repository import DeliveryView
     from undercroft.jobs.desk import Desk, Wanted
 
 
@@ -57,6 +58,18 @@ def view_of(job: Job) -> wire.JobView:
         error=wire.JobError(code=failure.code, message=failure.message) if failure is not None else None,
         schedule=job.schedule or None,
         webhook=job.webhook or None,
+    )
+
+
+def delivery_of(found: "DeliveryView") -> wire.JobDelivery:
+    return wire.JobDelivery(
+        event=found.event,
+        type=found.type,
+        state=found.state,
+        attempts=found.attempts,
+        next_attempt_at=rfc3339(found.due_us) if found.state == "pending" else None,
+        status=found.status or None,
+        error=found.error,
     )
 
 

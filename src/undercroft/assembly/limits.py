@@ -10,7 +10,7 @@ from undercroft.assembly.beside import alongside
 from undercroft.assembly.database import DatabaseLink
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
-from undercroft.ledger.allowances import Allowances, Hold, Need
+from undercroft.ledger.allowances import Allowances, Hold, Need, Watcher
 from undercroft.ledger.limit_book import LimitBook
 from undercroft.ledger.limits import Limit, Measure, limits_from
 from undercroft.ledger.slices import Slice, SliceStore, Window
@@ -35,11 +35,19 @@ class Limiter:
     """
 
     def __init__(
-        self, book: LimitBook, *, link: DatabaseLink, owner: str, clock: Clock, redis_url: str | None = None
+        self,
+        book: LimitBook,
+        *,
+        link: DatabaseLink,
+        owner: str,
+        watcher: Watcher,
+        clock: Clock,
+        redis_url: str | None = None,
     ) -> None:
         self.book = book
         self._link = link
         self._owner = owner
+        self._watcher = watcher
         self._clock = clock
         self._redis_url = redis_url
         self._budgets: Allowances | None = None
@@ -117,7 +125,7 @@ class Limiter:
         async def spent(held: Slice) -> int | None:
             return await self._link.read(partial(spent_by, held=held))
 
-        return Allowances(store, owner=self._owner, clock=self._clock, spent_by=spent)
+        return Allowances(store, owner=self._owner, clock=self._clock, spent_by=spent, watcher=self._watcher)
 
 
 def rules_of(settings: Limits) -> Iterator[Limit]:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
-from undercroft.events import repository, webhooks
+from undercroft.events import repository, signing, webhooks
 from undercroft.events.outbox import Outbox
 from undercroft.events.repository import Delivery, Place
 from undercroft.events.retry import next_delay_s
@@ -36,6 +36,9 @@ GRACE_S: Final = 3.0
 """How long attempts that are under way may take to end when the server stops."""
 ABSENT_US: Final = 600_000_000
 """How long events wait for a function that is not there before it is looked for again."""
+ADDRESSED_AT_ONCE: Final = 64
+"""Attempts at addresses that were named in passing, of which there may be any number."""
+UNSIGNED: Final = "the secret that signs it is gone"
 DISABLED_AFTER_US: Final = 2 * 86_400_000_000
 """A webhook is switched off when an event was given up and nothing has gone well for so long."""
 
@@ -71,15 +74,18 @@ class Dispatcher:
         holder: str,
         sinks: Sinks,
         outbox: Outbox,
+        disabled: Callable[[Connection, Webhook, str], None],
         keep_us: int,
         clock: Clock,
         rng: random.Random,
     ) -> None:
-        """`holder` names one life of one process; events are deleted after `keep_us`."""
+        """`holder` names one life of one process; events are deleted after `keep_us`. `disabled` is told which webhook
+        was switched off and why, in the transaction that does it."""
         self._database = database
         self._holder = holder
         self._sinks = sinks
         self._outbox = outbox
+        self._disabled = disabled
         self._keep_us = keep_us
         self._clock = clock
         self._rng = rng
@@ -163,6 +169,7 @@ class Dispatcher:
         while await self._held(self._spread):
             pass
         due = await self._database.read(partial(repository.places_due, now_us=self._clock.now_us()))
+        self._rng.shuffle(due)  # where there is not room for all, none is always the last
         return sum([await self._begin(place) for place in due])
 
     async def _held(self, work: Callable[[Connection], T]) -> T:
@@ -188,6 +195,8 @@ class Dispatcher:
             for webhook in listening:
                 if webhook.organisation == event.organisation and matches(webhook.types, event.type):
                     yield webhook.sink
+            if event.address:
+                yield webhooks.address_sink(event.address)
 
         return repository.spread(connection, sinks_of, now_us=self._clock.now_us())
 
@@ -200,6 +209,9 @@ class Dispatcher:
         under_way = {each.event.id for told in self._telling.values() for each in told if each.place == place}
         attempts = sum(told[0].place == place for told in self._telling.values())
         room = sink.at_once - attempts
+        if place.sink.startswith(webhooks.ADDRESS):
+            of_all = sum(told[0].place.sink.startswith(webhooks.ADDRESS) for told in self._telling.values())
+            room = min(room, ADDRESSED_AT_ONCE - of_all)
         if room <= 0:
             return 0
         now_us = self._clock.now_us()
@@ -218,6 +230,8 @@ class Dispatcher:
     async def _sink(self, place: Place) -> tuple[Sink, Webhook | None] | None:
         if place.sink in self._sinks.fixed:
             return self._sinks.fixed[place.sink][1], None
+        if place.sink.startswith(webhooks.ADDRESS):
+            return await self._address(place)
         if not place.sink.startswith(webhooks.SINK):
             # A function that is not there any more, or not yet again: its events wait until they are forgotten.
             put_off = partial(repository.put_off, place=place, delay_us=ABSENT_US)
@@ -229,6 +243,14 @@ class Dispatcher:
             await self._held(partial(repository.give_up, place=place, error=webhooks.DISABLED))
             return None
         return self._sinks.webhook(webhook), webhook
+
+    async def _address(self, place: Place) -> tuple[Sink, None] | None:
+        secret = await self._database.read(partial(signing.sealed, organisation=place.organisation))
+        if secret is None:
+            await self._held(partial(repository.give_up, place=place, error=UNSIGNED))
+            return None
+        own = Webhook(id="", organisation=place.organisation, url="", types=(), secret=secret, created_us=0)
+        return self._sinks.webhook(own), None
 
     def _told(self, task: "asyncio.Task[None]") -> None:
         told = self._telling.pop(task)
@@ -290,6 +312,7 @@ class Dispatcher:
         else:
             return
         webhooks.disable(connection, current, reason=reason)
+        self._disabled(connection, current, reason)
         data = WebhookData(id=webhook.id, url=webhook.url, reason=reason)
         self._outbox.append(connection, Fact("webhook.disabled", data, organisation=webhook.organisation))
 
@@ -302,6 +325,7 @@ class Dispatcher:
         before_us = self._clock.now_us() - self._keep_us
         while await self._database.write(partial(repository.forget, before_us=before_us)):
             pass
+        await self._database.write(partial(repository.forget_marks, before_us=self._clock.now_us()))
 
     async def _let_go(self) -> None:
         if not self._holds:

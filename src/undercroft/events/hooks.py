@@ -8,8 +8,8 @@ from typing import Final, Protocol
 
 from undercroft.clock import Clock
 from undercroft.egress.guard import Guard
-from undercroft.errors import Conflict, InvalidRequest, NotFound
-from undercroft.events import repository, webhooks
+from undercroft.errors import AddressRefused, Conflict, InvalidRequest, NotFound
+from undercroft.events import repository, signing, webhooks
 from undercroft.events.dispatch import Transactions
 from undercroft.events.repository import DeliveryView, Place
 from undercroft.events.sink import Outcome, Sink
@@ -147,6 +147,31 @@ class Hooks:
             data=WebhookData(id=webhook.id, url=webhook.url),
         )
         return await self._sink(webhook).send([event])
+
+    async def expect_address(self, organisation: str, url: str, *, param: str) -> None:
+        """Whether events may be posted to an address that a request names in passing; what signs them is made for the
+        first one. Raises AddressRefused, for `param`, and Conflict where no secret can be stored."""
+        try:
+            self._guard.check_url(url)
+        except AddressRefused as error:
+            raise AddressRefused(error.message, param=param, hint=error.hint) from error
+        if await self._database.read(partial(signing.sealed, organisation=organisation)) is None:
+            await self._sign_anew(organisation, is_first=True)
+
+    async def renew_job_secret(self, organisation: str) -> str:
+        """What jobs' own webhooks are signed under from now on: shown once, and stored encrypted. Raises Conflict."""
+        return await self._sign_anew(organisation, is_first=False)
+
+    async def _sign_anew(self, organisation: str, *, is_first: bool) -> str:
+        secret = webhooks.make_secret(os.urandom)
+        put = partial(signing.put, secret=self._secrets.seal(secret), organisation=organisation, is_first=is_first)
+        await self._database.write(partial(put, now_us=self._clock.now_us()))
+        return secret
+
+    async def addressed(self, organisation: str, subject: str) -> list[DeliveryView]:
+        """How what was posted about `subject`, where its maker asked for it, has fared; newest first."""
+        mine = partial(repository.addressed, organisation=organisation, subject=subject, prefix=webhooks.ADDRESS)
+        return await self._database.read(mine)
 
     def _check(self, *, url: str | None, types: Sequence[str] | None, description: str | None) -> None:
         if url is not None:

@@ -7,16 +7,12 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection
-from sqlalchemy import Sequence as Numbers
 
 from undercroft.clock import Clock
 from undercroft.events.types import Event, Fact
 from undercroft.ids import Ids
 from undercroft.storage.plain import execute
-from undercroft.storage.schema import events
-
-NUMBERS: Final = Numbers("events_numbers")
-"""PostgreSQL's. SQLite has one writer at a time, which can look at the last number."""
+from undercroft.storage.schema import event_marks, insert
 
 
 class Outbox:
@@ -41,39 +37,52 @@ class Outbox:
         self.appended()
         return told
 
+    def append_once(self, connection: Connection, fact: Fact, *, mark: str, until_us: int) -> bool:
+        """The same for what several processes notice: only the first to bring this `mark` tells of it, until then."""
+        first = insert(connection, event_marks).values(organisation=fact.organisation, mark=mark, until_us=until_us)
+        taken = connection.execute(first.on_conflict_do_nothing(), execution_options={"preserve_rowcount": True})
+        if taken.rowcount != 1:
+            return False
+        self.append(connection, fact)
+        return True
+
 
 def write(connection: Connection, told: Sequence[Event]) -> None:
     """Stores events in their order."""
-    rows = [_row(event) for event in told]
-    if not rows:
-        return
-    if connection.dialect.name == "postgresql":
-        connection.execute(events.insert().values(number=NUMBERS.next_value()), rows)
-        return
-    for row in rows:
-        execute(connection, _NEXT, row)
+    if told:
+        rows = msgspec.json.encode([_row(event) for event in told]).decode()
+        execute(connection, _WRITE[connection.dialect.name], {"rows": rows})
 
 
-_NEXT: Final = """
-INSERT INTO events (organisation, id, type, subject, data, at_us, spread, number)
-VALUES (:organisation, :id, :type, :subject, :data, :at_us, :spread,
-  (SELECT COALESCE(MAX(number), 0) + 1 FROM events))"""
-"""Round SQLAlchemy: one is written with every job that is handed in, and with every one that ends."""
+_WRITE: Final = {
+    # SQLite has one writer at a time, which can look at the last number.
+    "sqlite": """
+INSERT INTO events (organisation, id, type, subject, data, at_us, spread, address, number)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+  json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'), FALSE,
+  json_extract(value, '$[6]'), (SELECT COALESCE(MAX(number), 0) FROM events) + 1 + key
+FROM json_each(:rows)""",
+    "postgresql": """
+INSERT INTO events (organisation, id, type, subject, data, at_us, spread, address, number)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, CAST(value ->> 5 AS bigint), FALSE,
+  value ->> 6, nextval('events_numbers')
+FROM json_array_elements(CAST(%(rows)s AS json)) WITH ORDINALITY AS each (value, place) ORDER BY place""",
+}
+"""Round SQLAlchemy, and however many one statement: some are written with every turn of those who run jobs."""
 
 
 def _event(fact: Fact, *, id: str, at_us: int) -> Event:
     return Event(
-        id=id, type=fact.type, organisation=fact.organisation, subject=fact.data.id, at_us=at_us, data=fact.data
+        id=id,
+        type=fact.type,
+        organisation=fact.organisation,
+        subject=fact.data.id,
+        at_us=at_us,
+        data=fact.data,
+        address=fact.address,
     )
 
 
-def _row(event: Event) -> dict[str, Any]:
-    return {
-        "organisation": event.organisation,
-        "id": event.id,
-        "type": event.type,
-        "subject": event.subject,
-        "data": msgspec.json.encode(event.data).decode(),
-        "at_us": event.at_us,
-        "spread": False,
-    }
+def _row(event: Event) -> tuple[Any, ...]:
+    data = msgspec.json.encode(event.data).decode()
+    return event.organisation, event.id, event.type, event.subject, data, event.at_us, event.address or None

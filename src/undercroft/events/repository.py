@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, delete, exists, select, tuple_, update
 
 from undercroft.events.types import Event, decode_data
 from undercroft.storage.duties import database_now
-from undercroft.storage.schema import event_deliveries, events, insert
+from undercroft.storage.schema import event_deliveries, event_marks, events, insert
 
 SPREAD_AT_ONCE: Final = 200
 SWEPT: Final = 500
@@ -32,6 +32,9 @@ class Delivery:
     """That have failed so far."""
 
 
+DeliveryState = Literal["pending", "delivered", "failed"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryView:
     """How far an event has come on its way to somebody."""
@@ -39,8 +42,7 @@ class DeliveryView:
     event: str
     type: str
     subject: str
-    state: str
-    """`pending`, `delivered` or `failed`."""
+    state: DeliveryState
     attempts: int
     due_us: int
     ended_us: int
@@ -209,7 +211,23 @@ def history(connection: Connection, place: Place, *, limit: int) -> list[Deliver
         events, and_(events.c.organisation == event_deliveries.c.organisation, events.c.id == event_deliveries.c.event)
     )
     found = select(event_deliveries, events.c.type).select_from(with_event).where(_is(place))
-    rows = connection.execute(found.order_by(event_deliveries.c.number.desc()).limit(limit)).all()
+    return _views(connection.execute(found.order_by(event_deliveries.c.number.desc()).limit(limit)).all())
+
+
+def addressed(connection: Connection, *, organisation: str, subject: str, prefix: str) -> list[DeliveryView]:
+    """How the events of `subject` have fared that were posted where their maker asked for it, newest first: those of
+    sinks whose names begin with `prefix`."""
+    of_subject = and_(events.c.organisation == organisation, events.c.subject == subject, events.c.address.is_not(None))
+    with_delivery = events.join(
+        event_deliveries,
+        and_(event_deliveries.c.organisation == events.c.organisation, event_deliveries.c.event == events.c.id),
+    )
+    found = select(event_deliveries, events.c.type).select_from(with_delivery)
+    mine = found.where(of_subject, event_deliveries.c.sink.startswith(prefix, autoescape=True))
+    return _views(connection.execute(mine.order_by(event_deliveries.c.number.desc())).all())
+
+
+def _views(rows: "Sequence[Row[Any]]") -> list[DeliveryView]:
     return [
         DeliveryView(
             event=row.event,
@@ -235,6 +253,11 @@ def forget(connection: Connection, *, before_us: int) -> int:
         connection.execute(delete(event_deliveries).where(of_them))
         connection.execute(delete(events).where(tuple_(events.c.organisation, events.c.id).in_(found)))
     return len(found)
+
+
+def forget_marks(connection: Connection, *, before_us: int) -> None:
+    """Deletes the marks of what may be told again."""
+    connection.execute(delete(event_marks).where(event_marks.c.until_us < before_us))
 
 
 def _is(place: Place) -> ColumnElement[bool]:
@@ -265,4 +288,5 @@ def _event(row: "Row[Any]") -> Event:
         subject=row.subject,
         at_us=row.at_us,
         data=decode_data(row.type, row.data),
+        address=row.address or "",
     )

@@ -118,6 +118,8 @@ class Fact:
     type: EventType
     data: Data
     organisation: str = "default"
+    address: str = ""
+    """Where it is posted, besides to those who listen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +132,8 @@ class Event:
     subject: str
     at_us: int
     data: Data
+    address: str = ""
+    """A URL that it is posted to, besides to those who listen: a job's own webhook."""
 
 
 def decode_data(type: str, data: bytes | str) -> Data:

@@ -7,11 +7,15 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
+from undercroft.egress.guard import parse_url
+from undercroft.errors import AddressRefused
 from undercroft.storage.schema import event_deliveries, webhooks
 
 PREFIX: Final = "whsec_"
 SECRET_BYTES: Final = 32
 SINK: Final = "webhook:"
+ADDRESS: Final = "address:"
+"""Begins the sinks of events that say themselves where they are to be posted: one for each origin."""
 DISABLED: Final = "the webhook was disabled"
 MOST: Final = 100
 """Webhooks of one organisation."""
@@ -24,6 +28,7 @@ class Webhook:
     id: str
     organisation: str
     url: str
+    """Empty: each event says where it is to be posted."""
     types: tuple[str, ...]
     """Patterns: `job.succeeded`, `job.*`, `*`."""
     description: str = ""
@@ -44,6 +49,15 @@ class Webhook:
 def make_secret(entropy: Callable[[int], bytes]) -> str:
     """A fresh signing secret, in the form of the Standard Webhooks specification."""
     return PREFIX + base64.b64encode(entropy(SECRET_BYTES)).decode()
+
+
+def address_sink(url: str) -> str:
+    """The sink of an event that is posted to `url`."""
+    try:
+        origin, _ = parse_url(url)
+    except AddressRefused:  # the attempt will say what is wrong with it
+        return ADDRESS
+    return f"{ADDRESS}{origin}"
 
 
 def add(connection: Connection, webhook: Webhook) -> bool:

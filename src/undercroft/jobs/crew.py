@@ -18,7 +18,7 @@ from undercroft.errors import InvalidRequest, Unavailable
 from undercroft.ids import Ids
 from undercroft.jobs import repository
 from undercroft.jobs.claims import Claim, claim, claim_named, renew
-from undercroft.jobs.effects import Effects
+from undercroft.jobs.effects import Effects, reached
 from undercroft.jobs.endings import Ended, Settled, running_of, settle
 from undercroft.jobs.execution import Execution
 from undercroft.jobs.handlers import Handlers, JobContext
@@ -366,6 +366,8 @@ def _turn(
     if len(taken) < asked.limit:
         rest = msgspec.structs.replace(asked, limit=asked.limit - len(taken))
         taken += claim(connection, rest, moment=moment)
+    if taken:
+        effects.append(connection, [reached(job) for job in taken])
     return settled, taken
 
 

@@ -171,7 +171,7 @@ class Desk:
 
     async def retry(self, who: Who, id: str) -> Job:
         """Runs a dead or cancelled job again from the beginning. Raises NotFound and Conflict."""
-        retry = partial(repository.retry, organisation=who.organisation, id=id)
+        retry = partial(repository.retry, organisation=who.organisation, id=id, effects=self._effects)
         job = _found(await self._database.write(partial(retry, moment=moment_of(self._clock))), id)
         await self.announce([job])
         return job

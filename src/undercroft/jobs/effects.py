@@ -1,14 +1,14 @@
 """What else is written in the transaction that moves a job: whoever tells the world of it is told there."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 from sqlalchemy import Connection
 
-from undercroft.jobs.types import Job
+from undercroft.jobs.types import Job, Status
 
-EventName = Literal["job.queued", "job.waiting", "job.succeeded", "job.dead", "job.cancelled"]
+EventName = Literal["job.queued", "job.running", "job.waiting", "job.succeeded", "job.dead", "job.cancelled"]
 
 
 class JobEvent(msgspec.Struct, frozen=True):
@@ -17,6 +17,21 @@ class JobEvent(msgspec.Struct, frozen=True):
     name: EventName
     job: Job
     """As it is from now on."""
+
+
+def reached(job: Job) -> JobEvent:
+    """That a job has the status that it has now."""
+    return JobEvent(_NAMES[job.status], job)
+
+
+_NAMES: Final[dict[Status, EventName]] = {
+    "queued": "job.queued",
+    "running": "job.running",
+    "waiting": "job.waiting",
+    "succeeded": "job.succeeded",
+    "dead": "job.dead",
+    "cancelled": "job.cancelled",
+}
 
 
 class Effects(Protocol):

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from undercroft.jobs.claims import is_limited, release_held
-from undercroft.jobs.effects import Effects, EventName, JobEvent
+from undercroft.jobs.effects import Effects, reached
 from undercroft.jobs.lifecycle import after_run
 from undercroft.jobs.links import abandon_dependents, release_dependents
 from undercroft.jobs.rows import COLUMNS, OF_JOBS, error_of, job_of, jobs_of
@@ -43,7 +43,7 @@ def settle(connection: Connection, ended: Sequence[Ended], *, moment: Moment, ef
     if succeeded := [each for each in ended if isinstance(each.outcome, Succeeded)]:
         won = _succeed(connection, succeeded, moment)
         if won:
-            effects.append(connection, [JobEvent("job.succeeded", job) for job in won])
+            effects.append(connection, [reached(job) for job in won])
         for job in won:
             if job.awaited:
                 freed += release_dependents(connection, job, moment=moment)
@@ -86,9 +86,6 @@ def lose(connection: Connection, *, worker: str, moment: Moment, effects: Effect
     return settle(connection, lost, moment=moment, effects=effects)
 
 
-_EVENTS: Final[dict[str, EventName]] = {"delayed": "job.waiting", "dead": "job.dead", "cancelled": "job.cancelled"}
-
-
 def _succeed(connection: Connection, ended: Sequence[Ended], moment: Moment) -> list[Job]:
     rows = [
         (each.job.organisation, each.job.id, each.job.token, each.outcome.result.decode())
@@ -109,8 +106,7 @@ def _move(
     values = {"attempts": step.attempts, "crashes": step.crashes, "delay_us": step.delay_us, "ends": int(step.ends)}
     moved = job_of(run(connection, _MOVE, moment, **named, **values, state=step.state, error=error or job.error)[0])
     run(connection, _UNSAY, moment, organisation=job.organisation, id=job.id)
-    if step.state in _EVENTS:
-        effects.append(connection, [JobEvent(_EVENTS[step.state], moved)])
+    effects.append(connection, [reached(moved)])
     if step.ends and moved.awaited:
         abandon_dependents(connection, moved, moment=moment, effects=effects)
     return moved

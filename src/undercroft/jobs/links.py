@@ -5,7 +5,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from undercroft.jobs import lifecycle
-from undercroft.jobs.effects import Effects, JobEvent
+from undercroft.jobs.effects import Effects, reached
 from undercroft.jobs.rows import COLUMNS, error_of, jobs_of
 from undercroft.jobs.statements import Moment, run
 from undercroft.jobs.types import Job
@@ -29,7 +29,7 @@ def abandon_dependents(connection: Connection, parent: Job, *, moment: Moment, e
         given_up = jobs_of(run(connection, _GIVE_UP, moment, **named, error=error))
         run(connection, _UNLINK, moment, **named)
         if given_up:
-            effects.append(connection, [JobEvent("job.dead", job) for job in given_up])
+            effects.append(connection, [reached(job) for job in given_up])
         pending += [job for job in given_up if job.awaited]
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from undercroft.errors import Conflict, InvalidRequest
 from undercroft.jobs import lifecycle
 from undercroft.jobs.claims import is_limited, release_held
-from undercroft.jobs.effects import Effects, JobEvent
+from undercroft.jobs.effects import Effects, reached
 from undercroft.jobs.links import abandon_dependents
 from undercroft.jobs.rows import COLUMNS, error_of, job_of, jobs_of, values_of
 from undercroft.jobs.statements import Moment, array, run
@@ -35,7 +35,7 @@ def accept(connection: Connection, spec: JobSpec, *, moment: Moment, effects: Ef
             for parent in missing:
                 named = {"organisation": job.organisation, "parent": parent, "job": job.id}
                 run(connection, "INSERT INTO job_links VALUES (:organisation, :parent, :job)", moment, **named)
-            effects.append(connection, [JobEvent("job.queued", job)])
+            effects.append(connection, [reached(job)])
             return Accepted(job)
         known = _known(connection, spec, moment)
         if known is not None:
@@ -131,7 +131,7 @@ def ask_cancel(connection: Connection, *, organisation: str, id: str, moment: Mo
     rows = run(connection, _CANCEL_PENDING, moment, organisation=organisation, id=id, error=error)
     if rows:
         job = job_of(rows[0])
-        effects.append(connection, [JobEvent("job.cancelled", job)])
+        effects.append(connection, [reached(job)])
         if job.awaited:
             abandon_dependents(connection, job, moment=moment, effects=effects)
         if is_limited(job.lane):
@@ -141,7 +141,7 @@ def ask_cancel(connection: Connection, *, organisation: str, id: str, moment: Mo
     return find(connection, organisation=organisation, id=id)
 
 
-def retry(connection: Connection, *, organisation: str, id: str, moment: Moment) -> Job | None:
+def retry(connection: Connection, *, organisation: str, id: str, moment: Moment, effects: Effects) -> Job | None:
     """Runs a job that is dead or cancelled from the beginning, with all its attempts and as much time as it had.
 
     None when there is no such job; raises Conflict for one in another state.
@@ -153,7 +153,9 @@ def retry(connection: Connection, *, organisation: str, id: str, moment: Moment)
     rows = run(connection, _RETRY, moment, organisation=organisation, id=id)
     if not rows:
         raise Conflict(f"Job '{id}' is being retried already.", code="job_not_ended")
-    return job_of(rows[0])
+    job = job_of(rows[0])
+    effects.append(connection, [reached(job)])
+    return job
 
 
 def note_saying(connection: Connection, saying: Saying) -> None:

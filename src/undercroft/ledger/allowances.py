@@ -8,7 +8,7 @@ decision costs no wait.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
@@ -107,6 +107,28 @@ Need = tuple[Limit, Window, int]
 """A limit, the window a call is counted in, and the most it can use."""
 
 
+class Watcher(Protocol):
+    """Hears how far limits are used up, in the middle of calls: it may not wait, nor raise."""
+
+    def taken(self, limit: Limit, window: Window, amount: int, /) -> None:
+        """All processes together have spent or leased so much of it."""
+        ...
+
+    def exhausted(self, limit: Limit, window: Window, amount: int, /) -> None:
+        """A call was turned away: more than this is used, and too little is left."""
+        ...
+
+
+class Nobody:
+    """Who does not want to know."""
+
+    def taken(self, limit: Limit, window: Window, amount: int, /) -> None:
+        """Nothing."""
+
+    def exhausted(self, limit: Limit, window: Window, amount: int, /) -> None:
+        """Nothing."""
+
+
 class Allowances:
     """Holds for the calls of this process. `owner` names this life of this process, and nobody else ever.
 
@@ -120,11 +142,13 @@ class Allowances:
         owner: str,
         clock: Clock,
         spent_by: Callable[[Slice], Awaitable[int | None]],
+        watcher: Watcher | None = None,
     ) -> None:
         self._store = store
         self._owner = owner
         self._clock = clock
         self._spent_by = spent_by
+        self._watcher = watcher or Nobody()
         self._allowances: dict[tuple[str, str, str], Allowance] = {}
         self._sharers = 1
         """How many processes share the limits, as far as the store has told."""
@@ -209,6 +233,7 @@ class Allowances:
                 retry_after_s=SOON_S,
             )
         allowance.slice = there
+        self._watcher.taken(allowance.limit, there.window, there.taken)
         allowance.trusted_until = asked_at + self._store.lease_s
 
     def _refused(self, allowance: Allowance, amount: int) -> LimitReached:
@@ -225,6 +250,7 @@ class Allowances:
                 hint = "Calls under way hold the rest until they end."
                 return BudgetSpent(message, code="budget_reserved", retry_after_s=SOON_S, hint=hint)
             case "spend":
+                self._watcher.exhausted(limit, window, limit.amount - left)
                 return BudgetSpent(message, code="budget_exceeded", retry_after_s=renews_in_s)
             case _:
                 return RateLimited(message, retry_after_s=renews_in_s)

@@ -18,7 +18,7 @@ from undercroft.storage.schema import insert, versions
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0015"
+HEAD: Final = "0016"
 
 _FILES = Path(__file__).parent / "migrations" / "versions"
 

@@ -40,7 +40,7 @@ class JobRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     after: Annotated[list[str], Meta(max_length=100)] = []
     """Jobs that must have succeeded."""
     webhook: Annotated[str, Meta(max_length=2000)] | None = None
-    """Told when the job has ended."""
+    """An address that is told when the job has ended: https and public, or what `[egress] allow` opens."""
 
 
 class JobError(msgspec.Struct, kw_only=True):
@@ -85,6 +85,26 @@ class JobList(msgspec.Struct, kw_only=True):
     data: list[JobView]
     last_id: str | None
     has_more: bool
+
+
+class JobDelivery(msgspec.Struct, kw_only=True):
+    """How an event has come along that is posted to the job's webhook."""
+
+    event: str
+    type: str
+    state: Literal["pending", "delivered", "failed"]
+    attempts: int
+    next_attempt_at: str | None
+    status: int | None
+    """The receiver's last HTTP status."""
+    error: str
+
+
+class JobDeliveries(msgspec.Struct, kw_only=True):
+    """What is posted to the job's webhook, the latest first; nothing before the job has ended."""
+
+    object: Literal["list"] = "list"
+    data: list[JobDelivery]
 
 
 class JobQuery(msgspec.Struct, kw_only=True):
@@ -141,7 +161,7 @@ def moment_us(text: str, *, param: str) -> int:
     return round(moment.timestamp() * 1_000_000)
 
 
-def encode(view: JobView | JobList) -> bytes:
+def encode(view: JobView | JobList | JobDeliveries) -> bytes:
     return _encode(view)
 
 

@@ -14,7 +14,7 @@ from undercroft.wire.anthropic.request import CountTokensRequest, MessagesReques
 from undercroft.wire.errors import ErrorBody
 from undercroft.wire.feedback import FeedbackList, FeedbackRequest, FeedbackView
 from undercroft.wire.generate import GenerateAnswer, GenerateRequest
-from undercroft.wire.jobs import JobList, JobRequest, JobStatus, JobView
+from undercroft.wire.jobs import JobDeliveries, JobList, JobRequest, JobStatus, JobView
 from undercroft.wire.openai import vector_stores as stores
 from undercroft.wire.openai.answers import ChatCompletion, Completion, EmbeddingList
 from undercroft.wire.openai.batches import BatchList, BatchObject, BatchRequest
@@ -284,6 +284,7 @@ OPERATIONS: Final = (
         query=(("source", _TEXT), ("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100})),
     ),
     Operation("get", "/api/v1/jobs/{job_id}", "A job and its result", JobView),
+    Operation("get", "/api/v1/jobs/{job_id}/deliveries", "What is posted to a job's webhook", JobDeliveries),
     Operation("post", "/api/v1/jobs/{job_id}/cancel", "Stop a job", JobView),
     Operation("post", "/api/v1/jobs/{job_id}/retry", "Run a dead or cancelled job again", JobView, conflicts=True),
     Operation(

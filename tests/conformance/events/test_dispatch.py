@@ -150,6 +150,7 @@ def test_a_receiver_that_answers_410_is_switched_off_at_once_and_an_event_says_s
     found = world.webhook()
     assert not found.enabled
     assert "410" in found.reason
+    assert world.disabled == [("wh_1", found.reason)], "whoever keeps the audit log is told"
     assert [row.type for row in world.stored()] == ["job.succeeded", "webhook.disabled"]
     assert world.receiver.got[-1].subject == "wh_1"
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, select
 
 from tests.support.clock import ManualClock
 from undercroft.events.outbox import Outbox
+from undercroft.events.repository import forget_marks
 from undercroft.events.types import Fact, JobData, UpstreamData, decode_data
 from undercroft.storage.engine import Database
 from undercroft.storage.schema import events, organisations
@@ -72,6 +73,25 @@ def test_many_at_once_get_a_number_and_an_id_each(database: Database) -> None:
         list(pool.map(tell, range(40)))
 
     assert len({row.id for row in stored(database)}) == len({row.number for row in stored(database)}) == 40
+
+
+def test_what_several_notice_is_told_by_the_first_until_its_mark_is_forgotten(database: Database) -> None:
+    outboxes = [Outbox(ManualClock()) for _ in range(4)]
+
+    def tell(outbox: Outbox, fact: Fact) -> bool:
+        work = partial(outbox.append_once, fact=fact, mark="spent", until_us=1000)
+        return database.write_sync(work)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(tell, outboxes, [job("job_1")] * 4)) == [False, False, False, True]
+    theirs = Fact("job.succeeded", JobData(id="job_1", kind="chat"), "theirs")
+    assert tell(outboxes[0], theirs), "another organisation's is another"
+    assert len(stored(database)) == 2
+
+    database.write_sync(partial(forget_marks, before_us=1000))
+    assert not tell(outboxes[0], job("job_1"))
+    database.write_sync(partial(forget_marks, before_us=1001))
+    assert tell(outboxes[0], job("job_1"))
 
 
 def test_nothing_told_writes_nothing(database: Database) -> None:

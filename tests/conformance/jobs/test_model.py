@@ -138,6 +138,8 @@ class JobMachine(RuleBasedStateMachine):
             assert (job.state, job.attempts, job.crashes) == (expected.state, expected.attempts, expected.crashes)
             told = [event for event in self.rows.effects.events if event.job.id == name]
             assert sum(event.name == "job.succeeded" for event in told) == expected.succeeded
+            if job.status != "running":  # that is told by who claims
+                assert told[-1].name == f"job.{job.status}"
             assert (job.finished_us > 0) == (job.state in ("succeeded", "dead", "cancelled"))
 
 

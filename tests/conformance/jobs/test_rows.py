@@ -186,6 +186,7 @@ def test_a_dead_job_is_retried_from_the_beginning(rows: JobRows) -> None:
     retried = rows.retry("job_1")
     assert retried is not None
     assert (retried.status, retried.attempts, retried.error) == ("queued", 0, None)
+    assert rows.effects.names == ["job.queued", "job.dead", "job.queued"]
     (job,) = rows.claim()
     with pytest.raises(Conflict):
         rows.retry("job_1")
@@ -257,6 +258,7 @@ def test_a_released_job_goes_on_at_no_cost(rows: JobRows) -> None:
     rows.settle(rows.claim()[0], Released())
     (job,) = rows.claim()
     assert (job.attempts, job.crashes, job.runs, job.status) == (0, 0, 2, "running")
+    assert rows.effects.names == ["job.queued", "job.queued"]
 
 
 class FullEffects:

@@ -80,6 +80,17 @@ def test_a_webhook_from_its_making_to_its_end(tmp_path: Path) -> None:
         assert server.ask(place).error["code"] == "not_found"
 
 
+def test_a_webhook_that_is_switched_off_by_its_receiver_is_in_the_audit_log(tmp_path: Path) -> None:
+    with receiving() as receiver, serving(tmp_path, toml=ALLOWED) as server, written_into(tmp_path) as tell:
+        webhook = subscribe(server, receiver, "job.*")
+        receiver.status = 410
+        tell("job_1")
+        settle(lambda: not server.ask(f"/api/v1/webhooks/{webhook}").json["enabled"], within_s=30)
+        entries = server.ask("/api/v1/audit?action=webhook.disable").json["data"]
+    assert [(each["actor"], each["subject"]) for each in entries] == [("undercroft", webhook)]
+    assert "410" in entries[0]["after"]["reason"]
+
+
 @pytest.mark.parametrize(
     ("body", "code", "param"),
     [

@@ -2,11 +2,11 @@
 
 import pytest
 
-from benchmarks.__main__ import commands
+from benchmarks.__main__ import USUAL, commands
 
 
 def test_without_arguments_every_usual_comparison_is_run() -> None:
-    assert commands([]) == [["gateway"], ["vectors"]]
+    assert commands([]) == [[name] for name in USUAL]
 
 
 def test_options_alone_are_the_gateways() -> None:

@@ -12,7 +12,7 @@ from tests.support.memory_slices import MemorySlices
 from undercroft.errors import BudgetSpent, RateLimited, Unavailable
 from undercroft.ledger.allowances import Allowances, Hold
 from undercroft.ledger.limits import Limit
-from undercroft.ledger.slices import Slice
+from undercroft.ledger.slices import Slice, Window
 from undercroft.record import Who
 
 WHO = Who(key="k1")
@@ -28,7 +28,14 @@ class Desk:
         self.clock = ManualClock()
         self.store = store or MemorySlices()
         self.told: dict[str, int | None] = {}
-        self.allowances = Allowances(self.store, owner=owner, clock=self.clock, spent_by=self._spent_by)
+        self.heard: list[tuple[str, int]] = []
+        self.allowances = Allowances(self.store, owner=owner, clock=self.clock, spent_by=self._spent_by, watcher=self)
+
+    def taken(self, limit: Limit, window: Window, amount: int, /) -> None:
+        self.heard.append(("taken", amount))
+
+    def exhausted(self, limit: Limit, window: Window, amount: int, /) -> None:
+        self.heard.append(("exhausted", amount))
 
     async def _spent_by(self, held: Slice) -> int | None:
         return self.told.get(held.owner)
@@ -258,3 +265,18 @@ def test_two_processes_share_a_limit() -> None:
         assert 900 < held <= 1000
 
     asyncio.run(scenario())
+
+
+@plays
+async def test_whoever_watches_hears_how_much_all_have_taken_and_that_a_budget_is_used_up(desk: Desk) -> None:
+    (await desk.hold(BUDGET, 900)).settle(tokens=0, cost_nano=900)
+    assert desk.heard[-1] == ("taken", 900)
+    for _ in range(2):
+        with pytest.raises(BudgetSpent):
+            await desk.hold(BUDGET, 200)
+    assert desk.heard.count(("exhausted", 900)) == 2
+    for _ in range(3):
+        (await desk.hold(RATE)).settle(tokens=0, cost_nano=0)
+    with pytest.raises(RateLimited):
+        await desk.hold(RATE)
+    assert desk.heard.count(("exhausted", 3)) == 0, "a rate limit is never used up for good"

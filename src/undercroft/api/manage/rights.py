@@ -59,6 +59,7 @@ DEMANDS: Final[Mapping[tuple[str, str], Demand]] = {
     ("GET", "/feedback"): Demand("read"),
     ("GET", "/webhooks"): Demand("read"),
     ("POST", "/webhooks"): Demand("operate"),
+    ("POST", "/webhooks/job-secret"): Demand("operate"),
     ("GET", "/webhooks/{webhook_id}"): Demand("read"),
     ("PATCH", "/webhooks/{webhook_id}"): Demand("operate"),
     ("DELETE", "/webhooks/{webhook_id}"): Demand("operate"),

@@ -66,6 +66,13 @@ class WebhookList(BaseModel):
     data: list[WebhookView]
 
 
+class JobSigningSecret(BaseModel):
+    """What jobs' own webhooks are signed under."""
+
+    secret: str
+    """Shown this once."""
+
+
 class WebhookReplay(BaseModel):
     """Which events are told again."""
 
@@ -127,6 +134,13 @@ def router(undercroft: Undercroft) -> APIRouter:
         made = await hooks.create(organisation(), url=new.url, types=new.types, description=new.description)
         tell("webhook.create", made.webhook.id, after=_view(made.webhook).model_dump(mode="json"))
         return MadeWebhook(**_view(made.webhook).model_dump(), secret=made.secret)
+
+    @routes.post("/webhooks/job-secret", status_code=201)
+    async def renew_job_secret() -> JobSigningSecret:
+        """Makes the secret that jobs' own webhooks are signed under from now on; the one before is forgotten."""
+        secret = await (await events.hooks()).renew_job_secret(organisation())
+        tell("webhook.job_secret", "job-secret")
+        return JobSigningSecret(secret=secret)
 
     @routes.get("/webhooks/{webhook_id}")
     async def webhook(webhook_id: str) -> WebhookView:

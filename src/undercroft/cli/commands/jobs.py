@@ -10,18 +10,21 @@ from typing import Final, cast, get_args
 from sqlalchemy import Connection
 
 from undercroft.assembly.job_effects import ToldEffects
-from undercroft.assembly.job_views import view_of
+from undercroft.assembly.job_views import delivery_of, view_of
 from undercroft.cli.installation import read_settings, ready_database
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock
 from undercroft.errors import InvalidRequest, NotFound
+from undercroft.events import repository as event_repository
 from undercroft.events.outbox import Outbox
+from undercroft.events.webhooks import ADDRESS
 from undercroft.jobs import repository
 from undercroft.jobs.statements import moment_of
 from undercroft.jobs.types import ENDED, Attempt, Job, Status
 from undercroft.settings.model import Settings
 from undercroft.storage.engine import FILE_NAME, Database
+from undercroft.wire.jobs import JobDelivery
 
 HELP = "Lists, shows, cancels and retries jobs, and waits for them.  Example: undercroft jobs list --status dead"
 ORGANISATION: Final = "default"
@@ -76,12 +79,25 @@ def _show(options: Namespace, out: Output, database: Database) -> int:
     for name in options.ids:
         job = _find(database, name)
         attempts = database.read_sync(partial(repository.attempts, organisation=ORGANISATION, id=name))
-        shown.append({**_fields(job), "failed_runs": attempts})
+        deliveries = _deliveries(database, name)
+        shown.append({**_fields(job), "failed_runs": attempts, "deliveries": deliveries})
         if not options.json:
-            out.line("\n".join(_lines(job, attempts)))
+            out.line("\n".join([*_lines(job, attempts), *_told(deliveries)]))
     if options.json:
         out.show(shown if len(shown) > 1 else shown[0])
     return 0
+
+
+def _deliveries(database: Database, id: str) -> list[JobDelivery]:
+    """What is posted to its webhook."""
+    find = partial(event_repository.addressed, organisation=ORGANISATION, subject=id, prefix=ADDRESS)
+    return [delivery_of(each) for each in database.read_sync(find)]
+
+
+def _told(deliveries: list[JobDelivery]) -> Iterator[str]:
+    for each in deliveries:
+        why = each.error or (f"answered {each.status}" if each.status else "")
+        yield f"  {each.type} to its webhook: {each.state} after {each.attempts} attempts {why}".rstrip()
 
 
 def _cancel(options: Namespace, out: Output, database: Database) -> int:
@@ -96,8 +112,12 @@ def _cancel(options: Namespace, out: Output, database: Database) -> int:
 
 
 def _retry(options: Namespace, out: Output, database: Database) -> int:
+    clock = SystemClock()
+    effects = ToldEffects(Outbox(clock))
+
     def retry(connection: Connection, id: str) -> Job | None:
-        return repository.retry(connection, organisation=ORGANISATION, id=id, moment=moment_of(SystemClock()))
+        moment = moment_of(clock)
+        return repository.retry(connection, organisation=ORGANISATION, id=id, moment=moment, effects=effects)
 
     return _each(
         _all_dead(database) if options.all_dead else options.ids,

@@ -38,6 +38,9 @@ def arguments(parser: ArgumentParser) -> None:
     create.add_argument("--description", default="", metavar="TEXT", help="for people")
     delete = actions.add_parser("delete", help="delete one, with what it was still to be told", description=_DELETE)
     replay = actions.add_parser("replay", help="tell one again what it has missed", description=_REPLAY)
+    secret = actions.add_parser(
+        "job-secret", help="make what jobs' own webhooks are signed under", description=_SIGNING
+    )
     test = actions.add_parser("test", help="post a webhook.test now", description=_TEST)
     for one in (delete, replay, test):
         one.add_argument("id", help="the webhook's id, as `list` shows it")
@@ -45,7 +48,7 @@ def arguments(parser: ArgumentParser) -> None:
         "--since", type=moment, required=True, metavar="WHEN", help="7d, 12h, or a day such as 2026-01-01 (UTC)"
     )
     replay.add_argument("--everything", action="store_true", help="also what was delivered")
-    for action in (listing, create, delete, replay, test):
+    for action in (listing, create, delete, replay, secret, test):
         add_config(action)
         add_json(action)
 
@@ -54,6 +57,9 @@ _LIST = "All webhooks; their secrets are not shown.  Example: undercroft webhook
 _CREATE = "Makes a webhook.  Example: undercroft webhooks create https://example.com/hook --type job.succeeded"
 _DELETE = "Deletes a webhook, with what it was still to be told.  Example: undercroft webhooks delete wh_0123456789"
 _REPLAY = "Tells a webhook again what it has missed.  Example: undercroft webhooks replay wh_0123456789 --since 2d"
+_SIGNING = """Makes the secret that jobs' own webhooks are signed under from now on, and shows it this once.
+
+Example: undercroft webhooks job-secret"""
 _TEST = "Posts a webhook.test; exit code 1 if it is not taken.  Example: undercroft webhooks test wh_0123456789"
 
 
@@ -87,6 +93,10 @@ async def _run(options: Namespace, settings: Settings, out: Output) -> int:
                         progress=advance,
                     )
                 out.show({"id": options.id, "events": count}, text=f"Events that are told again: {count}.")
+            case "job-secret":
+                secret = await hooks.renew_job_secret(ORGANISATION)
+                text = f"Jobs' own webhooks are signed under this, shown this once: {secret}"
+                out.show({"secret": secret}, text=text)
             case _:
                 return await _test(hooks, options.id, out)
     return 0

@@ -42,7 +42,8 @@ class Secrets(Protocol):
 
 
 class WebhookSink:
-    """Posts each event; any answer but 2xx in time is a failure, redirects included."""
+    """Posts each event, to the address that it names itself if the webhook has none; any answer but 2xx in time is a
+    failure, redirects included."""
 
     patience: Patience = WEBHOOK
     at_once = AT_ONCE
@@ -62,7 +63,7 @@ class WebhookSink:
     async def _post(self, event: Event) -> Outcome:
         body = body_of(event)
         try:
-            origin, target = parse_url(self._webhook.url)
+            origin, target = parse_url(self._webhook.url or event.address)
             secret = self._secrets.open(self._webhook.secret)
             fields = headers_of(event, body, secret=secret, now_us=self._clock.now_us())
             head = request_head("POST", target, host=str(origin), fields=fields)

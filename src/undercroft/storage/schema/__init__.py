@@ -18,7 +18,7 @@ from undercroft.storage.schema.access_tables import (
 )
 from undercroft.storage.schema.answer_tables import cache_entries, chat_completions, response_events, responses
 from undercroft.storage.schema.base import Json, insert, metadata
-from undercroft.storage.schema.event_tables import event_deliveries, events, webhooks
+from undercroft.storage.schema.event_tables import event_deliveries, event_marks, events, signing_secrets, webhooks
 from undercroft.storage.schema.file_tables import batch_items, batches, blob_pieces, files
 from undercroft.storage.schema.installation_tables import duties, versions
 from undercroft.storage.schema.job_tables import job_attempts, job_links, job_outputs, jobs, schedules
@@ -57,6 +57,7 @@ __all__ = [
     "duties",
     "error_groups",
     "event_deliveries",
+    "event_marks",
     "events",
     "feedback",
     "files",
@@ -79,6 +80,7 @@ __all__ = [
     "secrets",
     "sessions",
     "sign_in_failures",
+    "signing_secrets",
     "slices",
     "spans",
     "spool_offsets",

@@ -1,0 +1,96 @@
+"""The tables of figures are what was measured, wherever a page shows one."""
+
+import re
+from types import ModuleType
+
+import pytest
+
+MACHINE = {"cores": 2, "system": "Linux", "python": "3.11.7"}
+
+
+def gateway(cpu_us: float) -> dict[str, object]:
+    return {
+        "first_answer_s": 0.61,
+        "loaded_pss_mb": 61.2,
+        "one_connection": {"p50_ms": 0.401, "cpu_us_per_answer": cpu_us},
+        "saturated_64": {"p99_ms": 12.34, "cpu_us_per_answer": cpu_us},
+        "stream_16": {"cpu_us_per_answer": 20 * cpu_us},
+    }
+
+
+def jobs(rate: float, *, drained: float | None) -> dict[str, object]:
+    return {
+        "accepted_per_s": rate,
+        "done_per_s": rate / 2,
+        "drained_per_s": drained,
+        "one_by_one_per_s": rate / 4,
+        "pickup_p50_ms": 0.456,
+        "pickup_p99_ms": 4.56,
+    }
+
+
+def page(name: str) -> str:
+    return f"a\n<!-- bench:{name} -->\nold\n<!-- /bench -->\nb\n"
+
+
+def rows(text: str) -> list[str]:
+    return re.findall(r"^\| [a-z].*", text, re.MULTILINE)
+
+
+def test_the_gateways_table_says_what_was_measured(bench_readme: ModuleType) -> None:
+    result = {
+        "machine": MACHINE,
+        "rounds": 3,
+        "contenders": {"undercroft": gateway(150), "nginx": gateway(50)},
+        "ratios": {"undercroft": {"saturated_64_cpu_x_nginx": 3.0, "stream_16_cpu_x_nginx": 2.04}},
+    }
+
+    filled = bench_readme.filled(page("gateway"), {"gateway": result})
+
+    assert "old" not in filled
+    assert rows(filled) == [
+        "| nginx | 50 µs | 1000 µs | 0.40 ms | 12.3 ms | 61 MB | 0.6 s |",
+        "| undercroft | 150 µs (3.0x) | 3000 µs (2.0x) | 0.40 ms | 12.3 ms | 61 MB | 0.6 s |",
+    ]
+    assert bench_readme.filled(filled, {"gateway": result}) == filled
+
+
+def test_the_jobs_table_says_what_was_measured(bench_readme: ModuleType) -> None:
+    result = {
+        "machine": MACHINE,
+        "rounds": 3,
+        "jobs": 1000,
+        "contenders": {"plain Celery": jobs(1000, drained=800), "embedded": jobs(8000, drained=None)},
+        "ratios": {"embedded": {"accepted_per_s": 8.0, "done_per_s": 8.0, "one_by_one_per_s": 8.0}},
+    }
+
+    filled = bench_readme.filled(page("jobs"), {"jobs": result})
+
+    assert "medians of 3 interleaved rounds of 1000 jobs" in filled
+    assert rows(filled) == [
+        "| embedded | 8000 (8.00x) | 4000 (8.00x) | - | 2000 (8.00x) | 0.46 ms | 4.6 ms |",
+        "| plain Celery | 1000 | 500 | 800 | 250 | 0.46 ms | 4.6 ms |",
+    ]
+
+
+def test_the_table_of_faults_says_what_was_lost(bench_readme: ModuleType) -> None:
+    naive = {"who": "naive Celery task", "fault": "broker wiped", "accepted": 9, "refused": 1, "missing": 4, "twice": 0}
+    filled = bench_readme.filled(
+        page("job_faults"), {"job_faults": {"machine": MACHINE, "jobs": 10, "outcomes": [naive]}}
+    )
+    assert rows(filled) == ["| naive Celery task | broker wiped | 9 | 1 | 4 | 0 |"]
+
+
+@pytest.mark.parametrize("name", ["gateway", "jobs", "job_faults"])
+def test_where_nothing_was_measured_nothing_is_shown(bench_readme: ModuleType, name: str) -> None:
+    assert bench_readme.filled(page(name), {name: None}) == page(name).replace("old\n", "")
+
+
+def test_every_page_shows_the_results_there_are(bench_readme: ModuleType) -> None:
+    results = bench_readme.measured()
+    shown = []
+    for path in bench_readme.PAGES:
+        text = path.read_text("utf-8")
+        shown += [name for name, _, _ in bench_readme.REGION.findall(text)]
+        assert bench_readme.filled(text, results) == text, "type: python -m benchmarks.readme"
+    assert sorted(shown) == sorted(bench_readme.SECTIONS), "each has its place"
