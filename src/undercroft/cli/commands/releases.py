@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
+from undercroft.access.audit import Act
 from undercroft.assembly.releases import plan_of, states
 from undercroft.cli.commands.versions import author
-from undercroft.cli.installation import read_settings, ready_database
+from undercroft.cli.installation import note, read_settings, ready_database
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock, rfc3339
@@ -102,6 +103,7 @@ async def _run(options: Namespace, settings: Settings, database: Database, out: 
             release = await desk.create(
                 options.alias, wanted, organisation=ORGANISATION, note=options.note, author=author()
             )
+            note(database, Act(action="release.create", subject=release.id, after=_shown(release)))
             out.show(_shown(release), text=release.id)
         case "list":
             found = await database.read(partial(repository.listed, organisation=ORGANISATION, alias=options.alias))
@@ -111,11 +113,13 @@ async def _run(options: Namespace, settings: Settings, database: Database, out: 
             rollout = await desk.start(
                 options.release, plan, organisation=ORGANISATION, author=author(), reason=options.reason
             )
+            note(database, Act(action="release.start", subject=options.release, after=msgspec.to_builtins(plan)))
             await _show(desk, database, rollout.alias, out)
         case "promote":
             status = await desk.promote(
                 options.release, organisation=ORGANISATION, author=author(), reason=options.reason
             )
+            note(database, Act(action="release.promote", subject=options.release, after={"reason": options.reason}))
             await _show(desk, database, status.alias.alias, out)
         case "status":
             await _show(desk, database, options.alias, out)
@@ -124,6 +128,7 @@ async def _run(options: Namespace, settings: Settings, database: Database, out: 
             await desk.command(
                 options.alias, command, organisation=ORGANISATION, author=author(), reason=options.reason
             )
+            note(database, Act(action=f"release.{action}", subject=options.alias, after={"reason": options.reason}))
             await _show(desk, database, options.alias, out)
     return 0
 

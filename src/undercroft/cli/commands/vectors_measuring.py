@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.assembly.vectors import STORES, open_store
 from undercroft.cli.installation import read_settings
 from undercroft.cli.output import Output
@@ -62,7 +63,7 @@ def counts(text: str) -> tuple[int, ...]:
 
 def bench(options: Namespace, out: Output) -> int:
     data = _data(options)
-    settings = read_settings(options, out)
+    settings = read_settings(options, out, stored=encrypted_store)
     names = list(dict.fromkeys(options.stores.split(",")))
     if unknown := [name for name in names if name not in STORES]:
         raise InvalidRequest(f"There is no vector store {unknown[0]!r}; there are {', '.join(STORES)}.")
@@ -110,7 +111,7 @@ def tune(options: Namespace, out: Output) -> int:
         raise InvalidRequest(f"--recall is {options.recall:g}; it takes more than 0 and at most 1.")
     _check(options)
     data = _data(options)
-    settings = read_settings(options, out)
+    settings = read_settings(options, out, stored=encrypted_store)
     course = Course(limit=options.limit, metric=options.metric, seconds=options.seconds)
 
     async def run(advance: Callable[[int], None]) -> Any:
