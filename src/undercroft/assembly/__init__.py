@@ -327,7 +327,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             clock=clock,
             rng=rng,
             tracing=lasting.telemetry.tracing,
-            guard=guard_of(settings),
+            guard=guard_of(settings, lasting.telemetry.metrics),
             allow=Allow(
                 lasting.limiter.book,
                 lasting.limiter,
@@ -355,7 +355,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
                 settings,
                 desk=lasting.responses,
                 gateway=gateway,
-                search=FileSearch(lasting.knowledge),
+                search=FileSearch(lasting.knowledge, tracing=lasting.telemetry.tracing),
                 under_way=under_way,
                 clock=clock,
             ),

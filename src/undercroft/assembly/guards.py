@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 from undercroft.errors import ConfigurationError
 from undercroft.gateway.call import Call, Stage
 from undercroft.settings.model import GuardRule, Settings
+from undercroft.telemetry.instruments import Counter, Labelled
 from undercroft.telemetry.logs import get_logger
+from undercroft.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from undercroft.guards.guard import Rule
@@ -24,13 +26,19 @@ _SIDES: Final[Mapping[str, "frozenset[Side]"]] = {
 }
 
 
-def guard_of(settings: Settings) -> Stage | None:
+def guard_of(settings: Settings, metrics: Metrics) -> Stage | None:
     """None where there are no rules: nothing of guards is even imported then. Raises ConfigurationError."""
-    if not settings.guards.rules:
+    found = metrics.counter(
+        "ai_guard_finds_total",
+        "Calls in which a rule of the guards has found something, by what is done about it: block, mask or flag.",
+        ("rule", "action"),
+    )
+    rules = settings.guards.rules
+    if not rules:
         return None
     from undercroft.gateway.stages.guard import Guard
 
-    return Guard([_rule(rule) for rule in settings.guards.rules], tell=_tell)
+    return Guard([_rule(rule) for rule in rules], tell=_Told({rule.name: rule.action for rule in rules}, found))
 
 
 def _rule(rule: GuardRule) -> "Rule":
@@ -82,6 +90,20 @@ def _installed(name: str) -> "Check":
     return check
 
 
-def _tell(call: Call, found: tuple[str, ...]) -> None:
-    logger = get_logger("undercroft.guards")
-    logger.warning("guard_found", request_id=call.id, key=call.who.key, model=call.trail.model, found=list(found))
+class _Told:
+    """Logs what was found in calls, and counts each call once for each rule that has found something."""
+
+    def __init__(self, actions: Mapping[str, str], counter: Labelled[Counter]) -> None:
+        self._actions = actions
+        self._counter = counter
+
+    def __call__(self, call: Call, found: tuple[str, ...]) -> None:
+        logger = get_logger("undercroft.guards")
+        logger.warning("guard_found", request_id=call.id, key=call.who.key, model=call.trail.model, found=list(found))
+        before = {self._rule_of(each) for each in call.trail.guarded[: -len(found)]}
+        for rule in {self._rule_of(each) for each in found} - before:
+            self._counter.labels(rule, self._actions[rule]).add()
+
+    def _rule_of(self, found: str) -> str:
+        """Of `rule:kind`; in both there may be colons."""
+        return max((rule for rule in self._actions if found.startswith(f"{rule}:")), key=len)

@@ -6,13 +6,13 @@ from contextlib import aclosing
 from msgspec.structs import replace
 
 from undercroft.gateway.call import Call, Handler
-from undercroft.guards.guard import Rule, Window
+from undercroft.guards.guard import Blocked, Rule, Window
 from undercroft.guards.prompts import checked
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import Choice, Chunk, ToolCallDelta
 
 Tell = Callable[[Call, tuple[str, ...]], None]
-"""Hears what was found in a call: the names of rules and kinds, never the text."""
+"""Hears what was found in a call, and was not found in it before: `rule:kind`, never the text."""
 
 
 class Guard:
@@ -23,6 +23,13 @@ class Guard:
         self._tell = tell
 
     async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
+        try:
+            return await self._guarded(call, proceed)
+        except Blocked as blocked:
+            self._note(call, (blocked.found,))
+            raise
+
+    async def _guarded(self, call: Call, proceed: Handler) -> Reply:
         model = call.trail.model
         concerned = {
             side: [
@@ -58,6 +65,9 @@ class Guard:
             rest = watch.last(Chunk())
             if rest.choices:
                 yield rest
+        except Blocked as blocked:
+            self._note(call, (blocked.found,))
+            raise
         finally:
             self._note(call, watch.found)
 

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from tests.support.clock import ManualClock
 from tests.support.gateway import Bench, FlatRates, Prompter, said
+from tests.support.tracing import MadeSpans
+from tests.support.tracing import tracing as traced
 from undercroft.errors import InvalidRequest, ModelNotFound
 from undercroft.gateway.gateway import Gateway
 from undercroft.llm.types import ChatRequest, PromptUse
 from undercroft.releases.book import Book, Snapshot
 from undercroft.releases.traffic import Traffic
+from undercroft.telemetry.tracing import Tracing
 from undercroft.versions.content import (
     Kind,
     ModelContent,
@@ -49,7 +53,9 @@ PROMPT = Version(
 class House:
     """A gateway over two models, `chat` and `next`, and a book."""
 
-    def __init__(self, traffic: Traffic | None = None, versions: Sequence[Version] = ()) -> None:
+    def __init__(
+        self, traffic: Traffic | None = None, versions: Sequence[Version] = (), *, tracing: Tracing | None = None
+    ) -> None:
         self.first, self.second = Prompter(said("old")), Prompter(said("new"))
         self.bench = Bench(self.first, others={"next": self.second})
         self.book = Book()
@@ -62,6 +68,7 @@ class House:
             clock=self.bench.clock,
             rng=self.bench.rng,
             releases=self.book,
+            tracing=tracing,
         )
 
     def show(self, traffic: Traffic | None, versions: Sequence[Version] = ()) -> None:
@@ -170,6 +177,21 @@ async def test_a_mirrored_call_is_sent_to_the_candidate_whose_answer_nobody_sees
     shadow = house.bench.recorder.ended[-1]
     assert (shadow.endpoint, shadow.release, shadow.model) == ("shadow", "rel_new", "next")
     assert len(house.second.asked) == 1
+
+
+async def test_a_mirrored_call_is_in_the_trace_of_the_call_that_it_is_a_copy_of() -> None:
+    sink = MadeSpans()
+    traces = traced(sink, ManualClock())
+    house = House(Traffic(stable=OLD, candidate=NEW, mirror=1.0), tracing=traces)
+
+    await house.ask("support")
+    await house.mirrored()
+    traces.ended(house.bench.recorder.ended)
+
+    calls = {span.name: span for span in sink.spans if span.kind == "server"}
+    original, copy = calls["POST /v1/chat/completions"], calls["shadow"]
+    assert (copy.trace, copy.parent) == (original.trace, original.id)
+    assert len({span.trace for span in sink.spans}) == 1
 
 
 async def test_a_mirrored_call_that_fails_is_booked_and_disturbs_nobody() -> None:
