@@ -25,9 +25,9 @@ golden: ## write the files in tests/golden and docs/reference anew; look at the 
 	@UNDERCROFT_GOLDEN=write $(SETUP) test tests/golden tests/unit/deploy/targets tests/unit/imports tests/docs/test_reference.py $(ARGS)
 
 torture: ## kill what runs jobs, again and again, for hours; prints the seed that repeats it
-	@UNDERCROFT_FAULT_JOBS=$${UNDERCROFT_FAULT_JOBS:-2000} $(SETUP) test -n 0 --capture=no -m "not system" tests/integration/jobs $(ARGS)
+	@UNDERCROFT_FAULT_JOBS=$${UNDERCROFT_FAULT_JOBS:-2000} UNDERCROFT_SCHEMA_EXAMPLES=$${UNDERCROFT_SCHEMA_EXAMPLES:-100} $(SETUP) test -n 0 --capture=no -m "not system" tests/integration/jobs tests/integration/test_described_api.py $(ARGS)
 
-bench: ## measure this gateway beside others (ARGS="--contenders nginx,undercroft,litellm"); minutes
+bench: ## measure gateway and vector store beside others (ARGS="vectors", ARGS="--contenders nginx,undercroft"); minutes
 	@$(SETUP) bench $(ARGS)
 
 docs: ## build the documentation as a site, into site/

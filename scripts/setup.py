@@ -5,7 +5,7 @@ usage: python3 scripts/setup.py COMMAND [ARGUMENTS]
     run     the server with the bundled models; ARGUMENTS go to `undercroft serve`
     test    the test suite; ARGUMENTS go to pytest
     check   format, lint, types, import contracts, spelling
-    bench   gateways side by side; ARGUMENTS go to benchmarks/gateway.py
+    bench   gateways and vector stores side by side; ARGUMENTS go to benchmarks/__main__.py
     docs    the documentation as a site; ARGUMENTS go to `mkdocs build`
     setup   nothing more: .venv as `run` needs it
     uv      the locked uv with this machine's pip settings; ARGUMENTS go to uv
@@ -384,7 +384,7 @@ def start(environment: Environment, command: str, arguments: Sequence[str]) -> i
         os.execve(python, [python, "-m", "mkdocs", "build", "--strict", *arguments], variables)
     if command == "bench":
         variables.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.execve(python, [python, "-m", "benchmarks.gateway", *arguments], variables)
+        os.execve(python, [python, "-m", "benchmarks", *arguments], variables)
     if command == "uv":
         uv = str(environment.folder / "bin" / "uv")
         os.execve(uv, [uv, *arguments], environment.index_variables | {"UV_NO_CACHE": "1"})
