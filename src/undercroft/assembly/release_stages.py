@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from undercroft.assembly.guards import rules_of, tell
+from undercroft.assembly.guards import rules_of
 from undercroft.assembly.knowledge import KnowledgeOffice
 from undercroft.assembly.releases import ReleaseOffice
 from undercroft.assembly.retrieval import Retrieval
@@ -15,10 +15,10 @@ from undercroft.settings.model import Settings
 
 if TYPE_CHECKING:
     from undercroft.assembly.online_evaluation import OnlineJudge
-    from undercroft.gateway.stages.guard import Guard
+    from undercroft.gateway.stages.guard import Guard, Tell
 
 
-def stages_of_releases(guard: "Guard | None", knowledge: KnowledgeOffice, *, clock: Clock) -> list[Stage]:
+def stages_of_releases(guard: "Guard | None", knowledge: KnowledgeOffice, *, tell: "Tell", clock: Clock) -> list[Stage]:
     """In their order. `guard`: the operator's own, which sees what was retrieved as well."""
     guardrail = Guardrail(rules_of, tell=tell)
     guards: list[Admitting] = [*([guard] if guard is not None else []), guardrail]

@@ -6,14 +6,14 @@ from contextlib import aclosing
 from msgspec.structs import replace
 
 from undercroft.gateway.call import Call, Handler
-from undercroft.guards.guard import Rule, Window
+from undercroft.guards.guard import Blocked, Rule, Window
 from undercroft.guards.prompts import checked
 from undercroft.guards.types import Side
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import Choice, Chunk, ToolCallDelta
 
-Tell = Callable[[Call, tuple[str, ...]], None]
-"""Hears what was found in a call: the names of rules and kinds, never the text."""
+Tell = Callable[[Call, tuple[str, ...], Sequence[Rule]], None]
+"""Hears what was found in a call, and was not found in it before: `rule:kind`, never the text; and by which rules."""
 
 
 class Guard:
@@ -24,6 +24,13 @@ class Guard:
         self._tell = tell
 
     async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
+        try:
+            return await self._guarded(call, proceed)
+        except Blocked as blocked:
+            self._note(call, (blocked.found,))
+            raise
+
+    async def _guarded(self, call: Call, proceed: Handler) -> Reply:
         rules = self._concerned("output", call)
         call = self.admitted(call)
         reply = await proceed(call)
@@ -42,7 +49,11 @@ class Guard:
         rules = self._concerned("input", call)
         if not rules:
             return call
-        request, found = checked(call.request, rules)
+        try:
+            request, found = checked(call.request, rules)
+        except Blocked as blocked:  # noted here, since a release's retrieval asks this of guards outside it
+            self._note(call, (blocked.found,))
+            raise
         self._note(call, found)
         return call if request is call.request else replace(call, request=request)
 
@@ -62,6 +73,9 @@ class Guard:
             rest = watch.last(Chunk())
             if rest.choices:
                 yield rest
+        except Blocked as blocked:
+            self._note(call, (blocked.found,))
+            raise
         finally:
             self._note(call, watch.found)
 
@@ -69,7 +83,7 @@ class Guard:
         fresh = tuple(each for each in found if each not in call.trail.guarded)
         if fresh:
             call.trail.guarded += fresh
-            self._tell(call, fresh)
+            self._tell(call, fresh, self._rules)
 
 
 class Watch:
