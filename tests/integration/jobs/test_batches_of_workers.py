@@ -49,7 +49,7 @@ def test_a_batch_that_ends_early_keeps_what_was_answered_and_breaks_off_what_run
     until(lambda: upstream.running > 0, within_s=60)
     if ending == "cancelled":
         stopped = cluster.server.ask(f"/v1/batches/{batch}/cancel", method="POST")
-        assert stopped.json["status"] == "cancelling"
+        assert stopped.json["status"] in ("cancelling", "finalizing", "cancelled"), "a busy server may find it done"
     else:  # its day is over
         cluster.sql("UPDATE batches SET expires_us = created_us + 1 WHERE id = %s", batch)
     told = finished(cluster.server, batch)
