@@ -281,10 +281,10 @@ def section(result: Mapping[str, Any]) -> str:
     machine, found = result["machine"], result["patterns"]
     about = (
         f"Measured on {result['date']} on {machine['cores']} cores ({machine['system']}, Python {machine['python']}), "
-        f"which others used at the same time: medians of {result['rounds']} rounds of {result['calls']} calls, one "
-        "after the other, to a model that answers at once. CPU and memory "
-        "are those of our processes, without PostgreSQL; the last column is of a machine that was full. Compare rows: "
-        "`benchmarks/results/patterns.json` has all figures, and `python -m benchmarks.patterns` makes them anew."
+        f"which others used at the same time: {result['rounds']} x {result['calls']} calls, one after the other, to a "
+        "model that answers at once. CPU and memory are those of our processes, without PostgreSQL; the last column, a "
+        "median, is of a machine that was full. Compare rows, not machines: `benchmarks/results/patterns.json` has all "
+        "figures, and `python -m benchmarks.patterns` makes them anew."
     )
     lines = [
         "| pattern | what runs | CPU a call | CPU until ready | memory | median time |",
