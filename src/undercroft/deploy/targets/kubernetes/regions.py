@@ -57,8 +57,9 @@ def _split(model: Model, providers: Sequence[str], taken: set[str]) -> Iterator[
         others = [*kept, (name, [*last, *(each for _, more in others[MOST_FALLBACKS:] for each in more)])]
     names = [_name(f"{model['name']}-{provider}", taken) for provider, _ in others]
     fallbacks = [*names, *model.get("fallbacks", ())][:MOST_FALLBACKS]
-    yield {**model, "fallbacks": fallbacks, "deployments": first}
-    alone = {key: value for key, value in model.items() if not key.startswith("fallbacks")}
+    whole = {key: value for key, value in model.items() if key != "deployments"}
+    yield {**whole, "fallbacks": fallbacks, "deployments": first}
+    alone = {key: value for key, value in whole.items() if not key.startswith("fallbacks")}
     for name, (_, deployments) in zip(names, others, strict=True):
         yield {**alone, "name": name, "deployments": [_named(model, each) for each in deployments]}
 
