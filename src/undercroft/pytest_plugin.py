@@ -112,7 +112,8 @@ def undercroft_eval(request: pytest.FixtureRequest) -> Iterator[Evaluations]:
 async def _open(stack: AsyncExitStack) -> Live:
     # Imported here: a replay needs neither settings nor a database.
     from undercroft.assembly.evaluating import benched
+    from undercroft.assembly.stored_settings import encrypted_store
     from undercroft.settings.sources import load
 
-    settings = load(config=None, environment=os.environ, directory=Path.cwd()).settings
+    settings = load(config=None, environment=os.environ, directory=Path.cwd(), stored=encrypted_store).settings
     return await stack.enter_async_context(benched(settings))

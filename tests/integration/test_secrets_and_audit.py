@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.support.background import upstream_in_background
-from tests.support.server import Finished, command, environment, run, serving, until
+from tests.support.server import SCRIPTED, Finished, command, environment, run, serving, until
 
 MASTER = "a-master-key-of-more-than-16-characters"
 SECRET = "sk-stored-0123456789abcdef"
@@ -68,6 +68,27 @@ def test_a_stored_key_reaches_the_provider_and_nothing_else(tmp_path: Path) -> N
     for secret in (SECRET, OTHER):
         assert not any(secret in text for text in shown)
         assert not any(secret.encode() in content for content in files)
+
+
+def test_a_setting_that_names_a_stored_secret_gets_it_at_the_start_or_stops_it(tmp_path: Path) -> None:
+    toml = SCRIPTED + '[telemetry]\nmetrics_token = "secret:provider"\n'
+    refused = run(tmp_path, "serve", "--port", "0", toml=toml, extra=KEYED)
+    assert refused.exit_code == 2
+    assert "undercroft.toml:9: telemetry.metrics_token: there is no secret 'provider'" in refused.complaint
+    assert set_secret(tmp_path, SECRET).exit_code == 0
+    with serving(tmp_path, toml=toml, extra=KEYED) as server:
+        assert server.ask("/metrics", key=SECRET).status == 200
+        assert server.ask("/metrics", key="secret:provider").status == 401
+        assert server.ask("/v1/models", key=SECRET).status in (401, 403)
+        assert server.ask("/api/v1/config/reload", method="POST", key=MASTER).status == 200
+        assert server.ask("/metrics", key=SECRET).status == 200
+        assert set_secret(tmp_path, OTHER).exit_code == 0
+        assert server.ask("/api/v1/config/reload", method="POST", key=MASTER).status == 200
+        assert [server.ask("/metrics", key=key).status for key in (SECRET, OTHER)] == [401, 200]
+        shown = server.stdout + server.stderr + server.ask("/api/v1/config", key=MASTER).body.decode()
+    shown += run(tmp_path, "config", "show", extra=KEYED).stdout + run(tmp_path, "doctor", extra=KEYED).stdout
+    assert SECRET not in shown
+    assert OTHER not in shown
 
 
 def test_a_rotation_under_load_fails_no_call_and_the_former_key_can_go(tmp_path: Path) -> None:

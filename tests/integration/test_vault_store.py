@@ -3,14 +3,42 @@
 import http.server
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from undercroft.errors import ConfigurationError
 from undercroft.settings.files import FileProblem
 from undercroft.settings.secret_store import Stores
+from undercroft.settings.secrets import secrets_of
+from undercroft.settings.sources import load
 
 TOKEN = "hvs.a-token-of-this-test"
+
+
+KEY = "c3VwcGx5IHNvbWUgMzIgYnl0ZXMgb2YgZW50cm9weSE="
+FIELDS = {
+    "database": "postgresql://u:from-vault@h/d",
+    "redis": "redis://:from-vault@h/0",
+    "encryption": KEY,
+    "headers": "Bearer from-vault",
+}
+SETTINGS = {
+    "DATABASE_URL": "database",
+    "ENCRYPTION_KEY": "encryption",
+    "UNDERCROFT_MASTER_KEY": "api_key",
+    "REDIS_URL": "redis",
+    "CELERY_BROKER_URL": "redis",
+    "QDRANT_API_KEY": "api_key",
+    "WEAVIATE_API_KEY": "api_key",
+    "PINECONE_API_KEY": "api_key",
+    "UNDERCROFT_VECTORS__PGVECTOR_URL": "database",
+    "UNDERCROFT_TELEMETRY__METRICS_TOKEN": "api_key",
+    "SENTRY_DSN": "api_key",
+    "OPENAI_API_KEY": "api_key",
+}
+"""Every setting that holds a secret, by its variable, with the field it comes from."""
 
 
 class KeyValue(http.server.BaseHTTPRequestHandler):
@@ -20,7 +48,7 @@ class KeyValue(http.server.BaseHTTPRequestHandler):
         if self.headers.get("X-Vault-Token") != TOKEN:
             self._say(403, {"errors": ["permission denied"]})
         elif self.path == "/v1/secret/data/apps/openai":
-            fields = {"api_key": "sk-from-vault", "number": 7}
+            fields = {"api_key": "sk-from-vault", "number": 7, **FIELDS}
             self._say(200, {"data": {"data": fields, "metadata": {"version": 1}}})
         else:
             self._say(404, {"errors": []})
@@ -68,6 +96,18 @@ def test_what_cannot_be_read_is_said_without_the_token(address: str, reference: 
     with pytest.raises(FileProblem, match=told) as refused:
         Stores({"VAULT_ADDR": address, "VAULT_TOKEN": token}).read("vault", reference)
     assert TOKEN not in str(refused.value)
+
+
+def test_every_setting_that_holds_a_secret_can_come_from_a_vault(address: str, tmp_path: Path) -> None:
+    named = {variable: f"vault:secret/apps/openai#{field}" for variable, field in SETTINGS.items()}
+    headers = {"UNDERCROFT_TELEMETRY__OTLP_HEADERS": '{"authorization": "vault:secret/apps/openai#headers"}'}
+    environment = {"VAULT_ADDR": address, "VAULT_TOKEN": TOKEN, **named, **headers}
+    settings = load(config=None, environment=environment, directory=tmp_path).settings
+    assert len(secrets_of(settings)) == len(SETTINGS) + 1
+    assert not any(secret.startswith("vault:") for secret in secrets_of(settings))
+    named["SENTRY_DSN"] = "vault:secret/apps/nothing#x"
+    with pytest.raises(ConfigurationError, match=r"SENTRY_DSN.*telemetry\.sentry_dsn: vault:secret/apps/nothing"):
+        load(config=None, environment=environment | named, directory=tmp_path)
 
 
 def test_a_vault_that_is_away_is_said() -> None:

@@ -109,6 +109,19 @@ def count_sealed(connection: Connection) -> int:
     return sum(len(connection.execute(select(table.c[name])).all()) for table, name, _ in _SEALED)
 
 
+def unreadable(connection: Connection, box: Box) -> tuple[str, ...]:
+    """`table/organisation/id` of every token that no key opens."""
+    lost = []
+    for table, name, column in _SEALED:
+        every = select(table.c.organisation, table.c[name], table.c[column])
+        for organisation, row_id, token in connection.execute(every.order_by(table.c.organisation, table.c[name])):
+            try:
+                box.open(token)
+            except UnreadableSecret:
+                lost.append(_address(table, organisation, row_id))
+    return tuple(lost)
+
+
 def rotate_some(connection: Connection, box: Box, place: Place) -> tuple[Rotation, Place | None]:
     """Encrypts the next rows anew under the present key; the place to go on from, None at the end.
 
@@ -120,7 +133,7 @@ def rotate_some(connection: Connection, box: Box, place: Place) -> tuple[Rotatio
     )
     ordered = select(table.c.organisation, table.c[name], table.c[column]).where(after)
     rows = connection.execute(ordered.order_by(table.c.organisation, table.c[name]).limit(AT_ONCE)).all()
-    rotated, current, unreadable = 0, 0, []
+    rotated, current, lost = 0, 0, list[str]()
     for organisation, row_id, token in rows:
         try:
             if box.is_current(token):
@@ -128,14 +141,14 @@ def rotate_some(connection: Connection, box: Box, place: Place) -> tuple[Rotatio
                 continue
             fresh = box.seal(box.open(token))
         except UnreadableSecret:
-            unreadable.append(f"{table.name}/{organisation}/{row_id}")
+            lost.append(_address(table, organisation, row_id))
             continue
         same = (table.c.organisation == organisation) & (table.c[name] == row_id) & (table.c[column] == token)
         connection.execute(update(table).where(same).values({column: fresh}))
         rotated += 1
     if rotated:
         bump(connection, SECRETS)
-    found = Rotation(rotated=rotated, current=current, unreadable=tuple(unreadable))
+    found = Rotation(rotated=rotated, current=current, unreadable=tuple(lost))
     if len(rows) == AT_ONCE:
         return found, Place(place.table, rows[-1][0], rows[-1][1])
     return found, Place(place.table + 1) if place.table + 1 < len(_SEALED) else None
@@ -148,6 +161,10 @@ def summed(reports: Sequence[Rotation]) -> Rotation:
         current=sum(each.current for each in reports),
         unreadable=tuple(name for each in reports for name in each.unreadable),
     )
+
+
+def _address(table: Table, organisation: str, row_id: str) -> str:
+    return f"{table.name}/{organisation}/{row_id}"
 
 
 def _named(name: str, organisation: str) -> Select[tuple[str]]:

@@ -21,6 +21,7 @@ from undercroft.api.routing import Route, Router
 from undercroft.api.sessions import signed_in
 from undercroft.assembly import Installation, Shared, Undercroft, installed
 from undercroft.assembly.reloads import Reloads
+from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.errors import NotFound, Unavailable
 from undercroft.settings.model import Settings
 from undercroft.settings.sources import Source
@@ -42,7 +43,7 @@ def create_app(settings: Settings | None = None, *, routes: Sequence["BaseRoute"
     """
     reloading: Reloading | None = None
     if settings is None:
-        source = Source.here()
+        source = Source.here(stored=encrypted_store)
         settings, reloading = source.load().settings, OwnReloading(source)
     return Application(settings, bind="unknown", own_routes=routes, reloading=reloading)
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from undercroft.api.control import Report, State, talking_to_supervisor
 from undercroft.assembly.reloads import Reloads
-from undercroft.errors import ConfigurationError, ConfigurationRefused
+from undercroft.errors import ConfigurationError, ConfigurationRefused, Unavailable
 from undercroft.settings.model import Settings
 from undercroft.settings.restart import needs_restart
 from undercroft.settings.sources import Loaded, Source
@@ -106,7 +106,10 @@ async def follow(path: Path, apply: Callable[[State], Awaitable[None]], *, pid: 
 
 async def read_anew(source: Source, running: Settings) -> Loaded:
     """What is written now, if this server can change to it. Raises ConfigurationError."""
-    loaded = await asyncio.to_thread(source.load)
+    try:
+        loaded = await asyncio.to_thread(source.load)
+    except Unavailable as error:  # stored secrets that it names cannot be read now
+        raise ConfigurationError(str(error)) from error
     if lines := needs_restart(running, loaded):
         raise ConfigurationError("\n".join(lines))
     return loaded

@@ -16,6 +16,7 @@ from undercroft.api.app import Application
 from undercroft.api.exchange import Message, Receive, Scope, Send
 from undercroft.api.logs import configure
 from undercroft.assembly import Undercroft
+from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.errors import ConfigurationError, MissingExtra, Unavailable
 from undercroft.settings.deployment import CALLS_END_EARLIER_S
 from undercroft.settings.sources import load
@@ -95,7 +96,7 @@ def serverless_app(folder: Path, *, timeout_s: int, environment: Mapping[str, st
     """
     given = dict(os.environ if environment is None else environment)
     overrides = {"ledger.durability": "database", "server.workers": 1, "server.role": "gateway,console"}
-    loaded = load(config=None, environment=given, directory=folder, overrides=overrides)
+    loaded = load(config=None, environment=given, directory=folder, overrides=overrides, stored=encrypted_store)
     settings = loaded.settings
     configure(settings)
     for warning in loaded.warnings:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from undercroft.assembly import assemble
 from undercroft.assembly.lending import Line, borrowed
+from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.record import Who
 
 
@@ -58,7 +59,7 @@ def _start() -> Line:
     """An undercroft on an event loop of its own, in a thread that lives as long as the program."""
     from undercroft.settings.sources import load
 
-    settings = load(config=None, environment=os.environ, directory=Path.cwd()).settings
+    settings = load(config=None, environment=os.environ, directory=Path.cwd(), stored=encrypted_store).settings
     # A program that asks a model a question does not do the jobs of the server whose folder it runs in.
     settings = settings.model_copy(update={"server": settings.server.model_copy(update={"role": "gateway"})})
     loop = asyncio.new_event_loop()

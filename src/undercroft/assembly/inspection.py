@@ -5,17 +5,20 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from undercroft.assembly.secrets import StoredSecrets
 from undercroft.clock import Clock, rfc3339
-from undercroft.errors import UndercroftError
+from undercroft.errors import ConfigurationError, UndercroftError
 from undercroft.providers.local import weights
 from undercroft.settings.draft import DEFAULT
 from undercroft.settings.model import Server, Settings
+from undercroft.settings.secrets import stored_names
 from undercroft.settings.sources import Loaded
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ FULL_BYTES: Final = 100_000_000
 RELEASED_US: Final = 1_767_225_600_000_000
 """2026-01-01: no right clock shows less to this version."""
 SKEW_S: Final = 60.0
+SECRETS: Final = "stored secrets"
+MOST_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,7 @@ def _database(settings: Settings, clock: Clock) -> Iterator[Finding]:
     file = settings.data_dir / FILE_NAME if url is None else Path(url.removeprefix("sqlite:///"))
     if not settings.database.is_postgresql and not file.exists():
         yield Finding("database", "ok", f"SQLite; {file} is made at the first start")
+        yield from _missing(stored_names(settings))
         return
     try:
         database = open_database(url, data_dir=settings.data_dir, pool_size=1, clock=clock, migrates=False)
@@ -85,6 +91,7 @@ def _database(settings: Settings, clock: Clock) -> Iterator[Finding]:
         state = database.state_sync()
         if state.is_ready:
             yield Finding("database", "ok", f"{database.dialect}, schema {state.revision}")
+            yield from _secrets(settings, database)
         elif state.kind == "unreachable":
             yield Finding("database", "failed", state.reason, "check DATABASE_URL, and that the server runs")
         elif database.dialect == "sqlite" and state.kind in ("empty", "older"):
@@ -132,6 +139,37 @@ def _integrity(file: Path, faults: list[str]) -> Finding:
         return Finding("database file", "ok", f"{file} is intact")
     advice = "stop undercroft, keep a copy of the file, and restore a backup"
     return Finding("database file", "failed", f"{file} is damaged: {'; '.join(faults)}", advice)
+
+
+def _secrets(settings: Settings, database: "Database") -> Iterator[Finding]:
+    """Whether what is stored encrypted can be read, and whether the secrets that settings name are there."""
+    from undercroft.access.secret_repository import count_sealed, tokens_in, unreadable
+
+    name, keys = SECRETS, StoredSecrets(settings)
+    yield from _missing(stored_names(settings) - database.read_sync(partial(tokens_in, organisation="default")).keys())
+    count = database.read_sync(count_sealed)
+    if not count:
+        return
+    where = "ENCRYPTION_KEY" if keys.file is None else str(keys.file)
+    try:
+        lost = database.read_sync(partial(unreadable, box=keys))
+    except ConfigurationError as error:  # a key file that holds no keys
+        yield Finding(name, "failed", error.message.rstrip("."), error.hint or "")
+        return
+    if not lost:
+        yield Finding(name, "ok", f"{count} can be read with the key in {where}")
+        return
+    shown = ", ".join(lost[:MOST_NAMED]) + (" …" if len(lost) > MOST_NAMED else "")
+    detail = f"{len(lost)} of {count} cannot be read: the key that they are encrypted under is not in {where} ({shown})"
+    former = "put the former key behind the present one, with a comma"
+    advice = former if keys.file is None else f"bring {where} back from a backup"
+    yield Finding(name, "failed", detail, f"{advice}; if it is lost, set them anew: undercroft secrets set NAME")
+
+
+def _missing(names: Collection[str]) -> Iterator[Finding]:
+    for name in sorted(names):
+        detail = f"settings name the secret '{name}', and there is none"
+        yield Finding(SECRETS, "failed", detail, f"type: undercroft secrets set {name}")
 
 
 def _weights(settings: Settings) -> Finding:

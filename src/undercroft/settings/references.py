@@ -3,22 +3,26 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from undercroft.settings import explain
 from undercroft.settings.draft import Draft, dotted
 from undercroft.settings.files import FileProblem, read_secret
 from undercroft.settings.locate import Place
-from undercroft.settings.secret_store import Stores
+from undercroft.settings.secret_store import SecretStore, Stores
+from undercroft.settings.secrets import STORED, stored_name
 from undercroft.settings.shape import settings_shape
 
 _REFERENCE = re.compile(r"(env|file|secret|vault):(.+)", re.DOTALL)
 _STORED_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_NEEDED_FIRST: Final[tuple[Place, ...]] = (("database", "url"), ("encryption_key",))
+"""The encrypted store cannot be opened without them."""
 
 
 def follow_references(draft: Draft, known: Mapping[str, str], directory: Path) -> set[str]:
     """Replaces references where a secret is wanted; returns the variables that were named.
 
-    `secret:NAME` stays: the database with it is opened later, and the secret is read each time it is used.
+    `secret:NAME` stays: the database with it is opened later (`stored_references`).
     """
     followed: set[str] = set()
     stores = Stores(known)
@@ -47,10 +51,38 @@ def follow_references(draft: Draft, known: Mapping[str, str], directory: Path) -
     return followed
 
 
+def stored_references(draft: Draft) -> dict[Place, str]:
+    """Names of stored secrets that are wanted at the start. Providers' keys are not: those are opened for each call."""
+    return {
+        place: name
+        for place, value in draft.leaves()
+        if isinstance(value, str)
+        and settings_shape().is_secret(place)
+        and (name := stored_name(value)) is not None
+        and not is_opened_when_used(place)
+    }
+
+
+def follow_stored(draft: Draft, named: Mapping[Place, str], store: SecretStore) -> None:
+    """Replaces these references by what is in the encrypted store."""
+    for place, name in named.items():
+        try:
+            secret = store.read(name)
+        except FileProblem as problem:
+            draft.complain(place, f"{dotted(place)}: {problem}")
+        else:
+            draft.follow(place, secret, f"{STORED}{name}")
+
+
+def is_opened_when_used(place: Place) -> bool:
+    """Whether a stored secret is read each time it is sent, so that a new one needs no restart."""
+    return place[0] == "provider_keys" or (place[0] == "models" and place[-1] == "api_key")
+
+
 def _not_stored(place: Place, name: str) -> str:
     """Why a secret of the encrypted store cannot be used here; empty when it can."""
-    if place[-1] != "api_key" or place[0] != "models":
-        return "only a deployment's api_key can be in the encrypted store; write env:NAME or file:PATH"
+    if place in _NEEDED_FIRST:
+        return "the encrypted store cannot be opened without it; write env:NAME, file:PATH or vault:MOUNT/PATH#FIELD"
     if not _STORED_NAME.fullmatch(name):
         return "a stored secret's name has letters, digits, dots, dashes and underscores"
     return ""

@@ -15,6 +15,7 @@ from undercroft.settings.explain import did_you_mean, masked_url
 from undercroft.settings.locate import Place
 from undercroft.settings.model import LOCAL_MODELS, ROLES, Deployment, Model, Settings
 from undercroft.settings.presets import PRESETS
+from undercroft.settings.secrets import known_text
 from undercroft.settings.slo import LATENCY_STEPS_S, Slo
 from undercroft.settings.variables import PROVIDER_KEYS
 
@@ -63,8 +64,8 @@ def problems(settings: Settings, *, providers: Collection[str], directory: Path)
 
 def cautions(settings: Settings) -> Iterator[Problem]:
     """What works, but hardly as it was meant."""
-    master_key = settings.access.master_key
-    if master_key is not None and len(master_key.get_secret_value()) < SHORT_KEY:
+    master_key = known_text(settings.access.master_key)
+    if master_key is not None and len(master_key) < SHORT_KEY:
         yield ("access", "master_key"), f"is shorter than {SHORT_KEY} characters and can be guessed"
     if "azure" in settings.provider_keys and not settings.models:
         yield ("provider_keys", "azure"), "opens no model by itself: [[models]] must say at which base_url"
@@ -122,12 +123,12 @@ def _services(settings: Settings, directory: Path) -> Iterator[Problem]:
         except ValueError as error:
             yield ("database", "url"), str(error)
             return
-    redis = settings.redis.url
-    if redis is not None and not redis.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+    redis = known_text(settings.redis.url)
+    if redis is not None and not redis.startswith(("redis://", "rediss://", "unix://")):
         yield ("redis", "url"), "takes an address such as redis://127.0.0.1:6379/0"
     if settings.jobs.broker_url is not None and not settings.database.is_postgresql:
         yield ("jobs", "broker_url"), "needs PostgreSQL; set DATABASE_URL=postgresql://user:password@host:5432/name"
-    if settings.cache.store == "redis" and redis is None:
+    if settings.cache.store == "redis" and settings.redis.url is None:
         yield ("cache", "store"), "is redis, and nothing says where that is; set REDIS_URL"
     if settings.cache.store == "memory" and not settings.is_one_process:
         why = "each process would have its own, and an answer could not be removed from all"
@@ -137,7 +138,8 @@ def _services(settings: Settings, directory: Path) -> Iterator[Problem]:
 
 def _vectors(settings: Settings) -> Iterator[Problem]:
     vectors = settings.vectors
-    if vectors.pgvector_url is not None and not vectors.pgvector_url.get_secret_value().startswith("postgres"):
+    pgvector = known_text(vectors.pgvector_url)
+    if pgvector is not None and not pgvector.startswith("postgres"):
         yield ("vectors", "pgvector_url"), "is no PostgreSQL address: postgresql://user:password@host:5432/name"
     if vectors.store == "pgvector" and vectors.pgvector_url is None and not settings.database.is_postgresql:
         yield ("vectors", "store"), "is pgvector, which needs PostgreSQL; set DATABASE_URL, or pgvector_url here"

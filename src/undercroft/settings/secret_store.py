@@ -1,10 +1,11 @@
 """Secrets that are kept elsewhere: what an external store must do, and who does it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Final, Protocol
 
 from undercroft.settings.files import FileProblem
+from undercroft.settings.model import Settings
 
 
 class SecretStore(Protocol):
@@ -14,6 +15,9 @@ class SecretStore(Protocol):
         """The secret behind what stands after the colon. Raises FileProblem, with a reason that shows no secret."""
         ...
 
+
+OpenStored = Callable[[Settings], SecretStore]
+"""Opens our own encrypted store, whose place and key these settings say. Raises ConfigurationError and Unavailable."""
 
 STORES: Final[Mapping[str, str]] = {"vault": "undercroft.settings.secret_stores.vault"}
 """The module for each kind of reference; it has `opened(environment) -> SecretStore`, which raises FileProblem."""

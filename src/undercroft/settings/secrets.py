@@ -15,9 +15,20 @@ def secrets_of(settings: Settings) -> list[str]:
     return [secret for secret in _secrets(settings) if stored_name(secret) is None]
 
 
+def stored_names(settings: Settings) -> set[str]:
+    """The names of all secrets of the encrypted store that are referred to and were not read."""
+    return {name for secret in _secrets(settings) if (name := stored_name(secret)) is not None}
+
+
 def stored_name(secret: str) -> str | None:
-    """`secret:NAME` -> `NAME`: it is in the encrypted store and is opened when it is used; None for any other."""
-    return secret.removeprefix(STORED) if secret.startswith(STORED) else None
+    """`secret:NAME` -> `NAME`: it is in the encrypted store; None for any other."""
+    return secret.removeprefix(STORED).strip() if secret.startswith(STORED) else None
+
+
+def known_text(secret: SecretStr | None) -> str | None:
+    """A secret to look at; None where there is none, or it is in the encrypted store and was not read."""
+    text = None if secret is None else secret.get_secret_value()
+    return None if text is None or stored_name(text) is not None else text
 
 
 def _secrets(value: object) -> Iterator[str]:

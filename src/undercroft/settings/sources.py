@@ -20,7 +20,8 @@ from undercroft.settings.draft import Draft, Origin, dotted, leaves
 from undercroft.settings.files import FileProblem, read_text
 from undercroft.settings.locate import Place, locate
 from undercroft.settings.model import PROVIDERS, Settings
-from undercroft.settings.references import follow_references
+from undercroft.settings.references import follow_references, follow_stored, stored_references
+from undercroft.settings.secret_store import OpenStored
 from undercroft.settings.shape import settings_shape
 from undercroft.settings.variables import Variable
 
@@ -47,16 +48,28 @@ class Source:
     environment: Mapping[str, str]
     directory: Path
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    stored: OpenStored | None = None
+    """As `load` has it."""
 
     @classmethod
-    def here(cls, config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Self:
+    def here(
+        cls,
+        config: Path | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        stored: OpenStored | None = None,
+    ) -> Self:
         """This process's environment and folder as they are now."""
-        return cls(config, dict(os.environ), Path.cwd(), overrides or {})
+        return cls(config, dict(os.environ), Path.cwd(), overrides or {}, stored)
 
     def load(self) -> Loaded:
-        """As `load`. Raises ConfigurationError."""
+        """As `load`. Raises ConfigurationError, and Unavailable where stored secrets cannot be read."""
         return load(
-            config=self.config, environment=self.environment, directory=self.directory, overrides=self.overrides
+            config=self.config,
+            environment=self.environment,
+            directory=self.directory,
+            overrides=self.overrides,
+            stored=self.stored,
         )
 
 
@@ -67,10 +80,13 @@ def load(
     directory: Path,
     overrides: Mapping[str, Any] | None = None,
     providers: Collection[str] = PROVIDERS,
+    stored: OpenStored | None = None,
 ) -> Loaded:
     """Reads and checks everything. `overrides` are a command's own options by dotted name and win over all sources.
 
-    Relative paths are relative to `directory`. Raises ConfigurationError with a line for everything that is wrong.
+    `stored` opens the encrypted store, if a setting names a secret of it that is wanted at the start; without it such
+    a setting stays `secret:NAME`. Relative paths are relative to `directory`. Raises ConfigurationError with a line for
+    everything that is wrong, and Unavailable where the encrypted store is needed and away.
     """
     draft = Draft()
     here = {name: Variable(text, Origin("environment", name=name)) for name, text in environment.items()}
@@ -85,13 +101,10 @@ def load(
         draft.put(tuple(name.split(".")), value, Origin(f"--{option}"))
     followed = follow_references(draft, known, directory)
 
-    settings = _validated(draft)
-    if settings is None:
-        raise _refusal(draft)
-    for place, text in rules.problems(settings, providers=providers, directory=directory):
-        draft.complain(place, f"{dotted(place)} {text}")
-    if draft.problems:
-        raise _refusal(draft)
+    settings = _checked(draft, providers, directory)
+    if stored is not None and (named := stored_references(draft)):
+        follow_stored(draft, named, stored(_anchored(settings, directory)))
+        settings = _checked(draft, providers, directory)
     _warn(settings, draft, unused=_unused_keys(beside | here, followed, providers))
     return Loaded(
         settings=_anchored(settings, directory),
@@ -144,6 +157,18 @@ def _read_file(path: Path | None, draft: Draft, directory: Path) -> None:
         reason = str(error).partition(" (at ")[0]
         raise ConfigurationError(f"{place}: not TOML: {reason[:1].lower()}{reason[1:]}") from None
     draft.put_file(tree, {place: Origin(name, line) for place, line in lines.items()})
+
+
+def _checked(draft: Draft, providers: Collection[str], directory: Path) -> Settings:
+    """The settings that were drafted. Raises ConfigurationError."""
+    settings = _validated(draft)
+    if settings is None:
+        raise _refusal(draft)
+    for place, text in rules.problems(settings, providers=providers, directory=directory):
+        draft.complain(place, f"{dotted(place)} {text}")
+    if draft.problems:
+        raise _refusal(draft)
+    return settings
 
 
 def _validated(draft: Draft) -> Settings | None:

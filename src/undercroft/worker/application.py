@@ -10,6 +10,7 @@ from celery import Celery, bootsteps
 from celery.app.log import Logging
 
 from undercroft.assembly.job_delivery import celery_options
+from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.clock import SystemClock
 from undercroft.errors import ConfigurationError
 from undercroft.jobs.queues.celery_app import PREFIX
@@ -54,7 +55,7 @@ class Application(Celery):  # type: ignore[misc]  # Celery has no types
     @cached_property
     def settings(self) -> Settings:
         """Raises ConfigurationError."""
-        return (self.source or Source.here()).load().settings
+        return self._source().load().settings
 
     @cached_property
     def rows(self) -> JobRows:
@@ -64,7 +65,7 @@ class Application(Celery):  # type: ignore[misc]  # Celery has no types
 
     def worker_settings(self, *, at_once: int) -> Settings:
         """Those of this process as a worker on the queues that Celery was told to consume."""
-        source = self.source or Source.here()
+        source = self._source()
         consumed = [name.removeprefix(PREFIX) for name in self.amqp.queues.consume_from if name.startswith(PREFIX)]
         own = {"server.role": "worker", "jobs.at_once": at_once, "jobs.serves": consumed}
         settings = replace(source, overrides={**source.overrides, **own}).load().settings
@@ -74,6 +75,9 @@ class Application(Celery):  # type: ignore[misc]  # Celery has no types
                 hint="Set CELERY_BROKER_URL, or start 'undercroft worker', which needs none.",
             )
         return settings
+
+    def _source(self) -> Source:
+        return self.source or Source.here(stored=encrypted_store)
 
     def _options(self) -> dict[str, Any]:
         return celery_options(self.settings)

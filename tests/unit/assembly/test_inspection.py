@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.clock import ManualClock
+from undercroft.access.secret_repository import set_secret
 from undercroft.assembly.inspection import Finding, inspect
+from undercroft.assembly.secrets import StoredSecrets
 from undercroft.clock import SystemClock
+from undercroft.settings.model import Settings
 from undercroft.settings.sources import load
 from undercroft.storage.engine import FILE_NAME, open_database
 
@@ -69,6 +72,40 @@ def test_a_database_file_is_read_to_its_end(tmp_path: Path) -> None:
     assert damaged.status == "failed"
     assert not damaged.detail.endswith("."), "the advice follows in the same line"
     assert damaged.advice
+
+
+def test_stored_secrets_that_no_key_opens_are_told_with_what_to_do(tmp_path: Path) -> None:
+    folder = tmp_path / ".undercroft"
+    settings = Settings(data_dir=folder)
+    token = StoredSecrets(settings).seal("sk-0123456789abcdef")
+    database = open_database(None, data_dir=folder, pool_size=1, clock=SystemClock())
+    database.write_sync(lambda each: set_secret(each, "openai", token, organisation="default", now_us=1))
+    database.close()
+    key_file = folder / "encryption.key"
+    found = findings(tmp_path)["stored secrets"]
+    assert (found.status, found.detail) == ("ok", f"1 can be read with the key in {key_file}")
+
+    key_file.rename(tmp_path / "kept")
+    lost = findings(tmp_path)["stored secrets"]
+    assert lost.status == "failed"
+    assert lost.detail.startswith("1 of 1 cannot be read")
+    assert "secrets/default/openai" in lost.detail
+    assert lost.advice.startswith(f"bring {key_file} back from a backup")
+    assert not key_file.exists()
+
+    other = findings(tmp_path, ENCRYPTION_KEY="c3VwcGx5IHNvbWUgMzIgYnl0ZXMgb2YgZW50cm9weSE=")["stored secrets"]
+    assert (other.status, "is not in ENCRYPTION_KEY" in other.detail) == ("failed", True)
+    assert other.advice.startswith("put the former key behind the present one, with a comma")
+
+    (tmp_path / "kept").rename(key_file)
+    assert findings(tmp_path)["stored secrets"].status == "ok"
+
+
+def test_a_secret_that_settings_name_and_nobody_has_set_is_told(tmp_path: Path) -> None:
+    for _ in range(2):  # before there is a database, and with one
+        found = findings(tmp_path, SENTRY_DSN="secret:sentry")["stored secrets"]
+        assert (found.status, found.advice) == ("failed", "type: undercroft secrets set sentry")
+        open_database(None, data_dir=tmp_path / ".undercroft", pool_size=1, clock=SystemClock()).close()
 
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:

@@ -1,10 +1,18 @@
 """Secrets in the file are references, or are warned about."""
 
+import json
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from undercroft.errors import ConfigurationError
+from undercroft.settings.draft import dotted
+from undercroft.settings.effective import effective
+from undercroft.settings.files import FileProblem
+from undercroft.settings.model import Settings
+from undercroft.settings.secrets import secrets_of, stored_names
+from undercroft.settings.shape import settings_shape
 from undercroft.settings.sources import Loaded, load
 
 MODEL = '[[models]]\nname = "chat"\n[[models.deployments]]\nprovider = "openai"\napi_key = "{}"\n'
@@ -70,8 +78,102 @@ def test_a_reference_to_nothing_is_refused(tmp_path: Path, reference: str, told:
     assert told in str(refused.value)
 
 
-def test_a_stored_secret_stays_a_name_until_it_is_used_and_only_a_deployments_key_can_be_one(tmp_path: Path) -> None:
-    assert key(loaded(tmp_path, "secret:openai")) == "secret:openai"
-    assert loaded(tmp_path, "secret:openai").warnings == ()
-    with pytest.raises(ConfigurationError, match="only a deployment's api_key can be in the encrypted store"):
-        load(config=None, environment={"UNDERCROFT_MASTER_KEY": "secret:master"}, directory=tmp_path)
+def test_a_providers_stored_key_stays_a_name_until_it_is_used(tmp_path: Path) -> None:
+    found = loaded(tmp_path, "secret:openai", GROQ_API_KEY="secret:groq")
+    assert key(found) == "secret:openai"
+    assert found.settings.provider_keys["groq"].get_secret_value() == "secret:groq"
+    assert found.warnings == ()
+    assert secrets_of(found.settings) == []
+    assert stored_names(found.settings) == {"openai", "groq"}
+
+
+STARTED: Final[dict[str, str]] = {
+    "UNDERCROFT_MASTER_KEY": "access.master_key",
+    "REDIS_URL": "redis.url",
+    "CELERY_BROKER_URL": "jobs.broker_url",
+    "QDRANT_API_KEY": "vectors.qdrant_api_key",
+    "WEAVIATE_API_KEY": "vectors.weaviate_api_key",
+    "PINECONE_API_KEY": "vectors.pinecone_api_key",
+    "UNDERCROFT_VECTORS__PGVECTOR_URL": "vectors.pgvector_url",
+    "UNDERCROFT_TELEMETRY__METRICS_TOKEN": "telemetry.metrics_token",
+    "SENTRY_DSN": "telemetry.sentry_dsn",
+    "UNDERCROFT_TELEMETRY__OTLP_HEADERS": "telemetry.otlp_headers.authorization",
+}
+"""Every other setting that can be in the encrypted store, by a variable that sets it."""
+NEVER: Final = {"database.url", "encryption_key"}
+TEXT: Final = "redis://:a-stored-secret-0123456789@127.0.0.1/0"
+
+
+class Stored:
+    """An encrypted store with one secret in it."""
+
+    def __init__(self, text: str = TEXT) -> None:
+        self.text = text
+        self.opened = 0
+
+    def __call__(self, settings: Settings) -> "Stored":
+        self.opened += 1
+        return self
+
+    def read(self, reference: str, /) -> str:
+        if reference != "x":
+            raise FileProblem(f"there is no secret '{reference}'")
+        return self.text
+
+
+def with_stored(tmp_path: Path, variable: str, stored: Stored | None, *, name: str = "x") -> Loaded:
+    text = json.dumps({"authorization": f"secret:{name}"}) if variable.endswith("HEADERS") else f"secret:{name}"
+    environment = {variable: text, "DATABASE_URL": "postgresql://h/d"}
+    return load(config=None, environment=environment, directory=tmp_path, stored=stored)
+
+
+def test_every_setting_that_holds_a_secret_is_known_here() -> None:
+    shape = settings_shape()
+    plain = {dotted(place) for place in shape.all_names() if shape.is_secret(place)}
+    assert plain | {"telemetry.otlp_headers.authorization"} == NEVER | set(STARTED.values())
+
+
+@pytest.mark.parametrize("variable", STARTED)
+def test_any_other_stored_secret_is_read_at_the_start(tmp_path: Path, variable: str) -> None:
+    text = "postgresql://u:a-stored-secret@h/d" if "PGVECTOR" in variable else TEXT
+    stored = Stored(text)
+    found = with_stored(tmp_path, variable, stored)
+    assert text in secrets_of(found.settings)
+    assert stored_names(found.settings) == set()
+    assert str(found.provenance[STARTED[variable]]).endswith("(secret:x)")
+    assert stored.opened == 1
+    assert text not in "".join(str(each) for each in effective(found))
+
+
+@pytest.mark.parametrize("variable", STARTED)
+def test_one_that_is_not_there_is_refused_by_the_settings_name(tmp_path: Path, variable: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        with_stored(tmp_path, variable, Stored(), name="y")
+    assert f"{STARTED[variable]}: there is no secret 'y'" in str(refused.value)
+    assert variable in str(refused.value)
+
+
+@pytest.mark.parametrize("variable", STARTED)
+def test_who_does_not_open_the_store_keeps_the_name(tmp_path: Path, variable: str) -> None:
+    found = with_stored(tmp_path, variable, None)
+    assert stored_names(found.settings) == {"x"}
+    assert [secret.partition(":")[0] for secret in secrets_of(found.settings)] == ["postgresql+psycopg"]
+
+
+def test_what_is_stored_has_to_fit_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"redis\.url takes an address"):
+        with_stored(tmp_path, "REDIS_URL", Stored("no address"))
+
+
+def test_the_store_is_not_opened_for_nothing(tmp_path: Path) -> None:
+    stored = Stored()
+    load(config=None, environment={"OPENAI_API_KEY": "secret:x"}, directory=tmp_path, stored=stored)
+    assert stored.opened == 0
+
+
+@pytest.mark.parametrize(
+    ("variable", "setting"), [("DATABASE_URL", "database.url"), ("ENCRYPTION_KEY", "encryption_key")]
+)
+def test_what_opens_the_store_cannot_be_in_it(tmp_path: Path, variable: str, setting: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{setting}: the encrypted store cannot be opened without it"):
+        load(config=None, environment={variable: "secret:x"}, directory=tmp_path, stored=Stored())

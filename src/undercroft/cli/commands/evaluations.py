@@ -10,6 +10,7 @@ import msgspec
 
 from undercroft.assembly.evaluating import benched
 from undercroft.assembly.evaluation import ModelSubject
+from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.cli.commands.usage import moment
 from undercroft.cli.installation import read_settings, ready_database
 from undercroft.cli.output import Output
@@ -89,7 +90,7 @@ _CASES = (
 
 
 def run(options: Namespace, out: Output) -> int:
-    settings = read_settings(options, out)
+    settings = read_settings(options, out, stored=encrypted_store)
     if options.action == "cases":
         return _cases(options, settings, out)
     suite = _suite(options) if options.action == "run" else None

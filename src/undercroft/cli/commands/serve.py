@@ -11,6 +11,7 @@ from undercroft.api.reload import OwnReloading
 from undercroft.api.server import serve
 from undercroft.api.workers import serve_workers
 from undercroft.assembly.bundled import has_something_to_answer_with
+from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config
 from undercroft.settings.sources import Source
@@ -34,7 +35,7 @@ def run(options: Namespace, out: Output) -> int:
         "server.role": options.role,
     }
     overrides = {name: value for name, value in given.items() if value is not None}
-    source = Source.here(options.config, overrides)
+    source = Source.here(options.config, overrides, stored=encrypted_store)
     loaded = source.load()
     for warning in loaded.warnings:
         out.note(warning)

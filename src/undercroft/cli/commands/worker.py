@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from undercroft.api.logs import configure
+from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config
 from undercroft.settings.sources import Source
@@ -23,7 +24,7 @@ def run(options: Namespace, out: Output) -> int:
         overrides["jobs.at_once"] = options.concurrency
     if options.queues is not None:
         overrides["jobs.serves"] = [name.strip() for name in options.queues.split(",")]
-    source = Source.here(options.config, overrides)
+    source = Source.here(options.config, overrides, stored=encrypted_store)
     loaded = source.load()
     for warning in loaded.warnings:
         out.note(warning)
