@@ -6,16 +6,18 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, get_args
 
 import msgspec
 
+from undercroft.access.audit import Act
 from undercroft.assembly.batch_views import told
 from undercroft.assembly.files import cabinet_of
 from undercroft.batches.desk import BatchDesk
 from undercroft.batches.types import OVER, Batch, Order
-from undercroft.cli.installation import read_settings, ready_database
+from undercroft.cli.installation import note, read_settings, ready_database
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock, rfc3339
@@ -76,6 +78,8 @@ Example: undercroft batches wait batch_0123456789 --output answers.jsonl --error
 class _Opened:
     batches: BatchDesk
     files: Cabinet
+    note: Callable[[Act], None]
+    """Writes down what was changed."""
 
 
 def run(options: Namespace, out: Output) -> int:
@@ -94,9 +98,13 @@ async def _run(options: Namespace, settings: Settings, out: Output) -> int:
             case "show":
                 _show(await opened.batches.find(ORGANISATION, options.id), out)
             case "create":
-                _show(await _create(options, opened, out), out)
+                batch = await _create(options, opened, out)
+                opened.note(Act(action="batch.create", subject=batch.id, after={"endpoint": batch.endpoint}))
+                _show(batch, out)
             case "cancel":
-                _show(await opened.batches.cancel(ORGANISATION, options.id), out)
+                batch = await opened.batches.cancel(ORGANISATION, options.id)
+                opened.note(Act(action="batch.cancel", subject=batch.id))
+                _show(batch, out)
             case _:
                 return await _wait(options, opened, out)
     return 0
@@ -211,4 +219,5 @@ async def _opening(settings: Settings) -> AsyncIterator[_Opened]:
     with ready_database(settings, otherwise="Batches cannot be reached") as database:
         files = cabinet_of(settings, database=database, ids=ids, clock=clock)
         # The server looks once a second, and needs no word.
-        yield _Opened(BatchDesk(database, files, wake=lambda: None, ids=ids, clock=clock), files)
+        desk = BatchDesk(database, files, wake=lambda: None, ids=ids, clock=clock)
+        yield _Opened(desk, files, partial(note, database))

@@ -9,9 +9,10 @@ from typing import Final, cast, get_args
 
 from sqlalchemy import Connection
 
+from undercroft.access.audit import Act, audited
 from undercroft.assembly.job_effects import ToldEffects
 from undercroft.assembly.job_views import delivery_of, view_of
-from undercroft.cli.installation import read_settings, ready_database
+from undercroft.cli.installation import at_the_keyboard, read_settings, ready_database
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock
@@ -108,7 +109,7 @@ def _cancel(options: Namespace, out: Output, database: Database) -> int:
         moment = moment_of(clock)
         return repository.ask_cancel(connection, organisation=ORGANISATION, id=id, moment=moment, effects=effects)
 
-    return _each(options.ids, options, out, lambda name: database.write_sync(lambda each: cancel(each, name)))
+    return _each(options.ids, options, out, partial(_changed, database, cancel, "job.cancel"))
 
 
 def _retry(options: Namespace, out: Output, database: Database) -> int:
@@ -119,12 +120,18 @@ def _retry(options: Namespace, out: Output, database: Database) -> int:
         moment = moment_of(clock)
         return repository.retry(connection, organisation=ORGANISATION, id=id, moment=moment, effects=effects)
 
-    return _each(
-        _all_dead(database) if options.all_dead else options.ids,
-        options,
-        out,
-        lambda name: database.write_sync(lambda each: retry(each, name)),
-    )
+    ids = _all_dead(database) if options.all_dead else options.ids
+    return _each(ids, options, out, partial(_changed, database, retry, "job.retry"))
+
+
+def _changed(database: Database, change: Callable[[Connection, str], Job | None], action: str, id: str) -> Job:
+    """The job after its change, which is written down in the same transaction. Raises NotFound."""
+
+    def work(connection: Connection) -> Job:
+        return _there(change(connection, id), id)
+
+    act = Act(action=action, subject=id)
+    return database.write_sync(audited(work, lambda _: act, origin=at_the_keyboard(), now_us=SystemClock().now_us()))
 
 
 def _all_dead(database: Database) -> list[str]:
@@ -178,19 +185,16 @@ _ACTIONS: Final[dict[str, Callable[[Namespace, Output, Database], int]]] = {
 }
 
 
-def _each(ids: list[str], options: Namespace, out: Output, change: Callable[[str], Job | None]) -> int:
-    changed = []
-    for name in ids:
-        job = change(name)
-        if job is None:
-            raise NotFound(f"There is no job '{name}'.", hint="undercroft jobs list shows those there are.")
-        changed.append(job)
-    _table(changed, options, out, empty="There are no such jobs.")
+def _each(ids: list[str], options: Namespace, out: Output, change: Callable[[str], Job]) -> int:
+    _table([change(name) for name in ids], options, out, empty="There are no such jobs.")
     return 0
 
 
 def _find(database: Database, id: str) -> Job:
-    job = database.read_sync(partial(repository.find, organisation=ORGANISATION, id=id))
+    return _there(database.read_sync(partial(repository.find, organisation=ORGANISATION, id=id)), id)
+
+
+def _there(job: Job | None, id: str) -> Job:
     if job is None:
         raise NotFound(f"There is no job '{id}'.", hint="undercroft jobs list shows those there are.")
     return job

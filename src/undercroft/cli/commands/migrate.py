@@ -4,6 +4,8 @@ import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from undercroft.access.audit import Act
+from undercroft.cli.installation import note
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock
@@ -59,6 +61,9 @@ def run(options: Namespace, out: Output) -> int:
 
             refuse_breaking(steps(state.revision, options.to), beside=options.beside or state.revision)
         before, after = database.migrate(options.to)
+        if before != after and database.state_sync().is_ready:  # at any other revision there may be no log
+            act = Act(action="schema.migrate", before={"revision": before}, after={"revision": after})
+            note(database, act)
     finally:
         database.close()
     where = f"The {database.dialect} database"

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
+from undercroft.access.audit import Act
 from undercroft.assembly.releases import audit, plan_of, states
 from undercroft.cli.commands.versions import author
-from undercroft.cli.installation import at_the_keyboard, read_settings, ready_database
+from undercroft.cli.installation import at_the_keyboard, note, read_settings, ready_database
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock, rfc3339
@@ -104,6 +105,7 @@ async def _run(options: Namespace, settings: Settings, database: Database, out: 
             release = await desk.create(
                 options.alias, wanted, organisation=ORGANISATION, note=options.note, author=author()
             )
+            note(database, Act(action="release.create", subject=release.id, after=_shown(release)))
             out.show(_shown(release), text=release.id)
         case "list":
             found = await database.read(partial(repository.listed, organisation=ORGANISATION, alias=options.alias))

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
-from undercroft.access.audit import Act, append, audited
+from undercroft.access.audit import Act, audited
 from undercroft.access.secret_repository import (
     Place,
     Rotation,
@@ -21,7 +21,7 @@ from undercroft.access.secret_repository import (
 )
 from undercroft.access.vault import LONGEST, checked
 from undercroft.assembly.secrets import StoredSecrets
-from undercroft.cli.installation import at_the_keyboard, read_settings, ready_database
+from undercroft.cli.installation import at_the_keyboard, note, read_settings, ready_database
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock, rfc3339
@@ -123,14 +123,7 @@ def _rotate(secrets: StoredSecrets, database: Database, options: Namespace, out:
             advance(report.total)
     report = summed(reports)
     result = {"rotated": report.rotated, "current": report.current, "unreadable": report.unreadable}
-    database.write_sync(
-        partial(
-            append,
-            act=Act(action="secret.rotate", after=result),
-            origin=at_the_keyboard(),
-            now_us=SystemClock().now_us(),
-        )
-    )
+    note(database, Act(action="secret.rotate", after=result))
     forgotten = 0
     if options.forget_former_keys and report.unreadable:
         raise UndercroftError("The former keys stay: not everything is under the present one.")

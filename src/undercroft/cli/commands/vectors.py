@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -9,15 +10,18 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from undercroft.access.audit import Act
+from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.assembly.vector_tools import Embedder
 from undercroft.assembly.vectors import STORES, open_store
 from undercroft.cli.commands import vectors_choosing, vectors_ingesting, vectors_measuring, vectors_moving
-from undercroft.cli.installation import read_settings, ready_database
+from undercroft.cli.installation import note, read_settings, ready_database
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock
 from undercroft.errors import InvalidRequest
 from undercroft.settings.model import Settings
+from undercroft.settings.sources import load
 from undercroft.vectors.data_sets import read_points
 from undercroft.vectors.filters import Filter, parse
 from undercroft.vectors.ingestion import visible
@@ -49,6 +53,8 @@ _SEARCH = """The nearest points, by a text or a vector.
 Example: undercroft vectors search notes --text "when is the archive open?" --limit 3
          undercroft vectors search notes --text hours --filter '{"type": "eq", "key": "lang", "value": "en"}'"""
 BATCH: Final = 500
+CHANGES: Final = ("create", "import", "ingest", "forget", "copy")
+"""What the audit log is told of."""
 ORGANISATION: Final = vectors_ingesting.ORGANISATION
 
 
@@ -85,6 +91,15 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, out: Output) -> int:
+    code = _act(options, out)
+    if options.action in CHANGES:
+        settings = load(config=options.config, environment=os.environ, directory=Path.cwd()).settings
+        with ready_database(settings, otherwise="What was changed cannot be written down") as database:
+            note(database, Act(action=f"vectors.{options.action}", subject=options.collection))
+    return code
+
+
+def _act(options: Namespace, out: Output) -> int:
     match options.action:
         case "create":
             return _create(options, out)
@@ -127,7 +142,7 @@ def _create(options: Namespace, out: Output) -> int:
 
 def _import(options: Namespace, out: Output) -> int:
     points = read_points(options.file)
-    settings = read_settings(options, out)
+    settings = read_settings(options, out, stored=encrypted_store)
 
     async def store_all(store: VectorStore) -> int:
         spec = await store.describe(options.collection)
@@ -146,7 +161,7 @@ def _import(options: Namespace, out: Output) -> int:
 
 def _search(options: Namespace, out: Output) -> int:
     where = _filter(options.filter) if options.filter else None
-    settings = read_settings(options, out)
+    settings = read_settings(options, out, stored=encrypted_store)
 
     async def find(store: VectorStore) -> list[dict[str, object]]:
         if options.text is not None:
@@ -194,7 +209,7 @@ def _numbers(text: str) -> list[float]:
 
 
 def _with_store(options: Namespace, out: Output, work: Callable[[VectorStore], Awaitable[T]]) -> T:
-    settings = read_settings(options, out)
+    settings = read_settings(options, out, stored=encrypted_store)
 
     async def opened() -> T:
         store = open_store(settings, clock=SystemClock(), name=options.store, keeps_up=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from undercroft.assembly.embedding import bundled_model
+from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.assembly.vectors import open_store
 from undercroft.cli.installation import read_settings, ready_database
 from undercroft.cli.output import Output
@@ -88,7 +89,7 @@ def ingest(options: Namespace, out: Output) -> int:
 
 
 async def _ingest_all(options: Namespace, out: Output, files: list[Path], plan: Plan) -> list[_Outcome]:
-    settings, clock = read_settings(options, out), SystemClock()
+    settings, clock = read_settings(options, out, stored=encrypted_store), SystemClock()
     place = Place(organisation=ORGANISATION, collection=options.collection, namespace=options.namespace)
     outcomes: list[_Outcome] = []
     with ready_database(settings, otherwise="Files cannot be taken in") as database:
@@ -143,7 +144,7 @@ def forget(options: Namespace, out: Output) -> int:
 
 
 async def _forget_all(options: Namespace, out: Output) -> list[str]:
-    settings, clock = read_settings(options, out), SystemClock()
+    settings, clock = read_settings(options, out, stored=encrypted_store), SystemClock()
     place = Place(organisation=ORGANISATION, collection=options.collection, namespace=options.namespace)
     with ready_database(settings, otherwise="Files cannot be taken out") as database:
         store = open_store(settings, clock=clock, name=options.store, keeps_up=False)

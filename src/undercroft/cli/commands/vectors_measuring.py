@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.assembly.vector_tools import Embedder
 from undercroft.assembly.vectors import STORES, open_store
 from undercroft.cli.installation import read_settings
@@ -68,7 +69,7 @@ def counts(text: str) -> tuple[int, ...]:
 
 
 def bench(options: Namespace, out: Output) -> int:
-    settings = read_settings(options, out)
+    settings = read_settings(options, out, stored=encrypted_store)
     data = _data(options, settings, questions=options.questions)
     names = list(dict.fromkeys(options.stores.split(",")))
     if unknown := [name for name in names if name not in STORES]:
@@ -119,7 +120,7 @@ def tune(options: Namespace, out: Output) -> int:
     if not 0 < options.recall <= 1:
         raise InvalidRequest(f"--recall is {options.recall:g}; it takes more than 0 and at most 1.")
     _check(options)
-    settings = read_settings(options, out)
+    settings = read_settings(options, out, stored=encrypted_store)
     data = _data(options, settings)
     course = Course(limit=options.limit, metric=options.metric, seconds=options.seconds)
 

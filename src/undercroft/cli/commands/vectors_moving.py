@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.assembly.vectors import STORES, open_store
 from undercroft.cli.installation import read_settings
 from undercroft.cli.output import Output
@@ -38,7 +39,7 @@ def copy(options: Namespace, out: Output) -> int:
     into = options.into or options.collection
     if (options.source, options.collection) == (options.target, into):
         raise InvalidRequest("The copy would be the original: give it another store, or another name with --as.")
-    settings = read_settings(options, out)
+    settings = read_settings(options, out, stored=encrypted_store)
     default = settings.data_dir / "copies" / f"{options.source}-{options.target}-{options.collection}-{into}.json"
     file = CheckpointFile(options.checkpoint or default)
     beginning = Checkpoint(source=options.source, target=options.target, collection=options.collection, into=into)

@@ -3,15 +3,16 @@
 import asyncio
 import getpass
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from undercroft.access.audit import Act
 from undercroft.assembly.versions import VersionDesk, shown
-from undercroft.cli.installation import read_settings, ready_database
+from undercroft.cli.installation import note, read_settings, ready_database
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock, rfc3339
@@ -28,6 +29,7 @@ versions that never change, by address, with labels that move.
 Example: undercroft versions create model support model.json --label staging
          undercroft versions list model"""
 ORGANISATION: Final = "default"
+Noted = Callable[[Act], None]
 CHANGES: Final = {"stored": "file -> database", "written": "database -> file", "same": "same"}
 
 
@@ -91,21 +93,17 @@ def run(options: Namespace, out: Output) -> int:
 def act(options: Namespace, out: Output, *, kind: Kind | None) -> int:
     """Does what one of the actions says."""
     settings = read_settings(options, out)
-    with opened(settings) as desk:
-        if options.action == "sync":
-            return _sync(desk, options, settings, out)
-        assert kind is not None, "every other action has one"
-        return asyncio.run(_act(desk, kind, options, out))
-
-
-@contextmanager
-def opened(settings: Settings) -> Iterator[VersionDesk]:
-    """The versions of the installation. Raises Unavailable."""
     with ready_database(settings, otherwise="Versions are in the database, which is not ready") as database:
-        yield VersionDesk(database, organisation=ORGANISATION, clock=SystemClock())
+        desk = VersionDesk(database, organisation=ORGANISATION, clock=SystemClock())
+        noted = partial(note, database)
+        if options.action == "sync":
+            return _sync(desk, options, settings, out, noted=noted)
+        assert kind is not None, "every other action has one"
+        return asyncio.run(_act(desk, kind, options, out, noted=noted))
 
 
-async def _act(desk: VersionDesk, kind: Kind, options: Namespace, out: Output) -> int:
+async def _act(desk: VersionDesk, kind: Kind, options: Namespace, out: Output, *, noted: Noted) -> int:
+    subject = f"{kind}/{getattr(options, 'name', None)}"
     match options.action:
         case "list":
             versions = await desk.listed(kind, options.name)
@@ -120,12 +118,15 @@ async def _act(desk: VersionDesk, kind: Kind, options: Namespace, out: Output) -
             value = read_file(options.file)
             labels = tuple(options.label)
             made = await desk.create(kind, options.name, value, labels=labels, note=options.note, author=author())
+            noted(Act(action="version.create", subject=subject, after={"version": made.short, "labels": labels}))
             out.show(shown(made), text=f"{made.name}@{made.short}")
         case "label":
             moved = await desk.label(kind, options.name, options.label, options.version)
+            noted(Act(action="version.label", subject=subject, after={options.label: moved.short}))
             out.show(shown(moved), text=f"{options.label} is {moved.name}@{moved.short} now.")
         case "unlabel":
             await desk.unlabel(kind, options.name, options.label)
+            noted(Act(action="version.unlabel", subject=subject, before={"label": options.label}))
             out.show({"name": options.name, "label": options.label}, text=f"{options.name} has no {options.label} now.")
         case "diff":
             before = await desk.find(kind, options.name, options.before)
@@ -157,11 +158,13 @@ def _pair(text: str, content: PromptContent) -> tuple[str, Any]:
         raise InvalidRequest(f"--set {name}: {value!r} is no {variable.type}.") from error
 
 
-def _sync(desk: VersionDesk, options: Namespace, settings: Settings, out: Output) -> int:
+def _sync(desk: VersionDesk, options: Namespace, settings: Settings, out: Output, *, noted: Noted) -> int:
     only = "stored" if options.push else "written" if options.pull else None
     folder = options.folder or settings.releases.folder
     steps = asyncio.run(desk.sync(folder, only=only, author=author()))  # type: ignore[arg-type]
     rows = [{"kind": step.kind, "name": step.name, "change": CHANGES[step.change]} for step in steps]
+    if stored := [f"{step.kind}/{step.name}" for step in steps if step.change == "stored"]:
+        noted(Act(action="version.sync", subject=str(folder), after={"stored": stored}))
     out.table(rows, empty=f"There is nothing in {folder}, nor in the database.")
     return 0
 

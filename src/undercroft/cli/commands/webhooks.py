@@ -6,21 +6,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from undercroft.access.audit import Act
 from undercroft.assembly.events import webhook_sinks
 from undercroft.assembly.secrets import StoredSecrets
 from undercroft.cli.commands.usage import moment
-from undercroft.cli.installation import read_settings
+from undercroft.cli.installation import note, read_settings, ready_database
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.clock import SystemClock, rfc3339
 from undercroft.egress.client import Client
 from undercroft.egress.guard import Guard
-from undercroft.errors import Unavailable
 from undercroft.events.hooks import Hooks
 from undercroft.events.webhooks import Webhook
 from undercroft.ids import Ids
 from undercroft.settings.model import Settings
-from undercroft.storage.engine import open_database
+from undercroft.storage.engine import Database
 
 HELP = """Who is told of events by HTTP.
 
@@ -65,11 +65,12 @@ _TEST = "Posts a webhook.test; exit code 1 if it is not taken.  Example: undercr
 
 def run(options: Namespace, out: Output) -> int:
     settings = read_settings(options, out)
-    return asyncio.run(_run(options, settings, out))
+    with ready_database(settings, otherwise="Webhooks cannot be reached") as database:
+        return asyncio.run(_run(options, settings, database, out))
 
 
-async def _run(options: Namespace, settings: Settings, out: Output) -> int:
-    async with _opened(settings) as hooks:
+async def _run(options: Namespace, settings: Settings, database: Database, out: Output) -> int:
+    async with _opened(settings, database) as hooks:
         match options.action:
             case "list":
                 rows = [_cells(each) for each in await hooks.listed(ORGANISATION)]
@@ -78,10 +79,13 @@ async def _run(options: Namespace, settings: Settings, out: Output) -> int:
                 made = await hooks.create(
                     ORGANISATION, url=options.url, types=options.type or ["*"], description=options.description
                 )
+                note(database, Act(action="webhook.create", subject=made.webhook.id, after=_cells(made.webhook)))
                 text = f"{made.webhook.id}\nIts signing secret, shown this once: {made.secret}"
                 out.show({**_cells(made.webhook), "secret": made.secret}, text=text)
             case "delete":
+                before = _cells(await hooks.find(ORGANISATION, options.id))
                 await hooks.remove(ORGANISATION, options.id)
+                note(database, Act(action="webhook.delete", subject=options.id, before=before))
                 out.show({"id": options.id, "deleted": True}, text=f"{options.id} is deleted.")
             case "replay":
                 with out.progress("replaying") as advance:
@@ -92,42 +96,36 @@ async def _run(options: Namespace, settings: Settings, out: Output) -> int:
                         everything=options.everything,
                         progress=advance,
                     )
+                note(database, Act(action="webhook.replay", subject=options.id, after={"events": count}))
                 out.show({"id": options.id, "events": count}, text=f"Events that are told again: {count}.")
             case "job-secret":
                 secret = await hooks.renew_job_secret(ORGANISATION)
                 text = f"Jobs' own webhooks are signed under this, shown this once: {secret}"
                 out.show({"secret": secret}, text=text)
             case _:
-                return await _test(hooks, options.id, out)
+                return await _test(hooks, database, options.id, out)
     return 0
 
 
-async def _test(hooks: Hooks, id: str, out: Output) -> int:
+async def _test(hooks: Hooks, database: Database, id: str, out: Output) -> int:
     outcome = await hooks.test(ORGANISATION, id)
+    note(database, Act(action="webhook.test", subject=id, after={"status": outcome.status or None}))
     result = {"id": id, "delivered": outcome.ok, "status": outcome.status or None, "error": outcome.error}
     out.show(result, text=f"Delivered: {outcome.status}." if outcome.ok else f"Not delivered: {outcome.error}.")
     return 0 if outcome.ok else 1
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Hooks]:
-    """The webhooks of the server whose settings these are. Raises Unavailable."""
+async def _opened(settings: Settings, database: Database) -> AsyncIterator[Hooks]:
+    """The webhooks of the server whose settings these are."""
     clock, guard = SystemClock(), Guard(allow=settings.egress.allow)
-    url = settings.database.url
-    database = open_database(
-        url.get_secret_value() if url else None, data_dir=settings.data_dir, pool_size=1, clock=clock
-    )
     client = Client(limits=settings.egress, clock=clock, guard=guard)
     try:
-        state = await database.state()
-        if not state.is_ready:
-            raise Unavailable(f"The database is not ready: {state.reason}.")
         secrets = StoredSecrets(settings)
         sink = webhook_sinks(settings, client=client, secrets=secrets, clock=clock)
         yield Hooks(database, guard=guard, secrets=secrets, sink=sink, ids=Ids(clock), clock=clock)
     finally:
         await client.close()
-        await asyncio.to_thread(database.close)
 
 
 def _cells(webhook: Webhook) -> dict[str, object]:
