@@ -1,10 +1,17 @@
 """Counters, ledger, log and spans tell the same of the same calls; one trace runs through all; no secret shows."""
 
+import gzip
 import json
+import signal
+import socket
 import sqlite3
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +174,110 @@ def test_one_trace_runs_from_the_request_through_the_job_to_the_provider(
     assert sent.headers["traceparent"] == f"00-{TRACE}-{attempt['id']}-01"
 
 
+def test_a_search_of_a_vector_store_and_its_embeddings_are_in_the_callers_trace(
+    upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    toml = models(upstream, "fake") + '[vectors]\nembedding_model = "fake"\n'
+    with serving(tmp_path_factory.mktemp("search"), toml=toml, extra={"UPSTREAM_KEY": "sk-any-key-at-all"}) as server:
+        store = server.ask("/v1/vector_stores", json={"name": "a"}).json["id"]
+        form = b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nassistants\r\n'
+        form += (
+            b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nopen on Mondays\r\n--x--\r\n'
+        )
+        headers = {"content-type": "multipart/form-data; boundary=x"}
+        file = server.ask("/v1/files", body=form, headers=headers).json["id"]
+        server.ask(f"/v1/vector_stores/{store}/files", json={"file_id": file})
+        until(lambda: server.ask(f"/v1/vector_stores/{store}").json["file_counts"]["completed"] == 1)
+        asked = server.ask(
+            f"/v1/vector_stores/{store}/search", json={"query": "when?"}, headers={"traceparent": CALLER}
+        )
+        assert (asked.status, len(asked.json["data"])) == (200, 1)
+        until(lambda: len(server.ask(f"/api/v1/traces/{TRACE}").json.get("data", [])) >= 4)
+        spans = server.ask(f"/api/v1/traces/{TRACE}").json["data"]
+    (searched,) = (span for span in spans if span["name"] == "search vector store")
+    (attempt,) = (span for span in spans if span["name"] == "attempt fake")
+    queries = [span for span in spans if span["kind"] == "client" and span != attempt]
+    assert searched["parent"] == CALLER.split("-")[2]
+    assert {span["parent"] for span in queries} == {searched["id"]}
+    sent = [each.headers["traceparent"] for each in upstream.requests if TRACE in each.headers.get("traceparent", "")]
+    assert f"00-{TRACE}-{attempt['id']}-01" in sent
+
+
+@contextmanager
+def collector_that(does: str) -> Iterator[str]:
+    """Its address: nobody is there (`away`), it takes connections and says nothing (`stuck`), or takes no spans."""
+    if does == "refuses":
+
+        class Door(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                self.send_error(500)
+
+            def log_message(self, *_: Any) -> None: ...
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        return
+    with socket.create_server(("127.0.0.1", 0)) as stuck:
+        if does == "away":
+            stuck.close()
+            yield "http://127.0.0.1:9"
+        else:
+            yield f"http://127.0.0.1:{stuck.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("does", ["away", "stuck", "refuses"])
+def test_a_collector_that_does_not_do_slows_and_fails_no_call(
+    does: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    def seconds_for_calls(server: Server) -> float:
+        began = time.monotonic()
+        assert {server.chat().status for _ in range(100)} == {200}
+        return time.monotonic() - began
+
+    with serving(tmp_path_factory.mktemp("alone"), toml=SCRIPTED) as server:
+        seconds_for_calls(server)
+        alone_s = seconds_for_calls(server)
+    with collector_that(does) as address:
+        extra = {"OTEL_EXPORTER_OTLP_ENDPOINT": address}
+        with serving(tmp_path_factory.mktemp(does), toml=SCRIPTED, extra=extra) as server:
+            seconds_for_calls(server)
+            with_s = seconds_for_calls(server)
+            if does != "stuck":  # until its time is up, nothing is lost yet
+                until(lambda: dropped_spans(server) > 0, within_s=60)
+            assert server.ask("/health").status == 200
+    print(f"100 calls took {alone_s:.2f} s, with a collector that {does}: {with_s:.2f} s")
+    assert with_s < alone_s * 10
+
+
+def dropped_spans(server: Server) -> float:
+    found = samples(server).get("ai_telemetry_dropped_total", {})
+    return found.get((("signal", "spans"),), 0.0)
+
+
+def test_a_scrape_while_the_server_winds_down_is_answered(
+    upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    toml = SCRIPTED + models(upstream, "stall-mid-stream") + "[server]\nshutdown_grace_s = 3\n"
+    with serving(tmp_path_factory.mktemp("ending"), toml=toml, extra={"UPSTREAM_KEY": "sk-any-key-at-all"}) as server:
+        assert server.chat().status == 200
+        body = b'{"model":"stall-mid-stream","stream":true,"messages":[{"role":"user","content":"hi"}]}'
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+        with connected(server.port) as wire:
+            wire.send(head + body)
+            assert wire.is_open(after_s=0.3)
+            server.process.send_signal(signal.SIGTERM)
+            scrape = server.ask("/metrics")
+            assert scrape.status == 200
+            assert b"ai_api_calls_total" in scrape.body
+            assert server.process.wait(timeout=60) == 0
+
+
 CANARY = "sk-canary-0123456789abcdefghijklmnopqrstuvwxyz"
 JOBS = f"""
 import logging
@@ -180,26 +291,36 @@ def leaky(n: int) -> int:
 """
 
 
+def plant(server: Server) -> None:
+    """Sends the secret in by header, body, query, path, label, tag and traceparent, has it logged and raised by a job
+    with it among the local variables, and has it in a change that the audit log tells of."""
+    server.ask("/v1/chat/completions", json={"messages": []}, headers={"authorization": f"Bearer {CANARY}"})
+    server.chat(CANARY, user=CANARY)
+    server.chat(CANARY, model=CANARY)
+    server.chat(CANARY, model="broken")
+    server.ask(f"/api/generate?prompt={CANARY}&model=chat", method="POST")
+    server.ask(f"/v1/{CANARY}")
+    server.ask("/v1/chat/completions", body=CANARY.encode())
+    server.ask(
+        "/v1/chat/completions",
+        json={"model": "chat", "messages": [{"role": "user", "content": "hi"}]},
+        headers={"traceparent": f"00-{TRACE}-{CANARY}-01", "x-undercroft-tags": CANARY},
+    )
+    hook = {"url": "https://hooks.example.com/", "description": f"with {CANARY}"}
+    assert server.ask("/api/v1/webhooks", json=hook).status == 201
+    job = server.ask("/api/v1/jobs", json={"kind": "leaky", "input": {"n": 1}, "max_attempts": 1}).json
+    until(lambda: server.ask(f"/api/v1/jobs/{job['id']}").json["status"] == "dead")
+
+
+def leaky(upstream: Upstream, folder: Path) -> str:
+    (folder / "leaky_jobs.py").write_text(JOBS)
+    return SCRIPTED + models(upstream, "broken") + '[jobs]\nmodules = ["leaky_jobs"]\n'
+
+
 def test_a_secret_in_every_place_shows_nowhere(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("canary")
-    (folder / "leaky_jobs.py").write_text(JOBS)
-    toml = SCRIPTED + models(upstream, "broken") + '[jobs]\nmodules = ["leaky_jobs"]\n'
-    extra = {"UPSTREAM_KEY": CANARY}
-    with serving(folder, toml=toml, extra=extra) as server:
-        server.ask("/v1/chat/completions", json={"messages": []}, headers={"authorization": f"Bearer {CANARY}"})
-        server.chat(CANARY, user=CANARY)
-        server.chat(CANARY, model=CANARY)
-        server.chat(CANARY, model="broken")
-        server.ask(f"/api/generate?prompt={CANARY}&model=chat", method="POST")
-        server.ask(f"/v1/{CANARY}")
-        server.ask("/v1/chat/completions", body=CANARY.encode())
-        server.ask(
-            "/v1/chat/completions",
-            json={"model": "chat", "messages": [{"role": "user", "content": "hi"}]},
-            headers={"traceparent": f"00-{TRACE}-{CANARY}-01", "x-undercroft-tags": CANARY},
-        )
-        job = server.ask("/api/v1/jobs", json={"kind": "leaky", "input": {"n": 1}, "max_attempts": 1}).json
-        until(lambda: server.ask(f"/api/v1/jobs/{job['id']}").json["status"] == "dead")
+    with serving(folder, toml=leaky(upstream, folder), extra={"UPSTREAM_KEY": CANARY}) as server:
+        plant(server)
         until(lambda: len(server.ask("/api/v1/errors").json["data"]) >= 2)
         errors = server.ask("/api/v1/errors").json["data"]
         said = {
@@ -207,12 +328,63 @@ def test_a_secret_in_every_place_shows_nowhere(upstream: Upstream, tmp_path_fact
             "traces": server.ask("/api/v1/traces").body.decode(),
             "errors": json.dumps(errors),
             "usage": server.ask("/api/v1/usage?by=model").body.decode(),
+            "audit": server.ask("/api/v1/audit").body.decode(),
             "log": server.stdout + server.stderr,
         }
     assert {error["kind"] for error in errors} >= {"RuntimeError"}
     assert "[REDACTED]" in said["errors"]
+    assert "[REDACTED]" in said["audit"]
     said |= tables(folder / ".undercroft")
     assert {place for place, text in said.items() if CANARY in text} == set()
+
+
+def test_a_secret_in_every_place_reaches_neither_sentry_nor_a_collector(
+    upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder, collector, sentry = tmp_path_factory.mktemp("outside"), Collector(), Envelopes()
+    with listening(collector) as address, sentry.listening() as dsn:
+        extra = {"UPSTREAM_KEY": CANARY, "OTEL_EXPORTER_OTLP_ENDPOINT": address, "SENTRY_DSN": dsn}
+        with serving(folder, toml=leaky(upstream, folder), extra=extra) as server:
+            plant(server)
+            until(lambda: any("RuntimeError" in each for each in sentry.bodies))
+            until(lambda: any(span.name == "attempt broken" for span in collector.spans))
+    assert len(collector.spans) > 10
+    assert CANARY not in str(collector.requests)
+    assert CANARY not in "".join(sentry.bodies)
+    assert "[REDACTED]" in "".join(sentry.bodies)
+
+
+class Envelopes:
+    """What a Sentry is sent."""
+
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+
+    @contextmanager
+    def listening(self) -> Iterator[str]:
+        """Its DSN."""
+        bodies = self.bodies
+
+        class Door(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                is_packed = self.headers.get("content-encoding") == "gzip"
+                bodies.append((gzip.decompress(body) if is_packed else body).decode())
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, *_: Any) -> None: ...
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://public@127.0.0.1:{server.server_port}/1"
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
 
 
 def tables(folder: Path) -> dict[str, str]:
@@ -221,5 +393,5 @@ def tables(folder: Path) -> dict[str, str]:
     with sqlite3.connect(file) as database:
         return {
             name: str(database.execute(f"SELECT * FROM {name}").fetchall())
-            for name in ("calls", "spans", "error_groups", "api_keys", "events")
+            for name in ("calls", "spans", "error_groups", "api_keys", "events", "audit")
         }

@@ -11,6 +11,7 @@ from undercroft.gateway.gateway import Gateway
 from undercroft.llm.types import ChatRequest, PromptUse
 from undercroft.releases.book import Book, Snapshot
 from undercroft.releases.traffic import Traffic
+from undercroft.telemetry.tracing import Tracing
 from undercroft.versions.content import Kind, ModelContent, Version
 from undercroft.versions.pinned import Pinned
 
@@ -30,6 +31,7 @@ class House:
         guard: Stage | None = None,
         stages: Sequence[Stage] = (),
         sample: Stage | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.first, self.second = Prompter(said(*answer)), Prompter(said("new"))
         self.bench = Bench(self.first, others={"next": self.second})
@@ -46,6 +48,7 @@ class House:
             guard=guard,
             of_releases=stages,
             sample=sample,
+            tracing=tracing,
         )
 
     def show(self, traffic: Traffic | None, versions: Sequence[Version] = ()) -> None:

@@ -1,6 +1,7 @@
 """Searches vector stores ahead of an answer, for models that have no `file_search` of their own."""
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -9,6 +10,7 @@ from undercroft.assembly.knowledge import Caller, KnowledgeOffice
 from undercroft.errors import NotFound
 from undercroft.gateway.call import Model
 from undercroft.llm.types import ChatRequest
+from undercroft.telemetry.tracing import Tracing
 from undercroft.wire.openai import responses as wire
 
 USUAL_CONTEXT: Final = 16_000
@@ -27,8 +29,9 @@ class Led(msgspec.Struct, frozen=True):
 class FileSearch:
     """The `file_search` tool over our own vector stores. Those of a provider that has some are left to it."""
 
-    def __init__(self, knowledge: KnowledgeOffice) -> None:
+    def __init__(self, knowledge: KnowledgeOffice, *, tracing: Tracing) -> None:
         self._knowledge = knowledge
+        self._tracing = tracing
 
     async def is_ours(self, asked: wire.Asked, caller: Caller, *, model: Model) -> bool:
         """Whether to search here. Raises NotFound for a vector store that nobody knows."""
@@ -50,7 +53,8 @@ class FileSearch:
         tool, question = wire.asked_search(asked.body), wire.question_in(request)
         if tool is None or not question:
             return Led(wire.without_search(request), None)
-        found = await self._found(tool, question, caller)
+        with self._tracing.around(caller.traceparent, "file search", "internal", {}) as below:
+            found = await self._found(tool, question, replace(caller, traceparent=below))
         retrieved = wire.Retrieved(
             queries=[question], passages=tuple(found), tells_results=wire.RESULTS in (asked.body.include or ())
         )

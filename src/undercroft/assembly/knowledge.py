@@ -24,6 +24,7 @@ from undercroft.llm.types import EmbeddingsRequest
 from undercroft.record import Who
 from undercroft.settings.model import Settings
 from undercroft.telemetry.logs import get_logger
+from undercroft.telemetry.trace_context import trace_in
 
 if TYPE_CHECKING:
     from undercroft.assembly.jobs import JobOffice
@@ -52,7 +53,8 @@ class Caller:
     endpoint: str = ENDPOINT
     id: str = ""
     """The request's; empty: the call gets one of its own."""
-    trace: str = ""
+    traceparent: str = ""
+    """What its calls are below; empty: a trace of their own."""
     seconds: float = 600.0
     alias: str = ""
     """The name that was called, where a release asks: who may call that one need not be allowed the model."""
@@ -99,7 +101,8 @@ class EmbeddingModels:
             started_us=self._clock.now_us(),
             started=started,
             deadline=started + caller.seconds,
-            trace=caller.trace,
+            trace=trace_in(caller.traceparent),
+            traceparent=caller.traceparent,
             trail=Trail(alias=caller.alias, release=caller.release),
         )
         under_way = self._jobs.begin()
@@ -166,7 +169,7 @@ class KnowledgeOffice:
         from undercroft.vectors.knowledge.handler import Tools
 
         store = await self._vectors.store()
-        found = await self.models.model_for(model, Caller(job.who, trace=job.trace))
+        found = await self.models.model_for(model, Caller(job.who, traceparent=job.trace))
         ingestor = Ingestor(self._link, store, found, ids=self._ids, clock=self._clock)
         return Tools(self._link, await self._files.cabinet(), ingestor)
 

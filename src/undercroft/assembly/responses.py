@@ -209,7 +209,7 @@ class Responses:
         self._under_way.begin()  # a configuration that follows waits for it
         try:
             asked = wire.decode(order.source)
-            request, caller = wire.request_of(asked, None), Caller(order.who, endpoint=ENDPOINT, trace=order.trace)
+            request, caller = wire.request_of(asked, None), _caller_of(order)
             if await self.searches(asked, request, caller):
                 request, dropped, retrieved = await self.lead(asked, request, caller)
             else:
@@ -244,6 +244,10 @@ class Responses:
             trace=trace_in(order.trace),
             traceparent=order.trace,
         )
+
+
+def _caller_of(order: Order) -> Caller:
+    return Caller(order.who, endpoint=ENDPOINT, traceparent=order.trace)
 
 
 _responses = msgspec.json.Decoder(wire.Response)

@@ -32,7 +32,7 @@ class Retrieval:
         caller = Caller(
             call.who,
             endpoint=ENDPOINT,
-            trace=call.trace,
+            traceparent=call.traceparent,
             seconds=call.deadline - self._clock.monotonic(),
             alias=call.trail.alias,
             release=call.trail.release,

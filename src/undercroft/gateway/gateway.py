@@ -28,6 +28,7 @@ from undercroft.llm.reply import Reply
 from undercroft.llm.tokens import estimate_conversation
 from undercroft.llm.types import ChatRequest, Request
 from undercroft.record import Who
+from undercroft.telemetry.trace_context import under
 from undercroft.telemetry.tracing import Tracing
 from undercroft.versions.pinned import Pinned
 
@@ -66,6 +67,7 @@ class Gateway:
         self.meter = Meter(recorder=recorder, rates=rates, clock=clock, tag_names=tag_names)
         self.mirror = Mirror(self.send, ids=ids or Ids(clock), clock=clock)
         self._releases = releases or Empty()
+        self._is_traced = tracing is not None and tracing.is_on
         retry = Retry(clock=clock, rng=rng)
         self._release = Release(self._releases, catalogue=catalogue, mirror=self.mirror)
 
@@ -86,7 +88,7 @@ class Gateway:
                 Route(gauge, clock=clock),
                 self.meter.opening,
             ]
-            if tracing is not None and tracing.is_on:
+            if tracing is not None and self._is_traced:
                 stages = _traced(stages, tracing)
             return pipeline(stages, Attempt().ask)
 
@@ -95,6 +97,12 @@ class Gateway:
         self._released, self._released_asking_cache = way(unasked, self._release), way(cache, self._release)
 
     async def send(self, call: Call) -> Reply:
+        if call.traceparent and not self._is_traced:
+            with under(call.traceparent):  # we leave no span, and the provider's is below the caller's
+                return await self._send(call)
+        return await self._send(call)
+
+    async def _send(self, call: Call) -> Reply:
         # Where there are no releases, and where no model has a cache, no call pays for them.
         if self._releases.is_empty and getattr(call.request, "prompt", None) is None:
             return await (self._plain(call) if call.cache is None else self._plain_asking_cache(call))

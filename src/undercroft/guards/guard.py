@@ -12,6 +12,8 @@ class Blocked(InvalidRequest):
     """A guard of the operator's refuses what is in a prompt or an answer."""
 
     code = "guard_blocked"
+    found = ""
+    """`rule:kind`, as in `Looked`."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,10 +71,12 @@ def masked(text: str, finds: Sequence[Find]) -> str:
 
 def refusal(rule: Rule, find: Find, *, side: Side) -> Blocked:
     where = "request" if side == "input" else "answer"
-    return Blocked(
+    blocked = Blocked(
         f"The {where} was blocked by the guard '{rule.name}': it holds something of the kind '{find.what}'.",
         hint="The operator's [[guards.rules]] say so, or the guardrails of the release that answers.",
     )
+    blocked.found = f"{rule.name}:{find.what}"
+    return blocked
 
 
 class Window:

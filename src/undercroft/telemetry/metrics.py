@@ -41,8 +41,9 @@ FIRST_FAULT_STATUS: Final = 500
 
 SPEED_BOUNDS: Final = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 1000, 2000, 5000)
 """Output tokens a second."""
-CACHES: Final = ("coalesced", "exact", "semantic")
-"""What a record's `cache` may say; anything else is counted as `other`."""
+CACHES: Final[Mapping[str, str]] = {"coalesced": "coalesced", "hit": "exact", "semantic": "semantic"}
+"""Kinds of cached answers by what a record's `cache` says; anything else that is no miss is counted as `other`."""
+MISS: Final = "miss"
 REFUSALS: Final[Mapping[str, str]] = {
     "rate_limit_exceeded": "rate",
     "limit_reached": "rate",
@@ -69,7 +70,9 @@ class _Outcome:
     speed: Histogram
     retries: Counter
     fallbacks: Counter
-    caches: dict[str, Counter] = field(default_factory=dict)
+    misses: Counter
+    caches: dict[str, tuple[Counter, Counter]] = field(default_factory=dict)
+    """Answers from a cache, and what they have saved, by kind."""
     refusals: dict[str, Counter] = field(default_factory=dict)
     errors: dict[str, Counter] = field(default_factory=dict)
 
@@ -138,6 +141,16 @@ class Metrics:
             (*at, "kind"),
             limit=SERIES_LIMIT * len(CACHES),
         )
+        self._saved = self.counter(
+            "ai_cache_saved_usd_total",
+            "What answers from a cache had cost when they were made, in USD.",
+            (*at, "kind"),
+            scale=NANO_PER_USD,
+            limit=SERIES_LIMIT * len(CACHES),
+        )
+        self._misses = self.counter(
+            "ai_cache_misses_total", "Calls whose answer was looked for in the cache and was not there.", at
+        )
         self._refusals = self.counter(
             "ai_limit_refusals_total", "Calls that a rate limit or a budget turned away.", (*at, "kind")
         )
@@ -188,7 +201,7 @@ class Metrics:
         """Counts a call that has ended."""
         outcome = self._outcome(record.endpoint, record.model, record.provider)
         error = self._error(outcome, record.error) if record.error else None
-        hit = self._hit(outcome, record.cache) if record.cache else None
+        hit = self._hit(outcome, record) if record.cache else None
         refusal = self._refusal(outcome, record.error) if error is not None and not record.attempts else None
         usage, duration_us, first_us = record.usage, record.duration_us, record.first_token_us
         ended_us = record.started_us + duration_us
@@ -306,14 +319,23 @@ class Metrics:
             speed=self._speed.labels(*at),
             retries=self._retries.labels(*at),
             fallbacks=self._fallbacks.labels(*at),
+            misses=self._misses.labels(*at),
         )
         if (shown == model or not model) and len(self._outcomes) < SERIES_LIMIT:
             self._outcomes[endpoint, model, provider] = outcome
         return outcome
 
-    def _hit(self, outcome: _Outcome, cache: str) -> Counter:
-        kind = cache if cache in CACHES else OTHER
-        return outcome.caches.get(kind) or outcome.caches.setdefault(kind, self._hits.labels(*outcome.at, kind))
+    def _hit(self, outcome: _Outcome, record: CallRecord) -> Counter:
+        if record.cache == MISS:
+            return outcome.misses
+        kind = CACHES.get(record.cache, OTHER)
+        found = outcome.caches.get(kind)
+        if found is None:
+            at = (*outcome.at, kind)
+            found = outcome.caches[kind] = self._hits.labels(*at), self._saved.labels(*at)
+        if record.saved_nano:
+            found[1].add(record.saved_nano)
+        return found[0]
 
     def _refusal(self, outcome: _Outcome, code: str) -> Counter | None:
         kind = REFUSALS.get(code)

@@ -45,7 +45,7 @@ class OverHttp:
         self._headers = {"content-type": "application/x-protobuf", **headers}
 
     def send(self, request: bytes, /) -> None:
-        asked = urllib.request.Request(self._url, request, self._headers)  # noqa: S310
+        asked = urllib.request.Request(self._url, request, self._headers)  # noqa: S310 - the same address
         try:
             with urllib.request.urlopen(asked, timeout=TIMEOUT_S) as answer:  # noqa: S310 - the operator's address
                 answer.read(65_536)

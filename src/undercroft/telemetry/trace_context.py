@@ -1,6 +1,8 @@
 """W3C trace context: who a piece of work belongs to, as it travels in headers and with jobs."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final, NamedTuple
 
@@ -43,6 +45,16 @@ def trace_in(kept: str) -> str:
 
 current: Final[ContextVar[TraceContext | None]] = ContextVar("undercroft_trace", default=None)
 """The span that the work of this task is below: set around an attempt at a provider and around a job."""
+
+
+@contextmanager
+def under(traceparent: str) -> Iterator[None]:
+    """What is done in the block is below the span that a `traceparent` names."""
+    token = current.set(read(traceparent))
+    try:
+        yield
+    finally:
+        current.reset(token)
 
 
 def is_sampled(trace: str, ratio: float) -> bool:

@@ -89,14 +89,22 @@ def test_retries_fallbacks_caches_refusals_and_speed_come_from_the_record_too() 
     metrics.observe(changed(deployment="spare/1", streamed=True, usage=Usage(input=1, output=14), attempts=3))
     metrics.observe(changed(attempts=0, cache="coalesced", provider="", usage=Usage()))
     metrics.observe(changed(attempts=0, cache="from-somewhere", provider="", usage=Usage()))
+    metrics.observe(changed(attempts=0, cache="hit", provider="", usage=Usage(), saved_nano=1_500_000))
+    metrics.observe(changed(attempts=0, cache="hit", provider="", usage=Usage(), saved_nano=500_000))
+    metrics.observe(changed(attempts=0, cache="semantic", provider="", usage=Usage(), saved_nano=3_000))
+    metrics.observe(changed(cache="miss", deployment="chat/0"))
     metrics.observe(changed(attempts=0, status=429, error="budget_exceeded", provider="", usage=Usage()))
     metrics.observe(changed(attempts=0, status=429, error="rate_limit_exceeded", provider="", usage=Usage()))
     metrics.observe(changed(attempts=1, status=429, error="rate_limit_exceeded", deployment="chat/0"))
     scrape = Scrape(metrics)
-    assert scrape.value("ai_upstream_retries_total", **AT) == 1 + 2
+    assert scrape.value("ai_upstream_retries_total", **AT) == 1 + 2 + 1
     assert scrape.value("ai_fallbacks_total", **AT) == 1
     assert scrape.value("ai_cache_hits_total", kind="coalesced") == 1
     assert scrape.value("ai_cache_hits_total", kind="other") == 1
+    assert scrape.value("ai_cache_hits_total", kind="exact") == 2
+    assert scrape.value("ai_cache_saved_usd_total", kind="exact") == 0.002
+    assert scrape.value("ai_cache_saved_usd_total", kind="semantic") == 0.000003
+    assert scrape.value("ai_cache_misses_total", **AT) == 1, "a miss is no hit"
     assert scrape.value("ai_limit_refusals_total", kind="budget") == 1
     assert scrape.value("ai_limit_refusals_total", kind="rate") == 1, "what a provider refuses is not ours"
     assert scrape.value("ai_output_tokens_per_second_count", **AT) == 1

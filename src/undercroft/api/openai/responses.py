@@ -164,7 +164,7 @@ def routes(undercroft: Undercroft) -> list[Route]:
         caller = Caller(
             exchange.caller.who,
             endpoint=ENDPOINT,
-            trace=trace_of(exchange)[1],
+            traceparent=trace_of(exchange)[0],
             seconds=server.request_timeout_s,
         )
         searches = await responses.searches(asked, request, caller)

@@ -12,6 +12,7 @@ from undercroft.api.openai.vector_store_files import PATH, POLL_AFTER, STORE, co
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft
 from undercroft.assembly.knowledge import Caller
+from undercroft.telemetry.spans import Attribute
 from undercroft.wire.openai import vector_stores as wire
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class VectorStores:
 
     def __init__(self, undercroft: Undercroft) -> None:
         self._office = undercroft.knowledge
+        self._tracing = undercroft.telemetry.tracing
         self._clock = undercroft.clock
         self._server = undercroft.settings.server
 
@@ -102,11 +104,14 @@ class VectorStores:
         question = question_of(asked)
         who, desk = exchange.caller.who, await self._office.desk()
         store = await desk.living(who, _id(exchange))
-        caller = Caller(who, SEARCH, exchange.id, trace_of(exchange)[1], self._server.request_timeout_s)
-        model = await self._office.models.model_for(store.model, caller)
         finder = await self._office.finder()
-        exchange.booked = True  # by the call of the embedding model
-        found = await finder.search(store, question, model)
+        traceparent, _ = trace_of(exchange)
+        said: dict[str, Attribute] = {"undercroft.vector_store": store.id, "undercroft.request.id": exchange.id}
+        with self._tracing.around(traceparent, "search vector store", "internal", said) as below:
+            caller = Caller(who, SEARCH, exchange.id, below, self._server.request_timeout_s)
+            model = await self._office.models.model_for(store.model, caller)
+            exchange.booked = True  # by the call of the embedding model
+            found = await finder.search(store, question, model)
         results = [
             wire.SearchResult(
                 file_id=passage.file,

@@ -6,14 +6,15 @@ from contextlib import aclosing
 from msgspec.structs import replace
 
 from undercroft.gateway.call import Call, Handler
-from undercroft.guards.guard import Rule, Window
+from undercroft.guards.guard import Blocked, Rule, Window
 from undercroft.guards.prompts import checked
 from undercroft.guards.types import Side
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import Choice, Chunk, ToolCallDelta
 
-Tell = Callable[[Call, tuple[str, ...]], None]
-"""Hears what was found in a call: the names of rules and kinds, never the text."""
+Tell = Callable[[Call, tuple[str, ...], Sequence[Rule]], None]
+"""Hears what was found in a call and was not found in it before, as `rule:kind`, never the text; and the rules that have
+found something in it for the first time."""
 
 
 class Guard:
@@ -24,6 +25,13 @@ class Guard:
         self._tell = tell
 
     async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
+        try:
+            return await self._guarded(call, proceed)
+        except Blocked as blocked:
+            self._note(call, (blocked.found,))
+            raise
+
+    async def _guarded(self, call: Call, proceed: Handler) -> Reply:
         rules = self._concerned("output", call)
         call = self.admitted(call)
         reply = await proceed(call)
@@ -62,14 +70,22 @@ class Guard:
             rest = watch.last(Chunk())
             if rest.choices:
                 yield rest
+        except Blocked as blocked:
+            self._note(call, (blocked.found,))
+            raise
         finally:
             self._note(call, watch.found)
 
     def _note(self, call: Call, found: tuple[str, ...]) -> None:
-        fresh = tuple(each for each in found if each not in call.trail.guarded)
+        before = call.trail.guarded
+        fresh = tuple(each for each in found if each not in before)
         if fresh:
             call.trail.guarded += fresh
-            self._tell(call, fresh)
+            self._tell(call, fresh, [rule for rule in self._rules if _has(rule, fresh) and not _has(rule, before)])
+
+
+def _has(rule: Rule, found: Sequence[str]) -> bool:
+    return any(each.startswith(f"{rule.name}:") for each in found)
 
 
 class Watch:

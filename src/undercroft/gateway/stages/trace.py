@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from undercroft.gateway.call import Call, Handler, Stage
 from undercroft.llm.reply import Reply
-from undercroft.telemetry.trace_context import current
+from undercroft.telemetry.trace_context import TraceContext, current
 from undercroft.telemetry.tracing import Tracing
 
 
@@ -18,7 +18,8 @@ class Trace:
 
     def __call__(self, call: Call, proceed: Handler, /) -> Awaitable[Reply]:
         course = self._tracing.begin(call.id, traceparent=call.traceparent, began=call.started)
-        return proceed(replace(call, trace=course.trace))
+        below = TraceContext(course.trace, course.id, course.is_sampled).header()
+        return proceed(replace(call, trace=course.trace, traceparent=below))  # a copy of it is below it, too
 
 
 class Noted:

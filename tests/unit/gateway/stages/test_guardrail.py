@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import pytest
 from msgspec.structs import replace
 
@@ -20,7 +22,7 @@ MASKS = GuardrailContent(
 BLOCKS = GuardrailContent(input=(GuardSpec(check="terms", name="topics", terms=("weapons",)),))
 
 
-def nobody(call: Call, found: tuple[str, ...]) -> None:
+def nobody(call: Call, found: tuple[str, ...], rules: Sequence[Rule]) -> None:
     """Nobody is told."""
 
 

@@ -1,7 +1,10 @@
 import pytest
 from msgspec.structs import replace
 
+from tests.support.clock import ManualClock
 from tests.support.release_house import NEW, OLD, House
+from tests.support.tracing import MadeSpans
+from tests.support.tracing import tracing as traced
 from undercroft.errors import InvalidRequest, ModelNotFound
 from undercroft.llm.types import PromptUse
 from undercroft.record import Who
@@ -146,6 +149,21 @@ async def test_a_mirrored_call_is_sent_to_the_candidate_whose_answer_nobody_sees
     shadow = house.bench.recorder.ended[-1]
     assert (shadow.endpoint, shadow.release, shadow.model) == ("shadow", "rel_new", "next")
     assert len(house.second.asked) == 1
+
+
+async def test_a_mirrored_call_is_in_the_trace_of_the_call_that_it_is_a_copy_of() -> None:
+    sink = MadeSpans()
+    traces = traced(sink, ManualClock())
+    house = House(Traffic(stable=OLD, candidate=NEW, mirror=1.0), tracing=traces)
+
+    await house.ask("support")
+    await house.mirrored()
+    traces.ended(house.bench.recorder.ended)
+
+    calls = {span.name: span for span in sink.spans if span.kind == "server"}
+    original, copy = calls["POST /v1/chat/completions"], calls["shadow"]
+    assert (copy.trace, copy.parent) == (original.trace, original.id)
+    assert len({span.trace for span in sink.spans}) == 1
 
 
 async def test_a_mirrored_call_that_fails_is_booked_and_disturbs_nobody() -> None:

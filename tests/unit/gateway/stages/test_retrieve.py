@@ -9,7 +9,7 @@ from undercroft.errors import Unavailable
 from undercroft.gateway.call import Call
 from undercroft.gateway.stages.guardrail import Guardrail
 from undercroft.gateway.stages.retrieve import Retrieve
-from undercroft.guards.guard import Blocked
+from undercroft.guards.guard import Blocked, Rule
 from undercroft.releases.traffic import Traffic
 from undercroft.versions.content import GuardrailContent, GuardSpec, RetrievalContent
 
@@ -34,7 +34,7 @@ class Library:
         return FOUND[content.collection]
 
 
-def nobody(call: Call, found: tuple[str, ...]) -> None:
+def nobody(call: Call, found: tuple[str, ...], rules: Sequence[Rule]) -> None:
     """Nobody is told."""
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from msgspec.structs import replace
+
 from tests.support.clock import ManualClock
 from tests.support.gateway import Bench, Prompter, said
 from tests.support.tracing import MadeSpans, tracing
@@ -9,7 +11,7 @@ from undercroft.errors import UpstreamOverloaded
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest
 from undercroft.telemetry.spans import Span
-from undercroft.telemetry.trace_context import TraceContext, current
+from undercroft.telemetry.trace_context import TraceContext, current, read
 
 
 class Listening(Prompter):
@@ -51,6 +53,23 @@ def test_every_stage_and_attempt_is_below_the_call_in_their_order() -> None:
     assert {span.parent for span in below} == {call.id}
     assert provider.asked_below == TraceContext(call.trace, attempt.id, sampled=True, call="req_1")
     assert current.get() is None
+
+
+CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_where_nothing_is_traced_the_provider_is_told_of_the_callers_span() -> None:
+    provider, plain = Listening(said("Hello")), Listening(said("Hello"))
+
+    async def run() -> None:
+        for asked, traceparent in ((provider, CALLER), (plain, "")):
+            bench = Bench(asked)
+            reply = await bench.gateway.send(replace(bench.call(), traceparent=traceparent))
+            assert current.get() is None
+            await reply.read()
+
+    asyncio.run(run())
+    assert (provider.asked_below, plain.asked_below) == (read(CALLER), None)
 
 
 def test_a_failed_attempt_and_its_successor_are_two_spans() -> None:

@@ -71,6 +71,12 @@ def _overview() -> Dashboard:
             _panel(
                 "Answered without a provider",
                 ("sum by (kind) (rate(ai_cache_hits_total[5m]))", "{{kind}}"),
+                ("sum(rate(ai_cache_misses_total[5m]))", "not in the cache"),
+                unit="reqps",
+            ),
+            _panel(
+                "Found by guards",
+                ("sum by (rule, action) (rate(ai_guard_finds_total[5m]))", "{{rule}} {{action}}"),
                 unit="reqps",
             ),
             _panel("The ledger is behind by", ("max(ai_ledger_lag_seconds)", ""), unit="s"),
@@ -106,6 +112,11 @@ def _cost() -> Dashboard:
             _panel(
                 "USD an hour by provider",
                 ("sum by (provider) (rate(ai_cost_usd_total[1h])) * 3600", "{{provider}}"),
+                unit="currencyUSD",
+            ),
+            _panel(
+                "USD an hour saved by the cache",
+                ("sum by (kind) (rate(ai_cache_saved_usd_total[1h])) * 3600", "{{kind}}"),
                 unit="currencyUSD",
             ),
             _panel("Tokens by class", ("sum by (class) (rate(ai_tokens_total[5m]))", "{{class}}")),
