@@ -5,7 +5,7 @@ PYTHON ?= python3
 SETUP := $(PYTHON) -BIS scripts/setup.py
 IMAGE_LOCKS := src/undercroft/deploy/data
 TORTURED ?= tests/simulation/test_jobs.py tests/integration/test_jobs.py tests/integration/test_batches.py \
-	tests/integration/jobs tests/integration/test_kill_nine.py
+	tests/integration/jobs tests/integration/test_kill_nine.py tests/integration/test_described_api.py
 COMPILE := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-annotate
 
 .DEFAULT_GOAL := help
@@ -28,7 +28,7 @@ golden: ## write the files in tests/golden and docs/reference anew; look at the 
 
 torture: ## kill what runs jobs and answers, again and again, for hours; prints the seeds that repeat it (shorter: docs/development.md)
 	@UNDERCROFT_SEEDS=$${UNDERCROFT_SEEDS:-10000} UNDERCROFT_KILL_JOBS=$${UNDERCROFT_KILL_JOBS:-20000} \
-		UNDERCROFT_FAULT_JOBS=$${UNDERCROFT_FAULT_JOBS:-2000} \
+		UNDERCROFT_FAULT_JOBS=$${UNDERCROFT_FAULT_JOBS:-2000} UNDERCROFT_SCHEMA_EXAMPLES=$${UNDERCROFT_SCHEMA_EXAMPLES:-100} \
 		UNDERCROFT_KILL_ANSWERS=$${UNDERCROFT_KILL_ANSWERS:-200000} $(SETUP) test -n 0 --capture=no -m "not system" \
 		$(TORTURED) $(ARGS)
 
