@@ -13,8 +13,8 @@ from undercroft.llm.reply import Reply
 from undercroft.llm.types import Choice, Chunk, ToolCallDelta
 
 Tell = Callable[[Call, tuple[str, ...], Sequence[Rule]], None]
-"""Hears what was found in a call and was not found in it before, as `rule:kind`, never the text; and the rules that have
-found something in it for the first time."""
+"""Hears what was found in a call and not before, as `rule:kind`, never the text; and the rules that have found something
+in it for the first time."""
 
 
 class Guard:

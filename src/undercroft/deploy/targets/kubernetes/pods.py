@@ -108,7 +108,10 @@ def migration(topology: Topology) -> Object:
             "limits": {"cpu": "500m", "memory": "256Mi"},
         },
         "securityContext": _confined(),
-        "volumeMounts": [{"name": "data", "mountPath": DATA}, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+        "volumeMounts": [
+            {"name": "data", "mountPath": DATA},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
+        ],
     }
     template = _template(topology, "migrate", container, grace_s=30, restart="OnFailure")
     return {
@@ -204,7 +207,7 @@ def _mounts(topology: Topology, *, is_gpu: bool = False) -> list[Object]:
         mounts.append({"name": "config", "mountPath": SETTINGS_FOLDER, "readOnly": True})
     if is_gpu:
         mounts.append({"name": "models", "mountPath": MODELS_FOLDER})
-        mounts.append({"name": "shared-memory", "mountPath": "/dev/shm"})  # noqa: S108
+        mounts.append({"name": "shared-memory", "mountPath": "/dev/shm"})  # noqa: S108 - the same
     return mounts
 
 

@@ -69,7 +69,7 @@ def prepare(connection: Connection) -> None:
 def all_located(connection: Connection) -> list[Located]:
     if connection.exec_driver_sql("SELECT to_regclass(%s)", (f"{SCHEMA}.collections",)).scalar() is None:
         return []
-    rows = connection.exec_driver_sql(f'SELECT number, spec::text FROM {SCHEMA}.collections ORDER BY name COLLATE "C"')  # noqa: S608
+    rows = connection.exec_driver_sql(f'SELECT number, spec::text FROM {SCHEMA}.collections ORDER BY name COLLATE "C"')
     return [Located(number, msgspec.json.decode(spec, type=CollectionSpec)) for number, spec in rows]
 
 
@@ -79,7 +79,7 @@ def create(connection: Connection, spec: CollectionSpec) -> Located | None:
     if there := next((each for each in all_located(connection) if each.spec.name == spec.name), None):
         return there
     number = connection.exec_driver_sql(
-        f"INSERT INTO {SCHEMA}.collections (name, spec) VALUES (%s, %s::jsonb) RETURNING number",  # noqa: S608
+        f"INSERT INTO {SCHEMA}.collections (name, spec) VALUES (%s, %s::jsonb) RETURNING number",
         (spec.name, json_text(spec)),
     ).scalar_one()
     made = Located(number, spec)
@@ -116,7 +116,7 @@ def lists(connection: Connection, located: Located) -> int:
     """How many IVFFlat lists: as many as were asked for, or one for each thousand rows."""
     if located.spec.index.lists is not None:
         return located.spec.index.lists
-    rows = connection.exec_driver_sql(f"SELECT count(*) FROM {located.table}").scalar_one()  # noqa: S608
+    rows = connection.exec_driver_sql(f"SELECT count(*) FROM {located.table}").scalar_one()
     return max(10, int(rows) // 1000)
 
 
@@ -124,7 +124,7 @@ def drop(connection: Connection, name: str) -> bool:
     for located in all_located(connection):
         if located.spec.name == name:
             connection.exec_driver_sql(f"DROP TABLE {located.table}")
-            connection.exec_driver_sql(f"DELETE FROM {SCHEMA}.collections WHERE name = %s", (name,))  # noqa: S608
+            connection.exec_driver_sql(f"DELETE FROM {SCHEMA}.collections WHERE name = %s", (name,))
             return True
     return False
 
@@ -132,13 +132,13 @@ def drop(connection: Connection, name: str) -> bool:
 def upsert(connection: Connection, located: Located, namespace: str, points: Sequence[Point]) -> None:
     ordered = sorted(points, key=lambda point: point.id)  # two writers of the same points do not wait for each other
     connection.exec_driver_sql(
-        f"INSERT INTO {located.table} (namespace, id, vector, metadata, text)"  # noqa: S608
+        f"INSERT INTO {located.table} (namespace, id, vector, metadata, text)"
         " VALUES (%s, %s, %s::vector, %s::jsonb, %s) ON CONFLICT (namespace, id) DO UPDATE SET"
         " vector = excluded.vector, metadata = excluded.metadata, text = excluded.text",
         [(namespace, point.id, vector_text(point.vector), json_text(point.metadata), point.text) for point in ordered],
     )
     if located.spec.index.kind == "ivfflat" and not _has_index(connection, located):
-        rows = connection.exec_driver_sql(f"SELECT count(*) FROM {located.table}").scalar_one()  # noqa: S608
+        rows = connection.exec_driver_sql(f"SELECT count(*) FROM {located.table}").scalar_one()
         if int(rows) >= LISTS_FROM:
             make_index(connection, located)
 
@@ -150,8 +150,7 @@ def _has_index(connection: Connection, located: Located) -> bool:
 
 def get(connection: Connection, located: Located, namespace: str, ids: Sequence[str]) -> list[Point]:
     rows = connection.exec_driver_sql(
-        f"SELECT id, metadata::text, text, vector::real[] FROM {located.table}"  # noqa: S608
-        " WHERE namespace = %s AND id = ANY(%s)",
+        f"SELECT id, metadata::text, text, vector::real[] FROM {located.table} WHERE namespace = %s AND id = ANY(%s)",
         (namespace, list(ids)),
     )
     found = {row[0]: point_of(row) for row in rows}
@@ -161,7 +160,7 @@ def get(connection: Connection, located: Located, namespace: str, ids: Sequence[
 def delete(connection: Connection, located: Located, namespace: str, where: Condition) -> int:
     sql, parameters = where
     return connection.exec_driver_sql(
-        f"DELETE FROM {located.table} WHERE namespace = %s AND {sql}",  # noqa: S608
+        f"DELETE FROM {located.table} WHERE namespace = %s AND {sql}",
         (namespace, *parameters),
     ).rowcount
 
@@ -169,7 +168,7 @@ def delete(connection: Connection, located: Located, namespace: str, where: Cond
 def count(connection: Connection, located: Located, namespace: str, where: Condition) -> int:
     sql, parameters = where
     found = connection.exec_driver_sql(
-        f"SELECT count(*) FROM {located.table} WHERE namespace = %s AND {sql}",  # noqa: S608
+        f"SELECT count(*) FROM {located.table} WHERE namespace = %s AND {sql}",
         (namespace, *parameters),
     )
     return int(found.scalar_one())
@@ -180,7 +179,7 @@ def page(
 ) -> list[tuple[int, Point]]:
     sql, parameters = where
     rows = connection.exec_driver_sql(
-        f"SELECT id, metadata::text, text, vector::real[], row FROM {located.table}"  # noqa: S608
+        f"SELECT id, metadata::text, text, vector::real[], row FROM {located.table}"
         f" WHERE namespace = %s AND row > %s AND {sql} ORDER BY row LIMIT %s",
         (namespace, after, *parameters, limit),
     )
@@ -204,9 +203,9 @@ def _nearest(connection: Connection, located: Located, query: Query, where: Cond
     if by_index:
         order, candidates = f"(vector::{located.half}) {operator} %s::{located.half}", 2 * query.limit + 20
         _tune(connection, located.spec, query, candidates)
-    near = f"SELECT * FROM {located.table} WHERE namespace = %s AND {condition} ORDER BY {order} LIMIT %s"  # noqa: S608
+    near = f"SELECT * FROM {located.table} WHERE namespace = %s AND {condition} ORDER BY {order} LIMIT %s"
     rows = connection.exec_driver_sql(
-        f"SELECT id, metadata::text, text, {'vector::real[]' if query.with_vectors else 'NULL'},"  # noqa: S608
+        f"SELECT id, metadata::text, text, {'vector::real[]' if query.with_vectors else 'NULL'},"
         f" vector {operator} %s::vector AS apart FROM ({near}) AS near ORDER BY apart LIMIT %s",
         (vector, query.namespace, *parameters, vector, candidates, query.limit),
     )
@@ -233,7 +232,7 @@ def search_text(
     condition, parameters = where
     asked = " | ".join(f"'{word}'" for word in words)
     rows = connection.exec_driver_sql(
-        f"SELECT id, metadata::text, text, {'vector::real[]' if query.with_vectors else 'NULL'},"  # noqa: S608
+        f"SELECT id, metadata::text, text, {'vector::real[]' if query.with_vectors else 'NULL'},"
         f" ts_rank_cd(words, asked, 1) AS rank FROM {located.table}, to_tsquery('english', %s) AS asked"
         f" WHERE namespace = %s AND words @@ asked AND {condition} ORDER BY rank DESC LIMIT %s",
         (asked, query.namespace, *parameters, query.limit),
@@ -242,7 +241,7 @@ def search_text(
 
 
 def namespaces(connection: Connection, located: Located) -> dict[str, int]:
-    rows = connection.exec_driver_sql(f"SELECT namespace, count(*) FROM {located.table} GROUP BY namespace")  # noqa: S608
+    rows = connection.exec_driver_sql(f"SELECT namespace, count(*) FROM {located.table} GROUP BY namespace")
     return {row[0]: row[1] for row in rows}
 
 
