@@ -70,7 +70,7 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "account_not_found": "There is no account of this name.",
     "address_not_allowed": "The key may be used from other networks only.",
     "csrf_token_wrong": "A change with a session's cookie lacks its `x-csrf-token`, or has a wrong one.",
-    "duplicated_name": "A name stands twice in an object of a guarded body: readers of JSON differ on which counts.",
+    "duplicated_name": "A name stands twice in an object of a body that a guard looks at.",
     "foreign_origin": "A browser asks on behalf of another site's page.",
     "more_than_its_maker": "Nobody gives away rights or limits that they have not got themselves.",
     "nested_too_deeply": "The body's JSON is nested deeper than `[server.limits] max_json_depth`.",

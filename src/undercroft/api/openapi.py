@@ -2,11 +2,23 @@
 
 import html
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from undercroft import __version__
 from undercroft.assembly import Undercroft
 from undercroft.wire.openapi import document as wire_document
+
+REFUSALS: Final[Mapping[str, str]] = {
+    "400": "The request cannot be understood.",
+    "401": "No key, or one that is not known.",
+    "403": "The key may not do this.",
+    "404": "There is no such thing.",
+    "409": "It does not go with what is there.",
+    "413": "The body is too large.",
+    "429": "Too many requests.",
+    "503": "The database, or something else that is needed, is away.",
+}
+NOT_OURS: Final = ("HTTPValidationError", "ValidationError")
 
 
 def document(undercroft: Undercroft) -> dict[str, Any]:
@@ -17,10 +29,21 @@ def document(undercroft: Undercroft) -> dict[str, Any]:
     managed = management_app(undercroft).openapi()
     for path, item in managed["paths"].items():
         merged["paths"]["/api/v1" + path] = item
+        for operation in item.values():
+            _as_we_refuse(operation["responses"])
     schemas = merged.setdefault("components", {}).setdefault("schemas", {})
-    schemas.update(managed.get("components", {}).get("schemas", {}))
+    theirs = managed.get("components", {}).get("schemas", {})
+    schemas.update({name: schema for name, schema in theirs.items() if name not in NOT_OURS})
     schemas.update(plans.schemas())
     return merged
+
+
+def _as_we_refuse(answers: dict[str, Any]) -> None:
+    """FastAPI describes what it would say to a wrong request; that is 400 here, in the envelope of all routes."""
+    answers.pop("422", None)
+    for status, meaning in REFUSALS.items():
+        content = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
+        answers.setdefault(status, {"description": meaning, "content": content})
 
 
 def reference(document: Mapping[str, Any]) -> str:

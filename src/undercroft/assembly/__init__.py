@@ -20,7 +20,7 @@ from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.events import EventDesk
 from undercroft.assembly.file_search import FileSearch
 from undercroft.assembly.files import FileOffice
-from undercroft.assembly.guards import Teller, guard_of
+from undercroft.assembly.guards import Told, guard_of
 from undercroft.assembly.health import Health
 from undercroft.assembly.jobs import JobOffice, limits_of
 from undercroft.assembly.knowledge import KnowledgeOffice
@@ -331,8 +331,8 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             await stack.enter_async_context(checking(settings, catalogue, clock=clock, rng=rng))
         limits = settings.limits
         estimate = limits.estimate if limits.unknown_price == "estimate" else None
-        tell = Teller(lasting.telemetry.metrics)
-        guard = guard_of(settings, tell)
+        told = Told(settings, lasting.telemetry.metrics)
+        guard = guard_of(settings, told)
         judge = judge_of(settings, lasting.releases, lasting.vectors, is_frozen=lasting.is_frozen)
         rates = BookedRates(lasting.prices, models=settings.models, estimate=estimate)
         gateway = Gateway(
@@ -356,7 +356,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             cache=lasting.answers.stage(rates),
             releases=lasting.releases.book,
             sample=None if judge is None else Sample(judge.wants, judge.take),
-            of_releases=stages_of_releases(guard, lasting.knowledge, tell=tell, clock=clock),
+            of_releases=stages_of_releases(guard, lasting.knowledge, told=told, clock=clock),
             ids=lasting.ids,
             content=lasting.contents.stage(),
             tag_names=settings.ledger.tags,

@@ -1,6 +1,6 @@
 """From `[[guards.rules]]` to the stage that applies them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +11,7 @@ from undercroft.errors import ConfigurationError, InvalidRequest
 from undercroft.gateway.call import Call
 from undercroft.settings.guard_rules import faults_of
 from undercroft.settings.model import GuardRule, Settings
+from undercroft.telemetry.instruments import OTHER
 from undercroft.telemetry.logs import get_logger
 from undercroft.telemetry.metrics import Metrics
 from undercroft.versions.content import GuardrailContent, GuardSpec
@@ -31,14 +32,33 @@ _SIDES: Final[Mapping[str, "frozenset[Side]"]] = {
 }
 
 
-def guard_of(settings: Settings, tell: "Teller") -> "Guard | None":
+class Told:
+    """Logs what was found in calls, and counts each call once for each rule that has found something. Rules of stored
+    versions have names of their makers' choice, which are no labels."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._configured = {rule.name for rule in settings.guards.rules}
+        self._counter = metrics.counter(
+            "ai_guard_finds_total",
+            "Calls in which a rule of the guards has found something, by what is done about it: block, mask or flag. "
+            "Rules of released guardrails are `other`.",
+            ("rule", "action"),
+        )
+
+    def __call__(self, call: Call, found: tuple[str, ...], rules: "Sequence[Rule]") -> None:
+        logger = get_logger("undercroft.guards")
+        logger.warning("guard_found", request_id=call.id, key=call.who.key, model=call.trail.model, found=list(found))
+        for rule in rules:
+            self._counter.labels(rule.name if rule.name in self._configured else OTHER, rule.action).add()
+
+
+def guard_of(settings: Settings, told: Told) -> "Guard | None":
     """None where there are no rules: nothing of guards is even imported then. Raises ConfigurationError."""
-    rules = settings.guards.rules
-    if not rules:
+    if not settings.guards.rules:
         return None
     from undercroft.gateway.stages.guard import Guard
 
-    return Guard([_rule(rule) for rule in rules], tell=tell)
+    return Guard([_rule(rule) for rule in settings.guards.rules], tell=told)
 
 
 def rules_of(content: GuardrailContent) -> "list[Rule]":
@@ -119,27 +139,3 @@ def _installed(name: str) -> "Check":
         raise ConfigurationError(f"There is no guard '{name}'; there are {known}.")
     check: Check = installed[name].load()()
     return check
-
-
-class Teller:
-    """Logs what was found in calls, and counts each call once for each rule that has found something."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._counter = metrics.counter(
-            "ai_guard_finds_total",
-            "Calls in which a rule of the guards has found something, by what is done about it: block, mask or flag.",
-            ("rule", "action"),
-        )
-
-    def __call__(self, call: Call, found: tuple[str, ...], rules: "Sequence[Rule]", /) -> None:
-        logger = get_logger("undercroft.guards")
-        logger.warning("guard_found", request_id=call.id, key=call.who.key, model=call.trail.model, found=list(found))
-        actions = {rule.name: rule.action for rule in rules}
-        before = {_rule_of(each, actions) for each in call.trail.guarded[: -len(found)]}
-        for rule in {_rule_of(each, actions) for each in found} - before:
-            self._counter.labels(rule, actions[rule]).add()
-
-
-def _rule_of(found: str, names: Iterable[str]) -> str:
-    """Of `rule:kind`; in both there may be colons. Empty: another guard's."""
-    return max((rule for rule in names if found.startswith(f"{rule}:")), key=len, default="")

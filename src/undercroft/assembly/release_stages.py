@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from undercroft.assembly.guards import rules_of
+from undercroft.assembly.guards import Told, rules_of
 from undercroft.assembly.knowledge import KnowledgeOffice
 from undercroft.assembly.releases import ReleaseOffice
 from undercroft.assembly.retrieval import Retrieval
@@ -15,12 +15,12 @@ from undercroft.settings.model import Settings
 
 if TYPE_CHECKING:
     from undercroft.assembly.online_evaluation import OnlineJudge
-    from undercroft.gateway.stages.guard import Guard, Tell
+    from undercroft.gateway.stages.guard import Guard
 
 
-def stages_of_releases(guard: "Guard | None", knowledge: KnowledgeOffice, *, tell: "Tell", clock: Clock) -> list[Stage]:
+def stages_of_releases(guard: "Guard | None", knowledge: KnowledgeOffice, *, told: Told, clock: Clock) -> list[Stage]:
     """In their order. `guard`: the operator's own, which sees what was retrieved as well."""
-    guardrail = Guardrail(rules_of, tell=tell)
+    guardrail = Guardrail(rules_of, tell=told)
     guards: list[Admitting] = [*([guard] if guard is not None else []), guardrail]
     return [guardrail, Retrieve(Retrieval(knowledge, clock=clock), guards=guards)]
 

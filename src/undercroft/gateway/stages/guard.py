@@ -13,7 +13,8 @@ from undercroft.llm.reply import Reply
 from undercroft.llm.types import Choice, Chunk, ToolCallDelta
 
 Tell = Callable[[Call, tuple[str, ...], Sequence[Rule]], None]
-"""Hears what was found in a call, and was not found in it before: `rule:kind`, never the text; and by which rules."""
+"""Hears what was found in a call and not before (`rule:kind`, never the text), and the rules that have found something
+in it for the first time."""
 
 
 class Guard:
@@ -80,10 +81,15 @@ class Guard:
             self._note(call, watch.found)
 
     def _note(self, call: Call, found: tuple[str, ...]) -> None:
-        fresh = tuple(each for each in found if each not in call.trail.guarded)
+        before = call.trail.guarded
+        fresh = tuple(each for each in found if each not in before)
         if fresh:
             call.trail.guarded += fresh
-            self._tell(call, fresh, self._rules)
+            self._tell(call, fresh, [rule for rule in self._rules if _has(rule, fresh) and not _has(rule, before)])
+
+
+def _has(rule: Rule, found: Sequence[str]) -> bool:
+    return any(each.startswith(f"{rule.name}:") for each in found)
 
 
 class Watch:
