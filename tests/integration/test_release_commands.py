@@ -74,8 +74,8 @@ def test_feedback_becomes_cases_that_can_be_run(server: Server) -> None:
     promoted(server, release(server, "old"))
     for score, question in ((0.0, QUESTIONS[0]), (1.0, QUESTIONS[1])):
         answer = server.chat(question, model="support", store=True)
-        response = answer.json["id"] if score else answer.request_id  # the one is the provider's, the other ours
-        said = server.ask("/api/v1/feedback", json={"response_id": response, "score": score, "label": "tone"})
+        named = answer.json["id"] if score else answer.request_id  # the one is the provider's, the other ours
+        said = server.ask("/api/v1/feedback", json={"response_id": named, "score": score, "label": "tone"})
         assert said.status == 201, said
         assert said.json["request_id"] == answer.request_id
     unstored = server.chat("hi", model="support").json["id"]

@@ -119,6 +119,30 @@ def test_a_key_for_the_alias_alone_may_have_it_read_and_the_search_is_booked_for
         assert by_endpoint["retrieval"].model == "embedder"
 
 
+@pytest.mark.parametrize("mode", ["vector", "hybrid", "words"])
+def test_a_vector_store_is_read_by_the_model_that_filled_it(tmp_path: Path, toml: str, mode: str) -> None:
+    with serving(tmp_path, toml=toml + '[vectors]\nembedding_model = "embedder"\n') as server:
+        part = b'--x\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n'
+        text = MANUALS["old_manual"].encode()
+        body = (
+            part % (b"purpose", b"", b"assistants") + part % (b"file", b'; filename="manual.txt"', text) + b"--x--\r\n"
+        )
+        headers = {"content-type": "multipart/form-data; boundary=x"}
+        file = server.ask("/v1/files", method="POST", body=body, headers=headers)
+        assert file.status == 200, file
+        store = server.ask("/v1/vector_stores", json={"name": "manuals", "file_ids": [file.json["id"]]}).json["id"]
+        until(lambda: server.ask(f"/v1/vector_stores/{store}").json["file_counts"]["completed"] == 1, within_s=60)
+        reading = {"collection": store, "mode": mode, "template": "Read: {{passages}}"}
+        promoted(server, release(server, "old", retrieval=reading, guardrail={}))
+
+        answer = server.chat("How is the machine reset?", model="support")
+        said = answer.json["choices"][0]["message"]["content"]
+        assert said == f"old | user: Read: [1] manual.txt:\n{MANUALS['old_manual']}\n\nHow is the machine reset?"
+        other = release(server, "old", retrieval={**reading, "embedding_model": "another"}, guardrail={})
+        refused = server.chat("How?", model=f"support@{other}")
+        assert refused.error["code"] == "embedding_model_differs", refused
+
+
 def test_what_a_release_cannot_read_is_an_error_that_names_it(tmp_path: Path, toml: str) -> None:
     with serving(tmp_path, toml=toml) as server:
         only = release(server, "old", retrieval={"collection": "gone", "mode": "words"}, guardrail={})

@@ -356,7 +356,7 @@ async def configured(lasting: Lasting, settings: Settings) -> "Configured":
             cache=lasting.answers.stage(rates),
             releases=lasting.releases.book,
             sample=None if judge is None else Sample(judge.wants, judge.take),
-            of_releases=stages_of_releases(guard, lasting.knowledge, told=told, clock=clock),
+            of_releases=stages_of_releases(settings, guard, lasting.knowledge, told=told, clock=clock),
             ids=lasting.ids,
             content=lasting.contents.stage(),
             tag_names=settings.ledger.tags,

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from undercroft.assembly.bundled import LOCAL_EMBEDDING
 from undercroft.assembly.guards import Told, rules_of
 from undercroft.assembly.knowledge import KnowledgeOffice
 from undercroft.assembly.releases import ReleaseOffice
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
     from undercroft.gateway.stages.guard import Guard
 
 
-def stages_of_releases(guard: "Guard | None", knowledge: KnowledgeOffice, *, told: Told, clock: Clock) -> list[Stage]:
+def stages_of_releases(
+    settings: Settings, guard: "Guard | None", knowledge: KnowledgeOffice, *, told: Told, clock: Clock
+) -> list[Stage]:
     """In their order. `guard`: the operator's own, which sees what was retrieved as well."""
     guardrail = Guardrail(rules_of, tell=told)
     guards: list[Admitting] = [*([guard] if guard is not None else []), guardrail]
-    return [guardrail, Retrieve(Retrieval(knowledge, clock=clock), guards=guards)]
+    usual_model = settings.vectors.embedding_model or LOCAL_EMBEDDING  # as `undercroft vectors` embeds
+    search = Retrieval(knowledge, usual_model=usual_model, clock=clock)
+    return [guardrail, Retrieve(search, guards=guards)]
 
 
 def judge_of(settings: Settings, releases: ReleaseOffice, vectors: Vectors, *, is_frozen: bool) -> "OnlineJudge | None":

@@ -23,8 +23,10 @@ MODES: "Final[dict[str, Mode]]" = {"vector": "dense", "words": "words", "hybrid"
 class Retrieval:
     """Does what a retrieval version says."""
 
-    def __init__(self, knowledge: KnowledgeOffice, *, clock: Clock) -> None:
+    def __init__(self, knowledge: KnowledgeOffice, *, usual_model: str, clock: Clock) -> None:
+        """`usual_model`: what questions to a collection are embedded with where a version names none."""
         self._knowledge = knowledge
+        self._usual_model = usual_model
         self._clock = clock
 
     async def __call__(self, content: RetrievalContent, question: str, call: Call, /) -> list[str]:
@@ -71,8 +73,8 @@ class Retrieval:
 
         vector = None
         if content.mode != "words":
-            models = self._knowledge.models
-            model = await models.model_for(content.embedding_model or models.usual(), caller)
+            name = content.embedding_model or self._usual_model
+            model = await self._knowledge.models.model_for(name, caller)
             (vector,) = await model.embed([question])
         request = Request(
             mode=MODES[content.mode],

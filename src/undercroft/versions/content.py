@@ -107,7 +107,8 @@ class RetrievalContent(_Content, frozen=True, kw_only=True):
     """A vector store (`vs_…`), or a collection of the operator's."""
     top_k: Annotated[int, Meta(ge=1, le=100)] = 5
     embedding_model: str | None = None
-    """What the question is embedded with; None: the vector store's own, or `[vectors] embedding_model`."""
+    """What the question is embedded with; None: a vector store's own, else `[vectors] embedding_model`, else the
+    bundled one."""
     mode: Literal["vector", "words", "hybrid"] = "vector"
     filter: dict[str, Any] | None = None
     """As vector searches take it."""
