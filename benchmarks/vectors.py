@@ -110,20 +110,20 @@ def efforts(contender: Contender, name: str, tried: Sequence[int]) -> tuple[int,
     return effort, recall
 
 
-def measure(contenders: Sequence[Contender], say: Console) -> dict[str, Any]:
-    """Every figure of every contender."""
+def measure(contenders: Sequence[Contender], say: Console, *, rounds: int, seconds: float) -> dict[str, Any]:
+    """Every figure of every contender; each measurement takes so many seconds, so many times."""
     results: dict[str, Any] = {}
     for contender in contenders:
         say.print(f"{contender.name}: writing and indexing")
         results[contender.name] = {"build": contender.ask("build"), "filters": {}}
     for name in FILTERS:
         chosen = {each.name: efforts(each, name, results[each.name]["build"]["efforts"]) for each in contenders}
-        rounds: dict[str, list[dict[str, Any]]] = {each.name: [] for each in contenders}
-        for _ in range(ROUNDS):
+        seen: dict[str, list[dict[str, Any]]] = {each.name: [] for each in contenders}
+        for _ in range(rounds):
             for each in contenders:
-                rounds[each.name].append(each.ask("measure", name, chosen[each.name][0], SECONDS))
+                seen[each.name].append(each.ask("measure", name, chosen[each.name][0], seconds))
         for each in contenders:
-            figures = {key: statistics.median(one[key] for one in rounds[each.name]) for key in rounds[each.name][0]}
+            figures = {key: statistics.median(one[key] for one in seen[each.name]) for key in seen[each.name][0]}
             results[each.name]["filters"][name] = {"effort": chosen[each.name][0], **figures}
             say.print(f"{name} {each.name}: {figures['qps']:.0f}/s at {figures['recall']:.3f}")
     for contender in contenders:
@@ -180,6 +180,8 @@ def main() -> None:
     parser.add_argument("--contenders", default="undercroft,qdrant-edge,lancedb,chromadb")
     parser.add_argument("--size", type=int, default=100_000)
     parser.add_argument("--real", type=int, default=50_000, help="passages that the bundled model embeds")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each measurement in a round")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/vectors.json"))
     options = parser.parse_args()
@@ -189,7 +191,7 @@ def main() -> None:
     write_set(made, folder)
     contenders = [started(name, folder) for name in options.contenders.split(",")]
     try:
-        results = measure(contenders, say)
+        results = measure(contenders, say, rounds=options.rounds, seconds=options.seconds)
     finally:
         for contender in contenders:
             contender.process.terminate()

@@ -634,7 +634,7 @@ class Cache(Section):
     semantic: bool = False
     """Also answer questions that say the same in other words: their numbers, negations and names are the same, and the
     bundled embedding model finds them near enough."""
-    semantic_threshold: Annotated[float, Field(ge=0.5, le=1)] = 0.85
+    semantic_threshold: Annotated[float, Field(ge=0.5, le=1)] = 0.875
     """Least cosine similarity of such questions."""
     semantic_questions: Positive = 10_000
     """Questions that one process remembers for it."""
