@@ -181,7 +181,7 @@ def table(result: Mapping[str, Any]) -> Table:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--jobs", type=int, default=5000)
+    parser.add_argument("--jobs", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--contenders", default=";".join(CONTENDERS), help="names, with a semicolon between them")
     parser.add_argument("--out", type=Path, default=RESULTS)
