@@ -17,9 +17,9 @@ def result() -> dict[str, object]:
 
 
 def test_the_table_says_what_was_measured() -> None:
-    page = patterns.filled("a\n<!-- bench:patterns -->\nold\n<!-- /bench -->\nb\n", result())
+    page = patterns.filled("a\n<!-- bench:patterns -->\nstale\n<!-- /bench -->\nb\n", result())
 
-    assert "old" not in page
+    assert "stale" not in page
     assert "| monolith | one process, SQLite | 3.0 ms | 0.7 s | 80 MB | 1.3 ms |" in page
     assert "| queue | the same services, by a job | 12.0 ms |  |  | 9.0 ms |" in page
     assert "accepted after 4.2 ms" in page
