@@ -1,7 +1,5 @@
 """The guide says of every table how long it is kept, as the code has it."""
 
-import re
-
 import pytest
 
 from tests.support.checkout import ROOT
