@@ -171,7 +171,7 @@ def test_under_another_key_nothing_is_restored_unless_the_key_is_lost(drill: Dri
     asyncio.run(fill(before.settings, before.database))
     drill.back_up(before)
 
-    with pytest.raises(InvalidRequest, match="8 stored secrets of the backup cannot be read with the keys here"):
+    with pytest.raises(InvalidRequest, match=r"\d+ stored secrets of the backup cannot be read with the keys here"):
         drill.restore(after)
     assert nothing_is_there(after)
     assert asyncio.run(backups.contents(after.settings, after.database)) == {}

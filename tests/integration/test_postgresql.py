@@ -73,8 +73,7 @@ def test_a_newer_schema_is_named_and_left_alone(tmp_path: Path, postgres_url: st
     extra = {"DATABASE_URL": postgres_url, "UNDERCROFT_MASTER_KEY": MASTER_KEY}
     assert run(tmp_path, "migrate", extra=extra).exit_code == 0
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-        connection.execute("UPDATE versions SET counter = 9999 WHERE name = 'schema:oldest-code'")
+        connection.execute("UPDATE alembic_version SET version_num = '9999', oldest_code = 9999")
     with started(tmp_path, extra=extra) as server:
         until(lambda: server.ask("/health").status == 503)
         assert "9999" in server.ask("/health").json["checks"]["database"]

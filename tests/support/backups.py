@@ -80,7 +80,7 @@ def row_of(table: Table, number: int, hook_secret: str) -> dict[str, Any]:
     if table.foreign_key_constraints:  # what they refer to is there
         default = {"organisation": "default", "team": "default", "user_id": "default"}
         row |= {name: value for name, value in default.items() if name in table.columns}
-    return row | ({"secret": hook_secret} if table.name == "webhooks" else {})
+    return row | ({"secret": hook_secret} if table.name in ("webhooks", "signing_secrets") else {})
 
 
 def _value(kind: Any, name: str, number: int) -> Any:

@@ -9,8 +9,7 @@ import msgspec
 from sqlalchemy import Connection, LargeBinary, Row, Table, delete, func, insert, select, text
 
 from undercroft.errors import Conflict
-from undercroft.storage.counters import OLDEST_CODE
-from undercroft.storage.schema import blob_pieces, cache_entries, duties, metadata, versions
+from undercroft.storage.schema import blob_pieces, cache_entries, duties, metadata
 
 LEFT_OUT: Final[Mapping[str, str]] = {
     duties.name: "leases of processes that run now",
@@ -38,10 +37,7 @@ def tables() -> list[Table]:
 
 def lines_of(connection: Connection, table: Table) -> Iterator[bytes]:
     """Every row of a table, as a line without its end."""
-    wanted = select(table)
-    if table.name == versions.name:  # it belongs to the schema, which the target has from its own migrations
-        wanted = wanted.where(versions.c.name != OLDEST_CODE)
-    for row in connection.execute(wanted, execution_options={"yield_per": ROWS_AT_ONCE}):
+    for row in connection.execute(select(table), execution_options={"yield_per": ROWS_AT_ONCE}):
         yield encoded(row)
 
 
@@ -73,9 +69,6 @@ def check_empty(connection: Connection) -> None:
     for table in tables():
         found = connection.execute(select(func.count()).select_from(table)).scalar_one()
         expected = 1 if table.name in DEFAULTS else 0
-        if table.name == versions.name:
-            others = select(func.count()).select_from(versions).where(versions.c.name != OLDEST_CODE)
-            found = connection.execute(others).scalar_one()
         if found > expected:
             raise Conflict(
                 f"The database to restore to is not empty: {table.name} has {found} rows. Nothing was changed.",
@@ -97,7 +90,7 @@ def fill(connection: Connection, table: Table, lines: Iterable[bytes]) -> int:
 
 
 def clear_defaults(connection: Connection) -> None:
-    """Takes away what a fresh database has of its own, but for what belongs to its schema."""
+    """Takes away what a fresh database has of its own."""
     for name in reversed(DEFAULTS):
         connection.execute(delete(metadata.tables[name]))
 

@@ -7,6 +7,3 @@ KEYS: Final = "keys"
 SECRETS: Final = "secrets"
 RELEASES: Final = "releases"
 """Versions, their labels, releases, and what aliases run."""
-
-OLDEST_CODE: Final = "schema:oldest-code"
-"""No counter, but kept among them: the oldest schema whose code can go on beside this database."""

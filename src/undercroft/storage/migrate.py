@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TextIO
 
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, inspect
 
 from undercroft.errors import ConfigurationError, UndercroftError
-from undercroft.storage.counters import OLDEST_CODE
-from undercroft.storage.schema import insert, versions
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 HEAD: Final = "0016"
+OLDEST_CODE: Final = "oldest_code"
+"""A column of Alembic's table: the oldest schema whose code can live with the database."""
 
 _FILES = Path(__file__).parent / "migrations" / "versions"
 
@@ -75,19 +75,22 @@ def read_state(connection: Connection) -> SchemaState:
 
 
 def _oldest_code(connection: Connection) -> int:
-    """The oldest schema whose code can live with this database, as who migrated it has left word; 0: not known."""
-    if not inspect(connection).has_table(versions.name):
+    """The oldest schema whose code can live with this database, as who migrated it has left word; 0: not known.
+
+    It stands beside the revision, in Alembic's own row, and goes with it.
+    """
+    if OLDEST_CODE not in {column["name"] for column in inspect(connection).get_columns("alembic_version")}:
         return 0
-    wanted = select(versions.c.counter).where(versions.c.name == OLDEST_CODE)
-    return int(connection.execute(wanted).scalar_one_or_none() or 0)
+    return int(connection.exec_driver_sql(f"SELECT {OLDEST_CODE} FROM alembic_version").scalar() or 0)  # noqa: S608
 
 
 def _note_oldest_code(connection: Connection, revision: str) -> None:
     from undercroft.storage.compatibility import oldest_code, steps
 
     oldest = int(oldest_code(steps(target=revision)))
-    row = insert(connection, versions).values(name=OLDEST_CODE, counter=oldest)
-    connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"counter": oldest}))
+    if OLDEST_CODE not in {column["name"] for column in inspect(connection).get_columns("alembic_version")}:
+        connection.exec_driver_sql(f"ALTER TABLE alembic_version ADD COLUMN {OLDEST_CODE} INTEGER")
+    connection.exec_driver_sql(f"UPDATE alembic_version SET {OLDEST_CODE} = {oldest}")  # noqa: S608 - a number
     connection.commit()
 
 
@@ -102,12 +105,13 @@ def move(connection: Connection, target: str) -> tuple[str | None, str | None]:
     The caller holds the installation's migration lock, and `connection` is in no transaction: the migrations run in
     one of their own, so that a failed one leaves nothing behind.
     """
-    from alembic import command
-
     _check_target(target)
     state = read_state(connection)
     before = state.revision
+    is_there = before == HEAD and target in ("head", HEAD) and _oldest_code(connection) > 0
     connection.rollback()
+    if is_there:
+        return before, before
     if state.is_ready and before != HEAD and target in ("head", HEAD):
         return before, before  # a newer version has been here, and left what this one needs
     if state.kind == "newer" or (state.is_ready and before != HEAD):
@@ -115,6 +119,8 @@ def move(connection: Connection, target: str) -> tuple[str | None, str | None]:
             f"The database cannot be migrated: {state.reason or f'its schema {before} is newer than {HEAD}'}.",
             hint="Install the newer undercroft.",
         )
+    from alembic import command
+
     alembic = configuration()
     alembic.attributes["connection"] = connection
     if target == "base" or (target != "head" and before is not None and target < before):

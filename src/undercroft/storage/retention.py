@@ -17,6 +17,7 @@ GROWS: Final = "kept for ever: it is the record of what was done"
 PASSING: Final = "deleted by itself, when what it is for is over"
 GOVERNED: Final[Mapping[str, str]] = {
     "calls": "[retention] calls_days",
+    "call_contents": "[ledger] content_days",
     "batches": "[retention] batches_days",
     "batch_items": "[retention] batches_days",
     "feedback": "[retention] feedback_days",
@@ -48,12 +49,14 @@ GOVERNED: Final[Mapping[str, str]] = {
     "limits": NEVER,
     "secrets": NEVER,
     "webhooks": NEVER,
+    "signing_secrets": NEVER,
     "content_versions": NEVER,
     "content_labels": NEVER,
     "releases": NEVER,
     "release_aliases": NEVER,
     "rollouts": NEVER,
     "schedules": NEVER,
+    "event_marks": PASSING,
     "sessions": PASSING,
     "sign_in_failures": PASSING,
     "slices": PASSING,

@@ -42,8 +42,23 @@ def test_an_unknown_revision_is_refused_with_those_there_are(database: Database)
         database.migrate("0999")
 
 
+def newer(database: Database, *, oldest_code: int) -> None:
+    """As another version would have left it, which `oldest_code` can live with."""
+    change = f"UPDATE alembic_version SET version_num = '0999', oldest_code = {oldest_code}"
+    database.write_sync(lambda connection: connection.execute(text(change)))
+
+
+def test_a_newer_schema_that_left_what_we_need_is_used_and_left_alone(database: Database) -> None:
+    newer(database, oldest_code=int(HEAD))
+
+    assert (database.state_sync().kind, database.state_sync().revision) == ("ready", "0999")
+    assert database.migrate() == ("0999", "0999")
+    with pytest.raises(ConfigurationError, match="its schema 0999 is newer"):
+        database.migrate("0001")
+
+
 def test_a_newer_schema_is_named_with_the_newest_we_know_and_left_alone(database: Database) -> None:
-    database.write_sync(lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '0999'")))
+    newer(database, oldest_code=999)
     state = database.state_sync()
     assert (state.kind, state.revision) == ("newer", "0999")
     assert "0999" in state.reason

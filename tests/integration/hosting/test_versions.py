@@ -49,8 +49,8 @@ def test_a_switch_moves_old_and_new_connections_and_a_rollback_brings_them_back(
     assert "v1 is up and serves" in host.done("up", settings=toml("one"))
     assert host.chat() == "one"
     assert "is up already" in host.done("up")
+    assert "waits for traffic" in host.done("up", settings=toml("two"))
     with kept_alive(host) as connection:
-        assert "waits for traffic" in host.done("up", settings=toml("two"))
         assert host.chat() == "one"
         assert "v2 has all traffic" in host.done("switch")
 
@@ -74,13 +74,15 @@ def test_versions_outlive_a_killed_host_and_a_new_one_adopts_them(host: Deployed
     pid = host.pid("v1")
     with kept_alive(host) as connection:
         host.kill_host()
+        assert chat(connection) == host.chat() == "one"
+    assert not host.is_hosted
+    assert "No host runs here" in host.deploy("switch").stderr
 
-        assert host.chat() == "one"
-        assert not host.is_hosted
-        assert "No host runs here" in host.deploy("switch").stderr
-        host.done("up", settings=toml("two"))
-        assert host.pid("v1") == pid
-        assert host.is_hosted
+    host.done("up", settings=toml("two"))
+
+    assert host.pid("v1") == pid
+    assert host.is_hosted
+    with kept_alive(host) as connection:
         host.done("switch")
         assert host.chat() == "two"
         assert [chat(connection) for _ in range(2)][-1] == "two"

@@ -87,8 +87,7 @@ def test_another_programs_database_is_refused_and_stays_as_it_is(tmp_path: Path)
 def test_a_newer_schema_is_refused_naming_both(tmp_path: Path) -> None:
     opened(tmp_path).close()
     with sqlite3.connect(tmp_path / FILE_NAME) as file:
-        file.execute("UPDATE alembic_version SET version_num = '0999'")
-        file.execute("UPDATE versions SET counter = 999")  # what this version needs is gone
+        file.execute("UPDATE alembic_version SET version_num = '0999', oldest_code = 999")
     file.close()
     with pytest.raises(ConfigurationError, match=f"0999.*{HEAD}.*Install the newer"):
         opened(tmp_path)
@@ -256,7 +255,7 @@ def test_a_disk_that_fills_up_refuses_writes_and_keeps_what_was_acknowledged(sma
     assert len(database.read_sync(versions.current)) == len(acknowledged)
     database.close()
     with sqlite3.connect(small_disk / FILE_NAME) as found:
-        assert found.execute("SELECT count(*) FROM versions").fetchone() == (len(acknowledged) + 1,)  # the schema's
+        assert found.execute("SELECT count(*) FROM versions").fetchone() == (len(acknowledged),)
         assert found.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     found.close()
 
