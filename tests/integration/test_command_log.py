@@ -41,6 +41,10 @@ SCHEMA: Final = {"migrate"}
 """Has a test of its own."""
 RUNNING: Final = {"serve", "worker"}
 """They are the installation; what they are told to change is in the log by who told it."""
+WHOLE: Final = {"backup", "restore"}
+"""They copy an installation as it is, its log included: an entry of theirs would make the copy another."""
+HOSTED: Final = {"deploy down", "deploy rollback", "deploy status", "deploy switch", "deploy up"}
+"""Processes of this machine and where its traffic goes, which has a state and a log of its own beside them."""
 FETCHED: Final = {"models pull"}
 """Files of ours beside the installation, whose hashes are known."""
 
@@ -86,6 +90,7 @@ CHANGES: Final[dict[str, Step]] = {
     "webhooks create": Step(said("{receiver}"), keep="id", actions=("webhook.create",)),
     "webhooks replay": Step(said("{webhooks create}", "--since", "1d"), actions=("webhook.replay",)),
     "webhooks test": Step(said("{webhooks create}"), actions=("webhook.test",)),
+    "webhooks job-secret": Step(said(), actions=("webhook.job_secret",)),
     "webhooks delete": Step(said("{webhooks create}"), actions=("webhook.delete",)),
     "prompts create": Step(said("greeting", "greeting.yaml"), actions=("version.create",)),
     "prompts label": Step(said("greeting", "staging", "latest"), actions=("version.label",)),
@@ -137,7 +142,7 @@ def actions_of(parser: ArgumentParser) -> list[str]:
 
 
 def test_every_command_is_known_to_change_something_or_not_to() -> None:
-    kinds = [NO_CHANGE, BOOKED, SCHEMA, RUNNING, FETCHED, set(CHANGES)]
+    kinds = [NO_CHANGE, BOOKED, SCHEMA, RUNNING, WHOLE, HOSTED, FETCHED, set(CHANGES)]
     known = set().union(*kinds)
     assert sum(len(kind) for kind in kinds) == len(known), "none is two things"
     assert set(commands()) == known, "a new command is added to one of these lists, and to the log if it changes things"
@@ -153,6 +158,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         "undercroft.toml": ALLOWED,
         "greeting.yaml": "messages:\n  - role: user\n    content: hi\n",
         "model.yaml": "target: chat\n",
+        "other.yaml": "target: other\n",
         "lines.jsonl": LINE,
         "points.jsonl": '{"id": "a", "vector": [1, 2]}\n',
         "taken-in.md": "# Hours\n\nThe archive is open on Mondays.\n",
@@ -214,6 +220,8 @@ def prepare(name: str, world: World, capsys: pytest.CaptureFixture[str]) -> None
             world.made["job"] = rows.hand_in("a-task", "hi", None, delay_s=3600).id
             rows.database.close()
         case "releases start":
+            assert main(["versions", "create", "model", "answers", "other.yaml"]) == 0
+            capsys.readouterr()
             assert main(["releases", "create", "support", "--model", "answers@latest", "--json"]) == 0
             world.made["second"] = msgspec.json.decode(capsys.readouterr().out)["id"]
 

@@ -36,6 +36,7 @@ SETTINGS = {
     "UNDERCROFT_VECTORS__PGVECTOR_URL": "database",
     "UNDERCROFT_TELEMETRY__METRICS_TOKEN": "api_key",
     "SENTRY_DSN": "api_key",
+    "UNDERCROFT_DEPLOY__HOST__PROBE_KEY": "api_key",
     "OPENAI_API_KEY": "api_key",
 }
 """Every setting that holds a secret, by its variable, with the field it comes from."""

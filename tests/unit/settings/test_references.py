@@ -97,6 +97,7 @@ STARTED: Final[dict[str, str]] = {
     "UNDERCROFT_VECTORS__PGVECTOR_URL": "vectors.pgvector_url",
     "UNDERCROFT_TELEMETRY__METRICS_TOKEN": "telemetry.metrics_token",
     "SENTRY_DSN": "telemetry.sentry_dsn",
+    "UNDERCROFT_DEPLOY__HOST__PROBE_KEY": "deploy.host.probe_key",
     "UNDERCROFT_TELEMETRY__OTLP_HEADERS": "telemetry.otlp_headers.authorization",
 }
 """Every other setting that can be in the encrypted store, by a variable that sets it."""

@@ -99,7 +99,7 @@ def _scraped(url: str, headers: Mapping[str, str]) -> str:
         raise InvalidRequest(f"--metrics is {url}; it takes an address such as http://127.0.0.1:8000/metrics.")
     try:
         request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310 - http, as was just seen
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
             text: str = answer.read().decode()
     except (OSError, ValueError) as error:
         raise Unavailable(f"{url} cannot be read: {error}") from error

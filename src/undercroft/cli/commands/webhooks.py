@@ -100,6 +100,7 @@ async def _run(options: Namespace, settings: Settings, database: Database, out: 
                 out.show({"id": options.id, "events": count}, text=f"Events that are told again: {count}.")
             case "job-secret":
                 secret = await hooks.renew_job_secret(ORGANISATION)
+                note(database, Act(action="webhook.job_secret", subject="job-secret"))
                 text = f"Jobs' own webhooks are signed under this, shown this once: {secret}"
                 out.show({"secret": secret}, text=text)
             case _:
