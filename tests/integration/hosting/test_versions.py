@@ -81,7 +81,7 @@ def test_versions_outlive_a_killed_host_and_a_new_one_adopts_them(host: Deployed
     host.done("up", settings=toml("two"))
 
     assert host.pid("v1") == pid
-    assert host.is_hosted
+    assert host.status["host"]
     with kept_alive(host) as connection:
         host.done("switch")
         assert host.chat() == "two"
