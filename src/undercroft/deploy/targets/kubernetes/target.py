@@ -194,7 +194,7 @@ PostgreSQL, Redis and Qdrant are not part of this: their addresses stand in the 
       kubectl wait --for=condition=complete --timeout=5m job/{pods.migration(topology)["metadata"]["name"].value}
       kubectl apply -k blue-green/green
       kubectl rollout status deployment/{topology.name}-green
-      undercroft deploy switch green --kubernetes
+      undercroft deploy switch --kubernetes --to green
 
 - **Argo Rollouts**: `components: [../../components/argo-rollouts]` in an overlay. A version gets a tenth of the pods,
   then half, then all of them, while its faults and its p95 in Prometheus are good; otherwise it goes back by itself.
