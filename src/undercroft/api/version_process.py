@@ -69,7 +69,7 @@ class Lanes:
     async def welcome(self) -> None:
         """A process has become ready, in place of another perhaps: it gets the lanes of its slot."""
         async with self._one_at_a_time:
-            if failure := await self._spread():
+            if self._lanes and (failure := await self._spread()):
                 get_logger("undercroft.version").warning("lanes_not_served", reason=failure)
 
     async def _spread(self) -> str:

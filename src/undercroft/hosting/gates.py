@@ -15,11 +15,15 @@ FEW: Final = 5
 STUCK_SHARE: Final = 0.5
 
 
-def judge(green: Figures, blue: Figures, rollout: Rollout) -> str:
-    """Why `green` is not to have traffic; empty when nothing speaks against it. Both are counts of the same time."""
+def judge(green: Figures, blue: Figures, rollout: Rollout, *, is_over: bool = True) -> str:
+    """Why `green` is not to have traffic; empty when nothing speaks against it. Both are counts of the same time.
+
+    How long answers take is looked at when a step `is_over`: a moment's noise is no reason.
+    """
     if green.deaths:
         return f"{green.deaths} of its processes died"
-    return _errors(green, blue, rollout) or _silence(green, blue, rollout) or _latency(green, blue, rollout)
+    reason = _errors(green, blue, rollout) or _silence(green, blue, rollout)
+    return reason or (_latency(green, blue, rollout) if is_over else "")
 
 
 def _errors(green: Figures, blue: Figures, rollout: Rollout) -> str:

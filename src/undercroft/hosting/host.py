@@ -190,7 +190,7 @@ class Host:
                 return  # nobody to go back to, and the new one works
             green = (await self._report(target)).since(began[target])
             blue = (await self._figures(source)).since(began[source])
-            if reason := judge(green, blue, rollout):
+            if reason := judge(green, blue, rollout, is_over=left_s <= 0):
                 raise UndercroftError(reason)
             if left_s <= 0:
                 return

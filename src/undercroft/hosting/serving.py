@@ -138,7 +138,11 @@ class Hosting:
         """Whoever asks may leave: what was begun goes on."""
         lines: asyncio.Queue[News] = asyncio.Queue()
         try:
-            command = msgspec.json.decode(await reader.readline(), type=Command)
+            line = await reader.readline()
+            if not line:  # somebody only looked whether there is a host
+                writer.close()
+                return
+            command = msgspec.json.decode(line, type=Command)
         except (msgspec.DecodeError, ValueError, OSError) as error:
             self._logger.warning("order_not_understood", reason=str(error))
             writer.close()

@@ -56,6 +56,13 @@ def test_it_keeps_the_traffic(green: Figures, blue: Figures) -> None:
     assert judge(green, blue, ROLLOUT) == ""
 
 
+def test_how_long_answers_take_is_no_reason_before_a_step_is_over() -> None:
+    slow, usual = did(1000, seconds=1), did(1000, seconds=0.3)
+
+    assert judge(slow, usual, ROLLOUT, is_over=False) == ""
+    assert "too long" in judge(slow, usual, ROLLOUT, is_over=True)
+
+
 @pytest.mark.parametrize(
     ("green", "blue", "reason"),
     [
