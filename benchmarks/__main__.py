@@ -8,7 +8,7 @@ import sys
 from typing import Final
 
 USUAL: Final = ("gateway", "telemetry", "vectors", "jobs", "job_faults")
-NAMED: Final = (*USUAL, "job_delivery")
+NAMED: Final = (*USUAL, "job_delivery", "decisions", "retrieval", "semantic")
 
 
 def commands(arguments: list[str]) -> list[list[str]]:

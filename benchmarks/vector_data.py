@@ -93,18 +93,24 @@ def _between(real: Matrix, number: int, rng: np.random.Generator) -> tuple[Matri
     return np.concatenate(made), nearest
 
 
-async def embedded(texts: Sequence[str], *, shows: bool = True) -> Matrix:
-    """A vector for each text, by the bundled model."""
-    embedder = LocalEmbedder(MODEL / "model.int8.onnx", MODEL / "tokenizer.json", threads=2)
+def embedder() -> LocalEmbedder:
+    """The bundled model."""
+    return LocalEmbedder(MODEL / "model.int8.onnx", MODEL / "tokenizer.json", threads=2)
+
+
+async def embedded(texts: Sequence[str], *, shows: bool = True, by: LocalEmbedder | None = None) -> Matrix:
+    """A vector for each text, by the bundled model, which is loaded unless it is given."""
+    model = by or embedder()
     vectors = np.zeros((len(texts), 384), np.float32)
     for start in track(range(0, len(texts), BATCH), "embedding", disable=not shows):
-        reply = await embedder.embed(
+        reply = await model.embed(
             EmbeddingsRequest(model="local-embedding", inputs=tuple(texts[start : start + BATCH]))
         )
         rows: Any = reply.whole.vectors if reply.whole else ()
         for place, row in enumerate(rows):
             vectors[start + place] = np.frombuffer(row, np.float32)
-    await embedder.close()
+    if by is None:
+        await model.close()
     return vectors
 
 
