@@ -196,8 +196,8 @@ class Hosting:
 
     async def _up(self, bring: Bring, tell: Tell) -> str:
         host = self._host
-        if host is not None and not bring.name and self._is_active(host.state, bring):
-            return f"{host.state.active} is up already, with these settings and this Python."
+        if host is not None and not bring.name and (there_is := self._same_as(host.state, bring)):
+            return f"{there_is} is up already, with these settings and this Python."
         fresh: Sequence[socket.socket] = ()
         if host is None:
             count = lanes_for(bring.workers)
@@ -237,11 +237,11 @@ class Hosting:
         self._host = host
         return text
 
-    def _is_active(self, state: State, bring: Bring) -> bool:
-        active = state.version(state.active)
-        if active is None or active.python != bring.python:
-            return False
-        return self._runner.settings(active.name) == bring.settings
+    def _same_as(self, state: State, bring: Bring) -> str:
+        """The version that serves, or is about to, where it is the very one that is to be brought up."""
+        known = [each for each in (state.version(state.active), state.candidate) if each is not None]
+        same = (each.name for each in known if each.python == bring.python)
+        return next((name for name in same if self._runner.settings(name) == bring.settings), "")
 
 
 EMPTY: Final = State(host="", port=0, lanes=0, directory="")
