@@ -34,6 +34,7 @@ SHOWN = (
     "/api/v1/webhooks/{webhook_id}",
     "/api/v1/cache/{id}",
     "/api/v1/requests/{id}/explanation",
+    "/api/v1/requests/{id}/content",
     "/api/v1/traces/{trace}",
     "/api/v1/versions/{kind}/{name}",
     "/api/v1/releases/{release_id}",
@@ -90,7 +91,11 @@ def made(server: Server, key: str) -> dict[str, str]:
     file = id_of(upload(server, key))
     batch = {"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     user = {"user": "somebody", "password": "correct horse battery"}
-    headers = {"x-undercroft-cache-control": "use", "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+    headers = {
+        "x-undercroft-cache-control": "use",
+        "x-undercroft-content": "keep",
+        "traceparent": f"00-{TRACE}-b7ad6b7169203331-01",
+    }
     call = server.ask(
         "/v1/chat/completions", body=ASKED, headers={"content-type": "application/json", **headers}, key=key
     )

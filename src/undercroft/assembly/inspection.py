@@ -91,7 +91,6 @@ def _database(settings: Settings, clock: Clock) -> Iterator[Finding]:
         state = database.state_sync()
         if state.is_ready:
             yield Finding("database", "ok", f"{database.dialect}, schema {state.revision}")
-            yield from _secrets(settings, database)
         elif state.kind == "unreachable":
             yield Finding("database", "failed", state.reason, "check DATABASE_URL, and that the server runs")
         elif database.dialect == "sqlite" and state.kind in ("empty", "older"):

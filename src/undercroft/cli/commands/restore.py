@@ -18,7 +18,7 @@ Stop the servers of that installation first. It is refused when something is the
 by a version with another schema, or when its stored secrets could not be read.
 
 Example: undercroft restore monday.backup
-         DATABASE_URL=postgresql://… undercroft restore monday.backup --key-file encryption.key"""
+         undercroft restore monday.backup --key-file encryption.key"""
 
 
 def arguments(parser: ArgumentParser) -> None:

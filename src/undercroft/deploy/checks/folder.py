@@ -10,7 +10,7 @@ from undercroft.errors import InvalidRequest, MissingExtra
 
 LARGEST_BYTES: Final = 1_000_000
 CHART: Final = "Chart.yaml"
-_LEFT_OUT: Final = ("vendor", ".git", ".venv", "node_modules", "__pycache__")
+_LEFT_OUT: Final = ("vendor", ".git", ".venv", "venv", "node_modules", "__pycache__")
 
 
 @dataclass(frozen=True, slots=True)
