@@ -205,7 +205,10 @@ class Spool:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError:
             self._disk.close(descriptor)
-            self._disk.remove(self.folder / segment_name(number))
+            try:
+                self._disk.remove(self.folder / segment_name(number))
+            except OSError:  # its name stays, and readers take the segment before it for finished
+                self._retire()
             raise
         self._retire()
         self._descriptor, self._size = descriptor, len(HEADER)
