@@ -48,6 +48,8 @@ class Host:
         """Those that ended without being told to."""
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._drains: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[str] = set()
+        """Versions that have been told to stop and are about to be gone."""
         self._repairs: set[asyncio.Task[None]] = set()
         self._logger = get_logger("undercroft.host")
 
@@ -96,8 +98,7 @@ class Host:
             former = self.state.version(self.state.former)
             if former is None:
                 raise Conflict("There is no version before this one.")
-            if (drain := self._drains.pop(former.name, None)) is not None:
-                drain.cancel()
+            former = await self._spared(former)
             if not former.is_living or former.name in self._dead:
                 former = await self._start(former, gate, tell)
             self._change(move=Move(source=self.state.active, target=former.name, rollout=AT_ONCE))
@@ -343,6 +344,18 @@ class Host:
 
         self._drains[version.name] = asyncio.create_task(drain())
 
+    async def _spared(self, former: Version) -> Version:
+        """It goes on where it only finishes what it is answering; where it ends already, as it is when it has."""
+        drain = self._drains.get(former.name)
+        if drain is None:
+            return former
+        if former.name not in self._ending:
+            del self._drains[former.name]
+            drain.cancel()
+            return former
+        await drain
+        return self.state.version(former.name) or former
+
     async def _end(self, version: Version, stage: Stage, reason: str) -> None:
         if (watch := self._watches.pop(version.name, None)) is not None:
             watch.cancel()
@@ -350,7 +363,11 @@ class Host:
         if drain is not None and drain is not asyncio.current_task():
             del self._drains[version.name]
             drain.cancel()
-        await self._runner.stop(version)
+        self._ending.add(version.name)
+        try:
+            await self._runner.stop(version)
+        finally:
+            self._ending.discard(version.name)
         self._served.pop(version.name, None)
         self._put(replace(self.state.version(version.name) or version, stage=stage, reason=reason, process=None))
 
