@@ -232,7 +232,7 @@ def test_a_stream_that_outlasts_the_grace_is_cut_and_not_ended_cleanly(upstream:
 
 def test_ctrl_c_ends_an_idle_server_at_once(tmp_path: Path) -> None:
     with started(tmp_path) as server:
-        until(lambda: server.ask("/health").status == 200)
+        until(lambda: server.ask("/health/ready").status == 200)
         begun = time.monotonic()
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(timeout=STOP_LIMIT_S) == 0
