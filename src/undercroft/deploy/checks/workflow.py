@@ -49,12 +49,17 @@ def check(checked: Checked) -> Iterator[Finding]:
     for path in workflows(checked):
         for tree in checked.objects[path]:
             try:
-                workflow = msgspec.convert(tree, Workflow)
+                workflow = msgspec.convert(_named(tree), Workflow)
             except msgspec.ValidationError as problem:
                 yield error(path, "", f"is no workflow: {problem}")
                 continue
             for name, job in workflow.jobs.items():
                 yield from _job(path, name, job, workflow)
+
+
+def _named(tree: Any) -> Any:
+    """With names for keys alone: YAML 1.1 reads a bare `on` as true."""
+    return {key: each for key, each in tree.items() if isinstance(key, str)} if isinstance(tree, dict) else tree
 
 
 def _job(path: str, name: str, job: Job, workflow: Workflow) -> Iterator[Finding]:
