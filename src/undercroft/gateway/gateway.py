@@ -99,14 +99,14 @@ class Gateway:
     async def send(self, call: Call) -> Reply:
         if call.traceparent and not self._is_traced:
             with under(call.traceparent):  # we leave no span, and the provider's is below the caller's
-                return await self._send(call)
-        return await self._send(call)
+                return await self._way(call)(call)
+        return await self._way(call)(call)
 
-    async def _send(self, call: Call) -> Reply:
-        # Where there are no releases, and where no model has a cache, no call pays for them.
+    def _way(self, call: Call) -> Handler:
+        """Where there are no releases, and where no model has a cache, no call pays for them."""
         if self._releases.is_empty and getattr(call.request, "prompt", None) is None:
-            return await (self._plain(call) if call.cache is None else self._plain_asking_cache(call))
-        return await (self._released(call) if call.cache is None else self._released_asking_cache(call))
+            return self._plain if call.cache is None else self._plain_asking_cache
+        return self._released if call.cache is None else self._released_asking_cache
 
     def ways(self, request: Request, who: Who) -> list[tuple[Model, Pinned | None]]:
         """The models that may answer now, each with the release that it would answer for. Raises ModelNotFound."""
