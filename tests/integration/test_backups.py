@@ -15,7 +15,8 @@ from tests.support.clock import ManualClock
 from tests.support.postgres import PostgresServer
 from tests.support.server import SCRIPTED, run, serving
 from undercroft.access.secrets import SecretBox, fresh_key
-from undercroft.assembly.backups import keys_of, source_of, target_of
+from undercroft.assembly.backups import source_of, target_of
+from undercroft.assembly.secrets import StoredSecrets
 from undercroft.backups.backup import back_up
 from undercroft.backups.restore import Restored, restore
 from undercroft.errors import Conflict, InvalidRequest
@@ -91,7 +92,7 @@ def test_what_is_restored_is_what_was_there(drill: Drill, source: str, to: str) 
     before = drill.place(source)
     asyncio.run(fill(before.settings, before.database))
     drill.back_up(before)
-    same_key = keys_of(before.settings)[0] if to == "postgresql" else None
+    same_key = StoredSecrets(before.settings).keys()[0] if to == "postgresql" else None
     after = drill.place(to, key=same_key)
 
     done = drill.restore(after)
@@ -103,14 +104,14 @@ def test_what_is_restored_is_what_was_there(drill: Drill, source: str, to: str) 
     sealed = backups.tokens(after.database)
     assert sealed == backups.tokens(before.database)
     assert SECRET not in "".join(sealed.values())
-    assert SecretBox(keys_of(after.settings)).open(sealed["secrets/default/openai"]) == SECRET
+    assert SecretBox(StoredSecrets(after.settings).keys()).open(sealed["secrets/default/openai"]) == SECRET
 
 
 def test_there_and_back_is_the_same_again(drill: Drill) -> None:
     first = drill.place("sqlite")
     asyncio.run(fill(first.settings, first.database))
     drill.back_up(first)
-    second = drill.place("postgresql", key=keys_of(first.settings)[0])
+    second = drill.place("postgresql", key=StoredSecrets(first.settings).keys()[0])
     drill.restore(second)
     drill.file.unlink()
     drill.back_up(second)
@@ -124,7 +125,7 @@ def test_a_restored_postgresql_counts_events_on_from_the_last(drill: Drill) -> N
     before = drill.place("sqlite")
     asyncio.run(fill(before.settings, before.database))
     drill.back_up(before)
-    after = drill.place("postgresql", key=keys_of(before.settings)[0])
+    after = drill.place("postgresql", key=StoredSecrets(before.settings).keys()[0])
     drill.restore(after)
 
     following = after.database.write_sync(

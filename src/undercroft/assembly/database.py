@@ -106,6 +106,14 @@ class DatabaseLink:
         """Runs `work` in one transaction. Raises Unavailable while the database is away."""
         return await self.database().write(work)
 
+    async def has_duty(self, name: str, *, holder: str, lease_us: int) -> bool:
+        """Takes or renews the lease on a duty; False while another process has it. Raises Unavailable."""
+        from undercroft.storage.duties import try_hold
+
+        return await self.write(
+            partial(try_hold, name=name, holder=holder, now_us=self._clock.now_us(), lease_us=lease_us)
+        )
+
     async def refresh(self) -> None:
         """Looks at the database now, unless that was done within the last second."""
         async with self._looking:

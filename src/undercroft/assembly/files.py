@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from undercroft.assembly.beside import alongside
@@ -67,27 +66,28 @@ class FileOffice:
                 get_logger("undercroft.files").debug("files_not_swept", reason=str(error))
 
     async def _sweep(self) -> None:
-        from undercroft.storage.duties import try_hold
-
-        hold = partial(try_hold, name=DUTY, holder=self._holder, now_us=self._clock.now_us(), lease_us=LEASE_US)
-        if await self._link.write(hold):
+        if await self._link.has_duty(DUTY, holder=self._holder, lease_us=LEASE_US):
             await (await self.cabinet()).sweep()
 
 
 def cabinet_of(settings: Settings, *, database: "Transactions", ids: Ids, clock: Clock) -> "Cabinet":
     """The files of the server whose settings these are."""
     # Imported here, with SQLAlchemy, once the port has long been answering.
-    from undercroft.files.blobs.database import DatabaseBlobs
-    from undercroft.files.blobs.disk import Disk
     from undercroft.files.cabinet import Cabinet
 
-    blobs: BlobStore
+    return Cabinet(database, blobs_of(settings, database), ids=ids, clock=clock)
+
+
+def blobs_of(settings: Settings, database: "Transactions") -> "BlobStore":
+    """Where the bytes of files are."""
+    from undercroft.files.blobs.database import DatabaseBlobs
+    from undercroft.files.blobs.disk import Disk
+
     match settings.file_store:
         case "directory":
-            blobs = Disk(settings.data_dir.absolute() / FOLDER)
+            return Disk(settings.data_dir.absolute() / FOLDER)
         case "database":
-            blobs = DatabaseBlobs(database)
-    return Cabinet(database, blobs, ids=ids, clock=clock)
+            return DatabaseBlobs(database)
 
 
 def told(file: StoredFile) -> FileObject:

@@ -191,14 +191,10 @@ class KnowledgeOffice:
                 get_logger("undercroft.vectors").warning("vector_stores_not_swept", reason=str(error))
 
     async def _sweep(self) -> None:
-        from undercroft.storage.duties import try_hold
-
         if not self._link.ready:
             return
         now_us = self._clock.now_us()
-        if await self._link.write(
-            lambda connection: try_hold(connection, DUTY, holder=self._holder, now_us=now_us, lease_us=LEASE_US)
-        ):
+        if await self._link.has_duty(DUTY, holder=self._holder, lease_us=LEASE_US):
             # Where there are none, neither the vector store nor its packages need to be there.
             from undercroft.vectors.knowledge import repository
 

@@ -45,11 +45,9 @@ async def _run(terms: Retention, link: DatabaseLink, *, holder: str, clock: Cloc
 
 async def sweep(terms: Retention, link: DatabaseLink, *, holder: str, clock: Clock) -> int:
     """How many rows it deleted; none where another process has the duty."""
-    from undercroft.storage.duties import try_hold
     from undercroft.storage.retention import Terms, sweep_some
 
-    hold = partial(try_hold, name=DUTY, holder=holder, now_us=clock.now_us(), lease_us=LEASE_US)
-    if not await link.write(hold):
+    if not await link.has_duty(DUTY, holder=holder, lease_us=LEASE_US):
         return 0
     some = partial(
         sweep_some,

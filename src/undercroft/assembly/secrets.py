@@ -29,6 +29,12 @@ class StoredSecrets:
         self._box: SecretBox | None = None
         self._stamp: tuple[int, int] | None = None
 
+    def keys(self) -> tuple[str, ...]:
+        """The keys in force, the one that encrypts first; none where none was made. Raises ConfigurationError."""
+        if self.file is None:
+            return self._keys
+        return _keys_in(self.file) if self.file.exists() else ()
+
     def seal(self, text: str) -> str:
         """A token for `text`. Raises Conflict where there is no key."""
         if not self._keys and self.file is None:
