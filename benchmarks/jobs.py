@@ -175,15 +175,24 @@ def ratios(found: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[st
 def table(result: Mapping[str, Any]) -> Table:
     """The figures people ask for first."""
     shown = Table(title="Jobs side by side (medians; in brackets the ratio to plain Celery in this run)")
-    for column in ("", "accepted/s", "done/s", "one caller/s", "backlog/s", "one by one/s", "picked up p50 ms", "p99 ms"):
+    for column in (
+        "",
+        "accepted/s",
+        "done/s",
+        "one caller/s",
+        "backlog/s",
+        "one by one/s",
+        "picked up p50 ms",
+        "p99 ms",
+    ):
         shown.add_column(column, justify="right" if column else "left")
     for name, figures in result["contenders"].items():
         against = result["ratios"].get(name, {})
-        rates = [
+        cells = [
             "-" if figures[field] is None else f"{figures[field]:.0f} ({against.get(field, float('nan')):.2f}x)"
             for field in FIELDS[:5]
         ]
-        shown.add_row(name, *rates, *(f"{figures[field]:.2f}" for field in FIELDS[5:]))
+        shown.add_row(name, *cells, *(f"{figures[field]:.2f}" for field in FIELDS[5:]))
     return shown
 
 

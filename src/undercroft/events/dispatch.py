@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
@@ -165,7 +165,7 @@ class Dispatcher:
         self._ended.clear()
 
     async def _first_of(self, pause_s: float, *events: asyncio.Event) -> None:
-        waiting = [asyncio.ensure_future(self._clock.sleep(pause_s))]
+        waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._clock.sleep(pause_s))]
         waiting += [asyncio.ensure_future(event.wait()) for event in events]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
