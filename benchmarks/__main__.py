@@ -17,8 +17,8 @@ def commands(arguments: list[str]) -> list[list[str]]:
         return [[name] for name in USUAL]
     if arguments[0].startswith("-"):
         return [[USUAL[0], *arguments]]
-    if arguments[0] not in USUAL:
-        sys.exit(f"There is no benchmark {arguments[0]!r}; there are {', '.join(USUAL)}.")
+    if arguments[0] not in NAMED:
+        sys.exit(f"There is no benchmark {arguments[0]!r}; there are {', '.join(NAMED)}.")
     return [arguments]
 
 

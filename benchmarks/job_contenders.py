@@ -39,8 +39,8 @@ class Contender(Protocol):
     processes: int
     """That run jobs."""
 
-    def hand_in(self, count: int) -> None:
-        """So many jobs; returns when all are accepted."""
+    def hand_in(self, count: int, callers: int = CALLERS) -> None:
+        """So many jobs, by so many callers where they can be several; returns when all are accepted."""
         ...
 
     def is_settled(self) -> bool:
@@ -68,17 +68,17 @@ class Ours:
         self._desk = desk
         self._undercroft = undercroft
 
-    def hand_in(self, count: int) -> None:
-        self._run(self._hand_in(count))
+    def hand_in(self, count: int, callers: int = CALLERS) -> None:
+        self._run(self._hand_in(count, callers))
 
-    async def _hand_in(self, count: int) -> None:
+    async def _hand_in(self, count: int, callers: int) -> None:
         numbers = iter(range(count))
 
         async def call() -> None:
             for _ in numbers:
                 await self._desk.accept(Who(), Wanted(kind="nothing", input=b"{}"))
 
-        await asyncio.gather(*(call() for _ in range(min(CALLERS, count))))
+        await asyncio.gather(*(call() for _ in range(min(callers, count))))
 
     def is_settled(self) -> bool:
         statement = "SELECT NOT EXISTS (SELECT 1 FROM jobs WHERE finished_us = 0)"
@@ -193,7 +193,7 @@ class Theirs:
         self.processes = WORKERS
         self._client = client
 
-    def hand_in(self, count: int) -> None:
+    def hand_in(self, count: int, callers: int = 1) -> None:
         assert self._client.stdin is not None
         assert self._client.stdout is not None
         self._client.stdin.write(f"{count}\n".encode())

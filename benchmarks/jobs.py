@@ -26,7 +26,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.ear import LIMIT_S, Ear
+from benchmarks.goals import shown, written
 from benchmarks.job_contenders import CONTENDERS, Contender, Stage
+from benchmarks.job_goals import goals_of
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.redis import running_redis
 
@@ -44,10 +46,12 @@ class Figures:
     """With so many callers at once as its usual client allows (ours: 16; the others' are synchronous)."""
     done_per_s: float
     """From the first call to the last result, workers running."""
+    one_caller_per_s: float
+    """The same with one caller, who hands the next one in when the last is accepted, as others' clients always do."""
     drained_per_s: float | None
     """A backlog that was there before the workers went on; None: nobody can be stopped without the other."""
     one_by_one_per_s: float
-    """The next one is handed in when the last has run."""
+    """A round trip each: the next one is handed in when the last has run."""
     pickup_p50_ms: float
     pickup_p99_ms: float
 
@@ -68,6 +72,9 @@ def measure(contender: Contender, ear: Ear, jobs: int) -> Figures:
     contender.hand_in(jobs)
     accepted = time.perf_counter()
     done = over(jobs)
+    alone = time.perf_counter()
+    contender.hand_in(jobs, callers=1)
+    one_caller_per_s = jobs / (over(jobs) - alone)
     drained_per_s = None
     if contender.workers:
         for worker in contender.workers:
@@ -91,6 +98,7 @@ def measure(contender: Contender, ear: Ear, jobs: int) -> Figures:
     return Figures(
         accepted_per_s=jobs / (accepted - begun),
         done_per_s=jobs / (done - begun),
+        one_caller_per_s=one_caller_per_s,
         drained_per_s=drained_per_s,
         one_by_one_per_s=PACED / (last - first),
         pickup_p50_ms=statistics.median(waits_ms),
@@ -167,15 +175,24 @@ def ratios(found: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[st
 def table(result: Mapping[str, Any]) -> Table:
     """The figures people ask for first."""
     shown = Table(title="Jobs side by side (medians; in brackets the ratio to plain Celery in this run)")
-    for column in ("", "accepted/s", "done/s", "backlog/s", "one by one/s", "picked up p50 ms", "p99 ms"):
+    for column in (
+        "",
+        "accepted/s",
+        "done/s",
+        "one caller/s",
+        "backlog/s",
+        "one by one/s",
+        "picked up p50 ms",
+        "p99 ms",
+    ):
         shown.add_column(column, justify="right" if column else "left")
     for name, figures in result["contenders"].items():
         against = result["ratios"].get(name, {})
-        rates = [
+        cells = [
             "-" if figures[field] is None else f"{figures[field]:.0f} ({against.get(field, float('nan')):.2f}x)"
-            for field in FIELDS[:4]
+            for field in FIELDS[:5]
         ]
-        shown.add_row(name, *rates, *(f"{figures[field]:.2f}" for field in FIELDS[4:]))
+        shown.add_row(name, *cells, *(f"{figures[field]:.2f}" for field in FIELDS[5:]))
     return shown
 
 
@@ -190,17 +207,20 @@ def main() -> int:
     names = [name.strip() for name in options.contenders.split(";")]
     found = run(names, rounds=options.rounds, jobs=options.jobs, console=console)
     middle = {name: medians(rounds) for name, rounds in found.items()}
+    goals = goals_of(middle)
     result = {
         "machine": {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
         "rounds": options.rounds,
         "jobs": options.jobs,
         "contenders": middle,
         "ratios": ratios(middle),
+        "goals": written(goals),
         "every_round": {name: [asdict(each) for each in rounds] for name, rounds in found.items()},
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n", "utf-8")
     console.print(table(result))
+    console.print(shown(goals))
     console.print(f"written: {options.out}")
     return 0
 

@@ -26,6 +26,7 @@ COLUMNS: Final[Mapping[str, Callable[[Figures, Figures], str]]] = {
 JOB_COLUMNS: Final[Mapping[str, Callable[[Figures, Figures], str]]] = {
     "accepted/s": lambda found, ratio: _rate(found, ratio, "accepted_per_s"),
     "done/s": lambda found, ratio: _rate(found, ratio, "done_per_s"),
+    "one caller/s": lambda found, ratio: _rate(found, ratio, "one_caller_per_s"),
     "backlog/s": lambda found, ratio: _rate(found, ratio, "drained_per_s"),
     "one by one/s": lambda found, ratio: _rate(found, ratio, "one_by_one_per_s"),
     "picked up, median": lambda found, _: f"{found['pickup_p50_ms']:.2f} ms",

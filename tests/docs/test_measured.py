@@ -24,6 +24,7 @@ def jobs(rate: float, *, drained: float | None) -> dict[str, object]:
         "done_per_s": rate / 2,
         "drained_per_s": drained,
         "one_by_one_per_s": rate / 4,
+        "one_caller_per_s": rate / 2,
         "pickup_p50_ms": 0.456,
         "pickup_p99_ms": 4.56,
     }
@@ -68,8 +69,8 @@ def test_the_jobs_table_says_what_was_measured(bench_readme: ModuleType) -> None
 
     assert "medians of 3 interleaved rounds of 1000 jobs" in filled
     assert rows(filled) == [
-        "| embedded | 8000 (8.00x) | 4000 (8.00x) | - | 2000 (8.00x) | 0.46 ms | 4.6 ms |",
-        "| plain Celery | 1000 | 500 | 800 | 250 | 0.46 ms | 4.6 ms |",
+        "| embedded | 8000 (8.00x) | 4000 (8.00x) | 4000 | - | 2000 (8.00x) | 0.46 ms | 4.6 ms |",
+        "| plain Celery | 1000 | 500 | 500 | 800 | 250 | 0.46 ms | 4.6 ms |",
     ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, select, text, tuple_, update
 
 from undercroft.batches.lifecycle import cancelled
 from undercroft.batches.types import Batch, Item, LineError, Outcome, Status
@@ -13,6 +13,8 @@ from undercroft.storage.schema import batch_items, batches, insert
 
 _T: Final = batches.c
 _I: Final = batch_items.c
+_ACTIVE: Final = text("active")
+"""In the words of the index: where SQLAlchemy writes `active = 1`, SQLite does not use it."""
 
 
 def add(connection: Connection, batch: Batch) -> None:
@@ -42,9 +44,8 @@ def active(connection: Connection, *, limit: int) -> list[tuple[Batch, bool]]:
     each is pending."""
     of_batch = and_(_I.organisation == _T.organisation, _I.batch == _T.id, _I.outcome == "pending")
     pending = exists().where(of_batch)
-    rows = connection.execute(
-        select(batches, pending.label("pending")).where(_T.active).order_by(_T.created_us).limit(limit)
-    )
+    of_them = select(batches, pending.label("pending")).where(_ACTIVE)
+    rows = connection.execute(of_them.order_by(_T.created_us).limit(limit))
     return [(_batch(row), bool(row.pending)) for row in rows]
 
 

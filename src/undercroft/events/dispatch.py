@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
@@ -31,6 +31,8 @@ DUTY: Final = "events"
 LEASE_S: Final = 6.0
 POLL_S: Final = 1.0
 """How often an idle process looks whether there is something to tell, which only reads."""
+PACE_S: Final = 0.05
+"""From one turn to the next when only new events ask for it: of thousands a second, many are spread at once."""
 SWEEP_S: Final = 600.0
 GRACE_S: Final = 3.0
 """How long attempts that are under way may take to end when the server stops."""
@@ -90,14 +92,18 @@ class Dispatcher:
         self._clock = clock
         self._rng = rng
         self._telling: dict[asyncio.Task[None], list[Delivery]] = {}
-        self._woken = asyncio.Event()
+        self._fresh = asyncio.Event()
+        """There are new events."""
+        self._ended = asyncio.Event()
+        """There is room for another attempt."""
+        self._turned = -PACE_S
         self._holds = False
         self._swept: float | None = None
         self._trouble = ""
 
     def wake(self) -> None:
         """There may be something to tell. In the loop's own thread."""
-        self._woken.set()
+        self._fresh.set()
 
     async def run(self) -> None:
         """Until cancelled; then what is being told has a moment to end, and the duty is free for the next one."""
@@ -151,22 +157,30 @@ class Dispatcher:
 
     async def _wait(self, pause_s: float) -> None:
         """Until something may be there to tell, an attempt has ended, or the time is over."""
-        sleeping = asyncio.ensure_future(self._clock.sleep(pause_s))
-        woken = asyncio.ensure_future(self._woken.wait())
+        await self._first_of(pause_s, self._fresh, self._ended)
+        rest_s = self._turned + PACE_S - self._clock.monotonic()
+        if rest_s > 0 and not self._ended.is_set():
+            await self._first_of(rest_s, self._ended)
+        self._fresh.clear()
+        self._ended.clear()
+
+    async def _first_of(self, pause_s: float, *events: asyncio.Event) -> None:
+        waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._clock.sleep(pause_s))]
+        waiting += [asyncio.ensure_future(event.wait()) for event in events]
         try:
-            await asyncio.wait({sleeping, woken}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            sleeping.cancel()
-            woken.cancel()
-        self._woken.clear()
+            for each in waiting:
+                each.cancel()
 
     async def _take_turn(self) -> int:
         """Spreads what is new and begins to tell what is due; how many attempts it began."""
+        self._turned = self._clock.monotonic()
         has_work = await self._database.read(partial(repository.has_work, now_us=self._clock.now_us()))
         if not has_work and not self._telling:
             await self._let_go()
             return 0
-        while await self._held(self._spread):
+        while await self._held(self._spread) == repository.SPREAD_AT_ONCE:
             pass
         due = await self._database.read(partial(repository.places_due, now_us=self._clock.now_us()))
         self._rng.shuffle(due)  # where there is not room for all, none is always the last
@@ -256,7 +270,7 @@ class Dispatcher:
         told = self._telling.pop(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             get_logger("undercroft.events").error("attempt_not_noted", event_id=told[0].event.id, exc_info=error)
-        self._woken.set()
+        self._ended.set()
 
     async def _tell(self, sink: Sink, told: Sequence[Delivery], webhook: Webhook | None) -> None:
         try:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, delete, exists, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, delete, exists, select, text, tuple_, update
 
 from undercroft.events.types import Event, decode_data
 from undercroft.storage.duties import database_now
@@ -13,6 +13,8 @@ from undercroft.storage.schema import event_deliveries, event_marks, events, ins
 SPREAD_AT_ONCE: Final = 200
 SWEPT: Final = 500
 """Events that one sweep deletes, so that it holds nobody up for long."""
+_UNSPREAD: Final = text("NOT spread")
+"""In the words of the index: where SQLAlchemy writes `spread = 0`, SQLite reads the whole table."""
 
 
 class Place(NamedTuple):
@@ -57,7 +59,7 @@ def moment(connection: Connection, now_us: int) -> int:
 
 def has_work(connection: Connection, *, now_us: int) -> bool:
     """Whether somebody is to be told something now."""
-    if connection.execute(select(exists().where(~events.c.spread))).scalar_one():
+    if connection.execute(select(exists().select_from(events).where(_UNSPREAD))).scalar_one():
         return True
     mine = event_deliveries.alias("mine")
     return bool(connection.execute(select(exists().where(_turn(connection, mine, now_us=now_us)))).scalar_one())
@@ -65,7 +67,7 @@ def has_work(connection: Connection, *, now_us: int) -> bool:
 
 def spread(connection: Connection, sinks_of: Callable[[Event], Iterable[str]], *, now_us: int) -> int:
     """Makes a delivery of each new event for each sink that wants it; how many events there were."""
-    fresh = select(events).where(~events.c.spread).order_by(events.c.number).limit(SPREAD_AT_ONCE)
+    fresh = select(events).where(_UNSPREAD).order_by(events.c.number).limit(SPREAD_AT_ONCE)
     rows = connection.execute(fresh).all()
     if not rows:
         return 0
@@ -73,8 +75,7 @@ def spread(connection: Connection, sinks_of: Callable[[Event], Iterable[str]], *
     wanted = [_delivery_row(row, sink, due_us) for row in rows for sink in sinks_of(_event(row))]
     if wanted:
         connection.execute(insert(connection, event_deliveries).on_conflict_do_nothing(), wanted)
-    spread_now = tuple_(events.c.organisation, events.c.id).in_([(row.organisation, row.id) for row in rows])
-    connection.execute(update(events).where(spread_now).values(spread=True))
+    connection.execute(update(events).where(events.c.number.in_([row.number for row in rows])).values(spread=True))
     return len(rows)
 
 
@@ -246,13 +247,12 @@ def _views(rows: "Sequence[Row[Any]]") -> list[DeliveryView]:
 
 def forget(connection: Connection, *, before_us: int) -> int:
     """Deletes some of the events from before then with their deliveries; 0 when nothing was left to delete."""
-    old = select(events.c.organisation, events.c.id).where(events.c.at_us < before_us).limit(SWEPT)
-    found = [(row.organisation, row.id) for row in connection.execute(old)]
-    if found:
-        of_them = tuple_(event_deliveries.c.organisation, event_deliveries.c.event).in_(found)
-        connection.execute(delete(event_deliveries).where(of_them))
-        connection.execute(delete(events).where(tuple_(events.c.organisation, events.c.id).in_(found)))
-    return len(found)
+    old = select(events.c.number).where(events.c.at_us < before_us).limit(SWEPT)
+    found = events.c.number.in_(connection.execute(old).scalars().all())
+    of_them = select(events.c.organisation, events.c.id).where(found)
+    named = tuple_(event_deliveries.c.organisation, event_deliveries.c.event)
+    connection.execute(delete(event_deliveries).where(named.in_(of_them)))
+    return connection.execute(delete(events).where(found)).rowcount
 
 
 def forget_marks(connection: Connection, *, before_us: int) -> None:

@@ -125,11 +125,12 @@ def _dealt(by_tenant: Mapping[str, list[Candidate]], wanted: int, *, after: str)
 
 def _tenants(connection: Connection, queue: str, after: str, moment: Moment) -> list[str]:
     """Organisations with something in the queue, from the one behind `after` on and round."""
-    found = [name for (name,) in run(connection, _TENANTS, moment, queue=queue, after=after, limit=TENANTS)]
-    if after and len(found) < TENANTS:
-        rest = run(connection, _TENANTS, moment, queue=queue, after="", limit=TENANTS - len(found))
-        found += [name for (name,) in rest if name <= after]
-    return found
+    found = [name for (name,) in run(connection, _TENANTS, moment, queue=queue, after="", limit=TENANTS)]
+    if len(found) == TENANTS and after:  # there are more than one look finds
+        rest = [name for name in found if name <= after]
+        found = [name for (name,) in run(connection, _TENANTS, moment, queue=queue, after=after, limit=TENANTS)]
+        return [*found, *rest[: TENANTS - len(found)]]
+    return sorted(found, key=lambda name: (name <= after, name))
 
 
 def _with_room(connection: Connection, asked: Claim, moment: Moment) -> list[str]:

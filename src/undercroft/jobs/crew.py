@@ -18,7 +18,7 @@ from undercroft.errors import InvalidRequest, Unavailable
 from undercroft.ids import Ids
 from undercroft.jobs import repository
 from undercroft.jobs.claims import Claim, claim, claim_named, renew
-from undercroft.jobs.effects import Effects, reached
+from undercroft.jobs.effects import Effects, Gathered, reached
 from undercroft.jobs.endings import Ended, Settled, running_of, settle
 from undercroft.jobs.execution import Execution
 from undercroft.jobs.handlers import Handlers, JobContext
@@ -359,15 +359,16 @@ def _turn(
 ) -> tuple[Settled, list[Job]]:
     if not ended:
         relax(connection)
+    gathered = Gathered()
     for saying in unsaid:
         repository.note_saying(connection, saying)
-    settled = settle(connection, ended, moment=moment, effects=effects) if ended else Settled([], [])
+    settled = settle(connection, ended, moment=moment, effects=gathered) if ended else Settled([], [])
     taken = claim_named(connection, asked, named, moment=moment) if named else []
     if len(taken) < asked.limit:
         rest = msgspec.structs.replace(asked, limit=asked.limit - len(taken))
         taken += claim(connection, rest, moment=moment)
-    if taken:
-        effects.append(connection, [reached(job) for job in taken])
+    gathered.append(connection, [reached(job) for job in taken])
+    gathered.write(connection, effects)
     return settled, taken
 
 

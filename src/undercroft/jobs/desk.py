@@ -13,6 +13,7 @@ from undercroft.clock import Clock
 from undercroft.errors import InvalidRequest, NotFound
 from undercroft.ids import Ids
 from undercroft.jobs import repository
+from undercroft.jobs.acceptance import Acceptance
 from undercroft.jobs.crew import Crew, Transactions
 from undercroft.jobs.effects import Effects
 from undercroft.jobs.handlers import Handlers, JobContext
@@ -80,6 +81,7 @@ class Desk:
         self._queue = queue
         self._queues = queues
         self._effects = effects
+        self._acceptance = Acceptance(database, effects=effects, clock=clock)
         self._crew = crew
         self._expect = expect
         self._ids = ids
@@ -87,10 +89,7 @@ class Desk:
 
     async def accept(self, who: Who, wanted: Wanted) -> Accepted:
         """Takes a job: it is in the database when this returns. Raises InvalidRequest and Conflict."""
-        spec = self.spec(who, wanted)
-        accepted = await self._database.write(
-            partial(repository.accept, spec=spec, moment=moment_of(self._clock), effects=self._effects)
-        )
+        accepted = await self._acceptance.accept(self.spec(who, wanted))
         if accepted.was == "new":
             await self.announce([accepted.job])
         return accepted
@@ -104,7 +103,7 @@ class Desk:
         moment = moment_of(self._clock)
 
         def accept(connection: Connection) -> list[Job]:
-            taken = [repository.accept(connection, spec, moment=moment, effects=self._effects).job for spec in specs]
+            taken = repository.accept_all(connection, specs, moment=moment, effects=self._effects)
             beside(connection, taken)
             return taken
 

@@ -45,3 +45,17 @@ class NoEffects:
 
     def append(self, connection: Connection, events: Sequence[JobEvent], /) -> None:
         """Nothing."""
+
+
+class Gathered:
+    """Events of one transaction, written at once at its end."""
+
+    def __init__(self) -> None:
+        self._events: list[JobEvent] = []
+
+    def append(self, connection: Connection, events: Sequence[JobEvent], /) -> None:
+        self._events += events
+
+    def write(self, connection: Connection, effects: Effects) -> None:
+        if self._events:
+            effects.append(connection, self._events)

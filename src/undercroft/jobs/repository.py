@@ -2,6 +2,7 @@
 (`find`, `page`, `attempts` and `pieces_after` also for `read`).
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -12,7 +13,7 @@ from undercroft.jobs import lifecycle
 from undercroft.jobs.claims import is_limited, release_held
 from undercroft.jobs.effects import Effects, reached
 from undercroft.jobs.links import abandon_dependents
-from undercroft.jobs.rows import COLUMNS, error_of, job_of, jobs_of, values_of
+from undercroft.jobs.rows import COLUMNS, GIVEN, NUMBERS, error_of, job_of, jobs_of, values_of
 from undercroft.jobs.statements import Moment, array, run
 from undercroft.jobs.types import Accepted, Attempt, Job, JobSpec, Saying, Status
 
@@ -40,6 +41,27 @@ def accept(connection: Connection, spec: JobSpec, *, moment: Moment, effects: Ef
         known = _known(connection, spec, moment)
         if known is not None:
             return known
+
+
+def is_plain(spec: JobSpec) -> bool:
+    """Whether it can meet no other job: it waits for none, and has no key that another may have."""
+    return not spec.after and spec.idempotency_key is None and spec.unique_key is None
+
+
+def accept_plain(connection: Connection, specs: Sequence[JobSpec], *, moment: Moment, effects: Effects) -> list[Job]:
+    """Takes jobs that are plain, in one statement: as many as there are specs, in their order."""
+    given = msgspec.json.encode([values_of(spec) for spec in specs]).decode()
+    taken = {job.id: job for job in jobs_of(run(connection, _ACCEPT_ALL[connection.dialect.name], moment, given=given))}
+    jobs = [taken[spec.id] for spec in specs]
+    effects.append(connection, [reached(job) for job in jobs])
+    return jobs
+
+
+def accept_all(connection: Connection, specs: Sequence[JobSpec], *, moment: Moment, effects: Effects) -> list[Job]:
+    """Takes jobs of any kind, in their order. Raises what `accept` does."""
+    if specs and all(map(is_plain, specs)):
+        return accept_plain(connection, specs, moment=moment, effects=effects)
+    return [accept(connection, spec, moment=moment, effects=effects).job for spec in specs]
 
 
 def _known(connection: Connection, spec: JobSpec, moment: Moment) -> Accepted | None:
@@ -191,16 +213,38 @@ _NO_TIME: Final = Moment(0, 0)
 """For statements that do not ask what time it is."""
 _pieces = msgspec.json.Decoder(list[str])
 _ONE: Final = "organisation = :organisation AND id = :id"
+_ROW: Final = """
+  {organisation}, {id}, {team}, {user_id}, {key}, {kind}, {queue}, {rank}, {lane},
+  CASE WHEN {missing} > 0 THEN 'blocked' WHEN {run_at_us} > [now] THEN 'delayed' ELSE 'queued' END,
+  {input}, '', '', 0, 0, 0, {max_attempts}, {missing}, FALSE, FALSE,
+  CASE WHEN {run_at_us} > [now] THEN {run_at_us} ELSE [now] END, {lifetime_us},
+  CASE WHEN {run_at_us} > [now] THEN {run_at_us} ELSE [now] END + {lifetime_us},
+  {soft_timeout_us}, {timeout_us}, 0, 0, {idempotency_key}, {fingerprint}, {unique_key}, {webhook}, {schedule}, {trace},
+  NULL, NULL, NULL, [now], 0, 0"""
+"""A new job's row, from what `values_of` says of it."""
+
+
+def _row(marks: Mapping[str, str]) -> str:
+    return _ROW.format_map(marks).replace("[now]", "{now}")
+
+
 _ACCEPT: Final = f"""
-INSERT INTO jobs ({COLUMNS}) VALUES (
-  :organisation, :id, :team, :user_id, :key, :kind, :queue, :rank, :lane,
-  CASE WHEN :missing > 0 THEN 'blocked' WHEN :run_at_us > {{now}} THEN 'delayed' ELSE 'queued' END,
-  :input, '', '', 0, 0, 0, :max_attempts, :missing, FALSE, FALSE,
-  CASE WHEN :run_at_us > {{now}} THEN :run_at_us ELSE {{now}} END, :lifetime_us,
-  CASE WHEN :run_at_us > {{now}} THEN :run_at_us ELSE {{now}} END + :lifetime_us,
-  :soft_timeout_us, :timeout_us, 0, 0, :idempotency_key, :fingerprint, :unique_key, :webhook, :schedule, :trace,
-  NULL, NULL, NULL, {{now}}, 0, 0
-) ON CONFLICT DO NOTHING RETURNING {COLUMNS}"""
+INSERT INTO jobs ({COLUMNS}) VALUES ({_row({name: f":{name}" for name in (*GIVEN, "missing")})})
+ON CONFLICT DO NOTHING RETURNING {COLUMNS}"""
+_GIVEN: Final = {
+    "sqlite": ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in GIVEN),
+    "postgresql": ", ".join(f"{name} {'bigint' if name in NUMBERS else 'text'}" for name in GIVEN),
+}
+_GIVEN_ROW: Final = _row({**{name: f"given.{name}" for name in GIVEN}, "missing": "0"})
+_ACCEPT_ALL: Final = {
+    "sqlite": f"""
+INSERT INTO jobs ({COLUMNS}) SELECT {_GIVEN_ROW}
+FROM (SELECT {_GIVEN["sqlite"]} FROM json_each(:given)) AS given WHERE TRUE RETURNING {COLUMNS}""",
+    "postgresql": f"""
+INSERT INTO jobs ({COLUMNS}) SELECT {_GIVEN_ROW}
+FROM json_to_recordset(CAST(:given AS json)) AS given ({_GIVEN["postgresql"]}) RETURNING {COLUMNS}""",
+}
+"""However many, one statement."""
 _BY_IDEMPOTENCY: Final = f"SELECT {COLUMNS} FROM jobs WHERE organisation = :organisation AND idempotency_key = :value"
 _BY_UNIQUE: Final = f"SELECT {COLUMNS} FROM jobs WHERE organisation = :organisation AND unique_key = :value"
 _AWAIT: Final = f"UPDATE jobs SET awaited = TRUE WHERE {_ONE} RETURNING state"

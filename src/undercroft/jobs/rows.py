@@ -55,6 +55,16 @@ def values_of(spec: JobSpec) -> dict[str, Any]:
     }
 
 
+GIVEN: Final = (
+    *("organisation", "id", "team", "user_id", "key", "kind", "queue", "rank", "lane", "input", "max_attempts"),
+    *("lifetime_us", "soft_timeout_us", "timeout_us", "run_at_us", "idempotency_key", "fingerprint", "unique_key"),
+    *("webhook", "schedule", "trace"),
+)
+"""The names of `values_of`."""
+NUMBERS: Final = frozenset({"rank", "max_attempts", "lifetime_us", "soft_timeout_us", "timeout_us", "run_at_us"})
+"""Those of them that are numbers; the rest is text."""
+
+
 def error_of(failure: Failure | None) -> str | None:
     """For the column `error`."""
     return None if failure is None else _encode(failure).decode()

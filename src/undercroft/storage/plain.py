@@ -13,7 +13,7 @@ def execute(connection: Connection, statement: str, parameters: Mapping[str, Any
     cursor = connection.connection.cursor()
     try:
         cursor.execute(statement, parameters)
-        return list(cursor.fetchall()) if cursor.description else []
+        return list(cursor.fetchall()) if _has_rows(cursor) else []
     except connection.dialect.loaded_dbapi.Error as error:
         of_driver = connection.dialect.loaded_dbapi.Error
         explained = DBAPIError.instance(
@@ -22,3 +22,8 @@ def execute(connection: Connection, statement: str, parameters: Mapping[str, Any
         raise explained from error
     finally:
         cursor.close()
+
+
+def _has_rows(cursor: Any) -> bool:
+    # psycopg makes its description anew whenever it is looked at, an object for each column.
+    return (cursor.rownumber if hasattr(cursor, "rownumber") else cursor.description) is not None

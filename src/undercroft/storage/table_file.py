@@ -62,17 +62,25 @@ class TableFile:
 
     def read(self, work: Statements[T], /) -> T:
         """Runs `work` on one snapshot, in this thread; writing is refused."""
+
+        def on_snapshot(reader: sqlite3.Connection) -> T:
+            reader.execute("BEGIN")
+            try:
+                return work(reader)
+            finally:
+                reader.execute("COMMIT")
+
+        return self.read_once(on_snapshot)
+
+    def read_once(self, work: Statements[T], /) -> T:
+        """The same for a single statement, which is a snapshot by itself."""
         with self._explained(is_reading=True):
             try:
                 reader = self._idle.get_nowait()
             except queue.Empty:
                 reader = self._reader()
             try:
-                reader.execute("BEGIN")
-                try:
-                    return work(reader)
-                finally:
-                    reader.execute("COMMIT")
+                return work(reader)
             finally:
                 try:
                     self._idle.put_nowait(reader)

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from tests.support.events import BAD, GOOD, Receiver, World
 from tests.support.responses import Flaky
 from undercroft.events import webhooks
-from undercroft.events.dispatch import DUTY, DutyLost
+from undercroft.events.dispatch import DUTY, PACE_S, DutyLost
 from undercroft.events.repository import has_work
 from undercroft.events.retry import Patience
 from undercroft.events.sink import Outcome
@@ -187,7 +187,33 @@ def test_a_running_dispatcher_tells_what_is_appended_and_outlives_a_database_tha
         async with asyncio.timeout(20):
             while world.receiver.subjects != ["job_1"]:
                 dispatcher.wake()
+                world.clock.advance(PACE_S)
                 await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(scene())
+
+
+def test_events_that_follow_close_upon_another_are_spread_together(world: World) -> None:
+    async def until(subjects: list[str]) -> None:
+        async with asyncio.timeout(20):
+            while sorted(world.receiver.subjects) != subjects:  # noqa: ASYNC110 - nothing says when
+                await asyncio.sleep(0.01)
+
+    async def scene() -> None:
+        dispatcher = world.dispatcher()
+        await asyncio.to_thread(world.tell, "job_1")
+        task = asyncio.create_task(dispatcher.run())
+        await until(["job_1"])
+        await asyncio.sleep(0.05)  # its end was another turn
+        for subject in ("job_2", "job_3"):
+            await asyncio.to_thread(world.tell, subject)
+            dispatcher.wake()
+        await asyncio.sleep(0.05)
+        assert world.receiver.subjects == ["job_1"]
+        world.clock.advance(PACE_S)
+        await until(["job_1", "job_2", "job_3"])
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

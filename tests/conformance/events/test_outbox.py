@@ -2,16 +2,17 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, event, select
 
 from tests.support.clock import ManualClock
 from undercroft.events.outbox import Outbox
-from undercroft.events.repository import forget_marks
+from undercroft.events.repository import forget_marks, has_work
 from undercroft.events.types import Fact, JobData, UpstreamData, decode_data
-from undercroft.storage.engine import Database
+from undercroft.storage.engine import Database, open_database
 from undercroft.storage.schema import events, organisations
 
 
@@ -50,6 +51,20 @@ def test_what_is_taken_back_has_told_nothing(database: Database) -> None:
         database.write_sync(work)
 
     assert stored(database) == []
+
+
+def test_what_was_told_is_not_read_again_to_find_what_is_new(tmp_path: Path) -> None:
+    database = open_database(None, data_dir=tmp_path, pool_size=1, clock=ManualClock())
+    statements: list[tuple[str, Any]] = []
+
+    def look(connection: Connection) -> list[str]:
+        event.listen(connection.engine, "before_cursor_execute", lambda *given: statements.append(given[2:4]))
+        has_work(connection, now_us=0)
+        asked, parameters = statements[0]
+        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", parameters)]
+
+    assert any("events_unspread" in step for step in database.write_sync(look))
+    database.close()
 
 
 def test_numbers_follow_the_order_in_which_they_were_told(database: Database) -> None:

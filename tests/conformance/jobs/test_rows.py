@@ -1,12 +1,14 @@
 """Jobs in the database, on both of them: accepted once, run by one, ended once."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
-from tests.support.jobs import JobRows
+from tests.support.jobs import JobRows, changed, spec
 from undercroft.errors import Conflict, InvalidRequest
+from undercroft.jobs import repository
 from undercroft.jobs.effects import JobEvent
 from undercroft.jobs.endings import Ended, settle
 from undercroft.jobs.types import Failed, Failure, Released, Stopped, Succeeded
@@ -25,6 +27,24 @@ def test_an_accepted_job_is_found_as_it_was_handed_in(rows: JobRows) -> None:
     assert (found.input, found.rank, found.lane, found.state) == ('{"é":"\\u0000"}', -7, "model:chat", "queued")
     assert found.deadline_us == found.created_us + found.lifetime_us
     assert rows.effects.names == ["job.queued"]
+
+
+def test_jobs_that_are_taken_together_are_as_if_one_by_one(rows: JobRows) -> None:
+    fields: list[dict[str, Any]] = [
+        {"input": '{"é":"\\u0000","big":12345678901234567890}'.encode(), "priority": 7, "lane": "key:a"},
+        {"organisation": "other", "queue": "slow", "webhook": "https://example.com", "trace": "t", "schedule": "s"},
+        {"run_at_us": rows.moment.wall_us + 3_600_000_000},
+    ]
+    alone = [rows.accept(f"job_a{place}", **each).job for place, each in enumerate(fields)]
+    specs = [spec(f"job_b{place}", **each) for place, each in enumerate(fields)]
+    together = rows.database.write_sync(
+        lambda connection: repository.accept_all(connection, specs, moment=rows.moment, effects=rows.effects)
+    )
+    for one, other in zip(alone, together, strict=True):
+        differing = ("id", "created_us", *(() if one.state == "delayed" else ("run_at_us", "deadline_us")))
+        assert changed(other, **{name: getattr(one, name) for name in differing}) == one
+        assert rows.find(other.id, organisation=other.organisation) == other
+    assert rows.effects.names == ["job.queued"] * 6
 
 
 def test_the_same_idempotency_key_gives_the_same_job_and_another_request_is_refused(rows: JobRows) -> None:

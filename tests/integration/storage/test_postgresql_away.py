@@ -68,6 +68,17 @@ def test_a_server_that_stops_is_unavailable_at_once_and_used_again_when_it_is_ba
     database.close()
 
 
+def test_a_server_that_restarted_while_nobody_asked_costs_nobody_an_error(server: PostgresServer) -> None:
+    database = opened(server.new_database())
+    database.migrate()
+    database.write_sync(bump)
+    server.stop()
+    server.start()
+    database.write_sync(bump)
+    assert database.read_sync(versions.current) == {"n": 2}
+    database.close()
+
+
 def test_opening_needs_no_server(server: PostgresServer) -> None:
     database = opened("postgresql://nobody:secret@127.0.0.1:1/nothing")
     state = database.state_sync()

@@ -1,5 +1,6 @@
 """A PostgreSQL server, spoken to when it is needed: bounded waits, and every loss of it the same error."""
 
+import select as readiness
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal, TypeVar
@@ -9,7 +10,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import Engine, NullPool, create_engine, event, func, select
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from undercroft.errors import ConfigurationError, Unavailable, UndercroftError
@@ -58,7 +59,6 @@ class PostgresDatabase:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=pool_wait_s,
-            pool_pre_ping=True,  # one round trip, so that a server that restarted costs nobody an error
             pool_use_lifo=True,
             pool_recycle=1800,
         )
@@ -68,6 +68,7 @@ class PostgresDatabase:
         except psycopg.ProgrammingError as error:
             raise ConfigurationError(f"DATABASE_URL cannot be used: {error}.") from error
         event.listen(self._engine, "connect", _settle)
+        event.listen(self._engine, "checkout", _doubt)
         self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._threads = Threads(pool_size)
 
@@ -190,3 +191,16 @@ def _settle(session: psycopg.Connection[Any], record: object) -> None:
     _check_server(session, record)
     session.execute(LIMITS)
     session.commit()
+
+
+def _doubt(session: psycopg.Connection[Any], *_: object) -> None:
+    """So that a server that restarted costs nobody an error, and asking costs nobody a round trip: whoever hangs up
+    leaves something to read. Only then the server is asked whether it still hears us."""
+    has_news = readiness.poll()
+    try:
+        has_news.register(session.fileno(), readiness.POLLIN)
+        if has_news.poll(0):
+            session.execute("SELECT 1")
+            session.rollback()
+    except psycopg.Error as error:
+        raise InvalidatePoolError from error

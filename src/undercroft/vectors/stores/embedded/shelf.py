@@ -56,14 +56,15 @@ class Shelf:
         self._is_closing = threading.Event()
         self._not_before = 0.0
 
-    def is_current(self, where: Filter | None) -> bool:
-        """Whether `view` would have nothing to do."""
+    def current(self, where: Filter | None, *, version: int) -> View | None:
+        """The collection as the file has it at this version of its own; None where there is something to read."""
         resident = self._resident
-        return (
-            resident is not None
-            and self._file.version() == self._version
-            and all(leaf.field in resident.view.columns for leaf in leaves(where))
-        )
+        if resident is None or version != self._version:
+            return None
+        if where is not None and any(leaf.field not in resident.view.columns for leaf in leaves(where)):
+            return None
+        self._look_after(resident)
+        return resident.view
 
     def is_nearly_current(self, where: Filter | None) -> bool:
         """Whether `view` would have little to do, and nothing to wait for."""
@@ -78,10 +79,8 @@ class Shelf:
 
     def view(self, where: Filter | None = None) -> View:
         """The collection as the truth has it now, with what the filter asks about."""
-        resident = self._resident
-        if resident is not None and self.is_current(where):
-            self._look_after(resident)
-            return resident.view
+        if (view := self.current(where, version=self._file.version())) is not None:
+            return view
         with self._changing:
             version = self._file.version()  # before the reading: what comes in between is read again
             if version != self._version or self._resident is None:

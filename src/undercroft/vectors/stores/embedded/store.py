@@ -158,7 +158,8 @@ class EmbeddedStore:
     async def search(self, collection: str, query: Query) -> list[Hit]:
         located = self._find(collection)
         checks.check_query(located.spec, query)
-        search = prepare(located.spec, await self._view(located, query.where), query)
+        view = self._shelf(located)[0].current(query.where, version=self._version)
+        search = prepare(located.spec, view or await self._view(located, query.where), query)
         found = search.run() if search.is_short else await asyncio.to_thread(search.run)
         return self._hits(found, with_vectors=query.with_vectors)
 
@@ -215,7 +216,8 @@ class EmbeddedStore:
         def read(db: sqlite3.Connection) -> tuple[Mapping[int, truth.Stored], Mapping[int, "Vector[float]"]]:
             return truth.stored(db, rows), truth.vectors(db, rows) if with_vectors else {}
 
-        stored, vectors = self._file.read(read)
+        is_one_statement = len(rows) <= truth.AT_ONCE and not with_vectors
+        stored, vectors = (self._file.read_once if is_one_statement else self._file.read)(read)
         return [
             Hit(id=there.id, score=score, metadata=there.metadata, text=there.text, vector=vectors.get(row))
             for row, score in found
@@ -254,7 +256,9 @@ class EmbeddedStore:
 
     async def _view(self, located: truth.Located, where: Filter | None) -> View:
         shelf = self._shelf(located)[0]
-        if shelf.is_current(where) or shelf.is_nearly_current(where):
+        if (view := shelf.current(where, version=self._file.version())) is not None:
+            return view
+        if shelf.is_nearly_current(where):
             return shelf.view(where)
         return await asyncio.to_thread(shelf.view, where)
 
