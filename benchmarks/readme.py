@@ -76,10 +76,72 @@ def job_faults(result: Figures) -> str:
     return about + "\n\n" + _rows(lines)
 
 
+def plan_verify(result: Figures) -> str:
+    """Every figure that was predicted, beside what was measured."""
+    lines = result["lines"]
+    about = (
+        f"{len(lines[0]['runs'])} runs of each load on a machine of two cores, one for the server and one for the load. "
+        "Predicted and measured are the medians; the error is that of the run in the middle, against its own prediction. "
+        "`benchmarks/results/plan_verify.json` has every run."
+    )
+    rows = [
+        [
+            each["workload"],
+            each["load"],
+            each["what"],
+            f"{each['low']:.4g} {each['unit']}",
+            f"{each['measured']:.4g} {each['unit']}",
+            f"{each['error']:+.0%}",
+        ]
+        for each in lines
+    ]
+    heads = ["workload", "load", "", "predicted", "measured", "error"]
+    return f"{about}\n\n{_rows([heads, [*['---'] * 3, *['---:'] * 3], *rows])}"
+
+
+def telemetry(result: Figures) -> str:
+    """What each kind costs a call."""
+    about = (
+        f"CPU time of the gateway's process a call, {_machine(result)}: medians of {result['rounds']} rounds in turns. "
+        f"Counting, which is in all of them, takes {result['counting_us']:.1f} µs. "
+        "`benchmarks/results/telemetry.json` has all figures."
+    )
+    off = result["cpu_us_per_call"]["off"]
+    rows = [
+        [name, f"{cpu_us:.0f} µs", "" if name == "off" else f"{cpu_us / off - 1:+.0%}"]
+        for name, cpu_us in result["cpu_us_per_call"].items()
+    ]
+    return f"{about}\n\n{_rows([['', 'CPU per call', 'more than off'], ['---', '---:', '---:'], *rows])}"
+
+
+def vectors(result: Figures) -> str:
+    """How fast each answers at the same recall, and what it takes."""
+    about = (
+        f"{result['set']['points']:,} vectors of {result['set']['dimension']} numbers: searches a second by one caller at "
+        "a recall@10 of at least 0.99 (what was reached stands in brackets where that is less), by how many points the "
+        "filter lets through. `benchmarks/results/vectors.json` has all figures."
+    )
+    heads = ["", "all", "50 %", "10 %", "1 %", "0.1 %", "memory"]
+    rows = []
+    for name, found in result["results"].items():
+        filters = [found["filters"][each] for each in ("none", "m2", "m10", "m100", "m1000")]
+        cells = [f"{one['qps']:.0f}" + ("" if one["recall"] >= 0.99 else f" ({one['recall']:.2f})") for one in filters]
+        rows.append([name, *cells, f"{found['size']['memory_mb']:.0f} MB"])
+    return f"{about}\n\n{_rows([heads, ['---', *['---:'] * 6], *rows])}"
+
+
 _OUTCOME: Final = ("who", "fault", "accepted", "refused", "missing", "twice")
-SECTIONS: Final[Mapping[str, Callable[[Figures], str]]] = {"gateway": gateway, "jobs": jobs, "job_faults": job_faults}
+SECTIONS: Final[Mapping[str, Callable[[Figures], str]]] = {
+    "gateway": gateway,
+    "jobs": jobs,
+    "job_faults": job_faults,
+    "plan_verify": plan_verify,
+    "telemetry": telemetry,
+    "vectors": vectors,
+}
 """By the name of the results, which is the region's."""
-PAGES: Final = (ROOT / "README.md", ROOT / "docs" / "guides" / "jobs-and-events.md")
+_GUIDES: Final = ("capacity-planning", "jobs-and-events", "monitoring", "vector-databases")
+PAGES: Final = (ROOT / "README.md", *(ROOT / "docs" / "guides" / f"{name}.md" for name in _GUIDES))
 
 
 def measured() -> dict[str, Figures | None]:

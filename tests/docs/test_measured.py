@@ -82,7 +82,30 @@ def test_the_table_of_faults_says_what_was_lost(bench_readme: ModuleType) -> Non
     assert rows(filled) == ["| naive Celery task | broker wiped | 9 | 1 | 4 | 0 |"]
 
 
-@pytest.mark.parametrize("name", ["gateway", "jobs", "job_faults"])
+def test_the_table_of_a_verified_plan_says_how_far_it_was_off(bench_readme: ModuleType) -> None:
+    line = {"workload": "gateway", "load": "30%", "what": "p95", "unit": "ms", "low": 152.05, "measured": 158.02}
+    result = {"lines": [{**line, "runs": [1.0, 2.0, 3.0], "error": -0.038}]}
+    filled = bench_readme.filled(page("plan_verify"), {"plan_verify": result})
+    assert "3 runs of each load" in filled
+    assert rows(filled)[1:] == ["| gateway | 30% | p95 | 152.1 ms | 158 ms | -4% |"]
+
+
+def test_the_table_of_telemetry_says_what_it_costs(bench_readme: ModuleType) -> None:
+    result = {"machine": MACHINE, "rounds": 7, "counting_us": 4.16, "cpu_us_per_call": {"off": 500.0, "logs": 510.0}}
+    filled = bench_readme.filled(page("telemetry"), {"telemetry": result})
+    assert rows(filled) == ["| off | 500 µs |  |", "| logs | 510 µs | +2% |"]
+
+
+def test_the_table_of_vectors_says_which_recall_was_reached(bench_readme: ModuleType) -> None:
+    filters = {name: {"qps": 1000.4, "recall": 0.995} for name in ("none", "m2", "m10", "m100", "m1000")}
+    found = {"filters": filters | {"m2": {"qps": 20.0, "recall": 0.9}}, "size": {"memory_mb": 300.2}}
+    result = {"set": {"points": 100_000, "dimension": 384}, "results": {"chromadb": found}}
+    filled = bench_readme.filled(page("vectors"), {"vectors": result})
+    assert "100,000 vectors of 384 numbers" in filled
+    assert rows(filled) == ["| chromadb | 1000 | 20 (0.90) | 1000 | 1000 | 1000 | 300 MB |"]
+
+
+@pytest.mark.parametrize("name", ["gateway", "jobs", "job_faults", "plan_verify", "telemetry", "vectors"])
 def test_where_nothing_was_measured_nothing_is_shown(bench_readme: ModuleType, name: str) -> None:
     assert bench_readme.filled(page(name), {name: None}) == page(name).replace("old\n", "")
 
