@@ -80,8 +80,8 @@ def plan_verify(result: Figures) -> str:
     """Every figure that was predicted, beside what was measured."""
     lines = result["lines"]
     about = (
-        f"{len(lines[0]['runs'])} runs of each load on a machine of two cores, one for the server and one for the load. "
-        "Predicted and measured are the medians; the error is that of the run in the middle, against its own prediction. "
+        f"{len(lines[0]['runs'])} runs of each load on two cores, one for the server and one for the load. Predicted and "
+        "measured are the medians; the error is that of the run in the middle, against its own prediction. "
         "`benchmarks/results/plan_verify.json` has every run."
     )
     rows = [
@@ -117,9 +117,9 @@ def telemetry(result: Figures) -> str:
 def vectors(result: Figures) -> str:
     """How fast each answers at the same recall, and what it takes."""
     about = (
-        f"{result['set']['points']:,} vectors of {result['set']['dimension']} numbers: searches a second by one caller at "
-        "a recall@10 of at least 0.99 (what was reached stands in brackets where that is less), by how many points the "
-        "filter lets through. `benchmarks/results/vectors.json` has all figures."
+        f"{result['set']['points']:,} vectors of {result['set']['dimension']} numbers: searches a second by one "
+        "caller at a recall@10 of at least 0.99 (what was reached stands in brackets where that is less), by how many "
+        "points the filter lets through. `benchmarks/results/vectors.json` has all figures."
     )
     heads = ["", "all", "50 %", "10 %", "1 %", "0.1 %", "memory"]
     rows = []
