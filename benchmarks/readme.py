@@ -80,8 +80,8 @@ def plan_verify(result: Figures) -> str:
     """Every figure that was predicted, beside what was measured."""
     lines = result["lines"]
     about = (
-        f"{len(lines[0]['runs'])} runs of each load on two cores, one for the server and one for the load. Predicted and "
-        "measured are the medians; the error is that of the run in the middle, against its own prediction. "
+        f"{len(lines[0]['runs'])} runs of each load on two cores, one for the server and one for the load. Predicted "
+        "and measured are the medians; the error is that of the run in the middle, against its own prediction. "
         "`benchmarks/results/plan_verify.json` has every run."
     )
     rows = [
