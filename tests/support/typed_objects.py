@@ -1,0 +1,46 @@
+"""Objects of Kubernetes' extensions, held to their types by TypeScript's compiler: a field too many is an error."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+LIMIT_S = 300
+PACKAGES = ("typescript@5.9.3", "@kubernetes-models/argo-rollouts@2.0.0", "@kubernetes-models/keda@2.0.0")
+"""Types that were generated of the definitions which Argo Rollouts and KEDA install in a cluster."""
+TYPES = {
+    "Rollout": "@kubernetes-models/argo-rollouts/argoproj.io/v1alpha1/Rollout",
+    "AnalysisTemplate": "@kubernetes-models/argo-rollouts/argoproj.io/v1alpha1/AnalysisTemplate",
+    "ScaledObject": "@kubernetes-models/keda/keda.sh/v1alpha1/ScaledObject",
+}
+COMPILE = ("--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext", "--target", "es2022")
+
+
+@cache
+def compiler() -> Path | None:
+    """The folder that it works in; None where it is not to be had."""
+    if shutil.which("npm") is None:
+        return None
+    folder = Path(tempfile.mkdtemp(prefix="undercroft-types-"))
+    command = ["npm", "install", "--no-audit", "--no-fund", "--no-save", "--silent", *PACKAGES]
+    installed = subprocess.run(command, cwd=folder, capture_output=True, timeout=LIMIT_S, check=False)
+    return folder if installed.returncode == 0 else None
+
+
+def complaints(folder: Path, objects: Sequence[Mapping[str, Any]]) -> str:
+    """What the compiler says of them; empty: nothing."""
+    lines = []
+    for number, each in enumerate(objects):
+        kind = each["kind"]
+        lines += [
+            f'import {{ I{kind} as Type{number} }} from "{TYPES[kind]}";',
+            f"const object{number}: Type{number} = {json.dumps(each, indent=1)};",
+        ]
+    source = folder / "objects.ts"
+    source.write_text("\n".join(lines))
+    command = [folder / "node_modules" / ".bin" / "tsc", *COMPILE, source]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False).stdout
