@@ -26,7 +26,8 @@ from tests.support.swaps import provider, switched, taken_back, version
 from tests.support.upstream import Upstream
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "swap.json"
-CLIENTS: Final = {"kept": 16, "fresh": 4, "streams": 4}
+KEPT, FRESH, STREAMS = 16, 4, 4
+"""Clients of each kind."""
 
 Figures = dict[str, Any]
 
@@ -35,7 +36,7 @@ def good(folder: Path, upstream: Upstream, *, answers: int, pause_s: float) -> F
     """A version that is as good as the one before it. Goes on until there were so many answers."""
     with deployed(folder) as host:
         host.done("up", settings=version("one", upstream))
-        with SwapLoad(host.port, **CLIENTS, pause_s=pause_s) as load:
+        with SwapLoad(host.port, kept=KEPT, fresh=FRESH, streams=STREAMS, pause_s=pause_s) as load:
             done = switched(host, upstream, load)
             load.goes_on_for(max(answers - len(load.seen.answers), 1))
         seen = load.seen
@@ -86,7 +87,7 @@ def measured(rounds: int, *, answers: int, pause_s: float) -> Figures:
         "date": time.strftime("%Y-%m-%d"),
         "machine": {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
         "rounds": rounds,
-        "clients": {**CLIENTS, "pause_ms": pause_s * 1000},
+        "clients": {"kept": KEPT, "fresh": FRESH, "streams": STREAMS, "pause_ms": pause_s * 1000},
         "good": median(goods),
         "bad": median(bads),
     }

@@ -43,7 +43,7 @@ def _schema(described: ast.ClassDef, models: dict[str, ast.ClassDef]) -> dict[st
     for each in described.body:
         if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name) and isinstance(each.value, ast.Call):
             named = {word.arg: word.value for word in each.value.keywords}.get("name")
-            name = named.value if isinstance(named, ast.Constant) else each.target.id
+            name = str(named.value) if isinstance(named, ast.Constant) else each.target.id
             fields[name], is_optional = _type(each.annotation)
             if not is_optional:
                 required.append(name)

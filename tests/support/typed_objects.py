@@ -42,5 +42,6 @@ def complaints(folder: Path, objects: Sequence[Mapping[str, Any]]) -> str:
         ]
     source = folder / "objects.ts"
     source.write_text("\n".join(lines))
-    command = [folder / "node_modules" / ".bin" / "tsc", *COMPILE, source]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False).stdout
+    command = [str(folder / "node_modules" / ".bin" / "tsc"), *COMPILE, str(source)]
+    compiled = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    return compiled.stdout
