@@ -14,7 +14,7 @@ IMPORTED = """
 import sys
 from undercroft.cli.main import main
 code = main(["deploy", "render", "all", "--out", "out"])
-sys.exit(code or [name for name in ("undercroft.assembly", "sqlalchemy", "fastapi", "yaml") if name in sys.modules])
+sys.exit(code or [name for name in ("undercroft.assembly", "sqlalchemy", "fastapi", "yaml") if name in sys.modules] or None)
 """
 
 
