@@ -14,7 +14,8 @@ IMPORTED = """
 import sys
 from undercroft.cli.main import main
 code = main(["deploy", "render", "all", "--out", "out"])
-sys.exit(code or [name for name in ("undercroft.assembly", "sqlalchemy", "fastapi", "yaml") if name in sys.modules] or None)
+unwanted = {"undercroft.assembly", "sqlalchemy", "fastapi", "yaml"} & sys.modules.keys()
+sys.exit(code or sorted(unwanted) or None)
 """
 
 

@@ -1,4 +1,4 @@
-"""Objects of Kubernetes' extensions, held to their types by TypeScript's compiler: a field too many is an error."""
+"""Objects held to their makers' types by TypeScript's compiler, to which a field too many is an error, too."""
 
 import json
 import shutil
@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import Any
 
 LIMIT_S = 300
-PACKAGES = ("typescript@5.9.3", "@kubernetes-models/argo-rollouts@2.0.0", "@kubernetes-models/keda@2.0.0")
-"""Types that were generated of the definitions which Argo Rollouts and KEDA install in a cluster."""
+PACKAGES = (
+    "typescript@5.9.3",
+    "@kubernetes-models/argo-rollouts@2.0.0",
+    "@kubernetes-models/keda@2.0.0",
+    "@grafana/schema@13.2.3",
+)
+"""Types that were generated of the definitions which Argo Rollouts and KEDA install in a cluster, and Grafana's own."""
 TYPES = {
+    "Dashboard": "@grafana/schema",
     "Rollout": "@kubernetes-models/argo-rollouts/argoproj.io/v1alpha1/Rollout",
     "AnalysisTemplate": "@kubernetes-models/argo-rollouts/argoproj.io/v1alpha1/AnalysisTemplate",
     "ScaledObject": "@kubernetes-models/keda/keda.sh/v1alpha1/ScaledObject",
@@ -31,14 +37,14 @@ def compiler() -> Path | None:
     return folder if installed.returncode == 0 else None
 
 
-def complaints(folder: Path, objects: Sequence[Mapping[str, Any]]) -> str:
-    """What the compiler says of them; empty: nothing."""
+def complaints(folder: Path, objects: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """What the compiler says of objects and the types that they should be of; empty: nothing."""
     lines = []
-    for number, each in enumerate(objects):
-        kind = each["kind"]
+    for number, (name, value) in enumerate(objects):
+        imported = name if name == "Dashboard" else f"I{name}"
         lines += [
-            f'import {{ I{kind} as Type{number} }} from "{TYPES[kind]}";',
-            f"const object{number}: Type{number} = {json.dumps(each, indent=1)};",
+            f'import {{ type {imported} as Type{number} }} from "{TYPES[name]}";',
+            f"const object{number}: Type{number} = {json.dumps(value, indent=1)};",
         ]
     source = folder / "objects.ts"
     source.write_text("\n".join(lines))

@@ -115,16 +115,32 @@ def test_what_argo_rollouts_and_keda_are_given_is_what_they_take(tmp_path: Path)
     if folder is None:
         pytest.skip("not run: TypeScript, or the types of Argo Rollouts and KEDA, cannot be fetched here")
     found = documents("kubernetes", tmp_path, SETTINGS)
-    objects = [each for each in found.values() if each.get("kind") in typed_objects.TYPES and "spec" in each]
+    objects = [
+        (each["kind"], each) for each in found.values() if each.get("kind") in typed_objects.TYPES and "spec" in each
+    ]
 
-    assert {each["kind"] for each in objects} == typed_objects.TYPES.keys()
+    assert {kind for kind, _ in objects} == typed_objects.TYPES.keys() - {"Dashboard"}
     assert typed_objects.complaints(folder, objects) == ""
-    wrong = json.loads(json.dumps([each for each in objects if each["kind"] != "AnalysisTemplate"]))
-    for each in wrong:
-        if each["kind"] == "Rollout":
+    wrong = copy.deepcopy([(kind, each) for kind, each in objects if kind != "AnalysisTemplate"])
+    for kind, each in wrong:
+        if kind == "Rollout":
             each["spec"]["strategy"]["canary"]["maxSurges"] = 1
         else:
             each["spec"]["maxReplicaCount"] = "20"
     told = typed_objects.complaints(folder, wrong)
-    assert "does not exist in type 'ICanaryStrategy'" in told or "'maxSurges' does not exist" in told, told
+    assert "maxSurges" in told or "exist in type 'ICanaryStrategy'" in told
     assert "Type 'string' is not assignable to type 'number'" in told
+
+
+def test_dashboards_are_what_grafana_takes(tmp_path: Path) -> None:
+    folder = typed_objects.compiler()
+    if folder is None:
+        pytest.skip("not run: TypeScript, or Grafana's types, cannot be fetched here")
+    files = rendered("grafana", described(tmp_path))
+    dashboards = [("Dashboard", json.loads(text)) for path, text in files.items() if path.startswith("dashboards/")]
+
+    assert len(dashboards) >= 6
+    assert typed_objects.complaints(folder, dashboards) == ""
+    wrong = copy.deepcopy(dashboards[:1])
+    wrong[0][1]["refresch"] = "30s"
+    assert "refresch" in typed_objects.complaints(folder, wrong)
