@@ -8,7 +8,7 @@ import sys
 from typing import Final
 
 USUAL: Final = ("gateway", "telemetry", "vectors", "jobs", "job_faults")
-NAMED: Final = (*USUAL, "decisions", "patterns", "retrieval", "semantic")
+NAMED: Final = (*USUAL, "decisions", "patterns", "retrieval", "semantic", "serverless", "swap")
 
 
 def commands(arguments: list[str]) -> list[list[str]]:

@@ -130,6 +130,41 @@ def vectors(result: Figures) -> str:
     return f"{about}\n\n{_rows([heads, ['---', *['---:'] * 6], *rows])}"
 
 
+def serverless(result: Figures) -> str:
+    """From the start of a function's process on."""
+    about = (
+        f"With a model that answers from a script, {_machine(result)}, on {result['date']}: from the start of the "
+        f"process to the first answer, medians of {result['starts']} starts. What a host does before it starts the "
+        "process comes on top."
+    )
+    lines = [["", "first answer after", "best and worst", "each one after it"], ["---", "---:", "---:", "---:"]]
+    for name, each in result["functions"].items():
+        range_s = f"{each['cold_best_s']:.2f} to {each['cold_worst_s']:.2f} s"
+        lines.append([_FUNCTIONS[name], f"{each['cold_s']:.2f} s", range_s, f"{each['warm_ms']:.1f} ms"])
+    return f"{about}\n\n{_rows(lines)}"
+
+
+def swap(result: Figures) -> str:
+    """What clients notice of a version that takes over, and of one that is taken back."""
+    clients, good, bad = result["clients"], result["good"], result["bad"]
+    about = (
+        f"{clients['kept']} clients that keep their connection, {clients['fresh']} that connect for each call and "
+        f"{clients['streams']} that listen to streams of three seconds, {_machine(result)}, on {result['date']}: "
+        f"{result['rounds']} switches of each kind. `benchmarks/results/swap.json` has all figures."
+    )
+    heads = ["requests", "streams", "failed", "p99 before", "while it starts", "during the switch", "after"]
+    times = [f"{good['p99_ms'][name]:.1f} ms" for name in ("before", "starting", "during", "after")]
+    failed = f"{bad['failed']} ({bad['failed_share']:.2%})"
+    lines = [
+        ["", *heads],
+        ["---", *("---:" for _ in heads)],
+        ["a good version", str(good["requests"]), str(good["streams"]), str(good["failed"]), *times],
+        ["one that fails every call", str(bad["requests"]), "", failed, *("" for _ in times)],
+    ]
+    return f"{about}\n\n{_rows(lines)}\n\nThe bad one was taken back after {bad['taken_back_s']:.1f} s (median)."
+
+
+_FUNCTIONS: Final = {"lambda": "Lambda", "vercel": "Vercel"}
 _OUTCOME: Final = ("who", "fault", "accepted", "refused", "missing", "twice")
 SECTIONS: Final[Mapping[str, Callable[[Figures], str]]] = {
     "gateway": gateway,
@@ -138,9 +173,18 @@ SECTIONS: Final[Mapping[str, Callable[[Figures], str]]] = {
     "plan_verify": plan_verify,
     "telemetry": telemetry,
     "vectors": vectors,
+    "serverless": serverless,
+    "swap": swap,
 }
 """By the name of the results, which is the region's."""
-_GUIDES: Final = ("capacity-planning", "jobs-and-events", "monitoring", "vector-databases")
+_GUIDES: Final = (
+    "capacity-planning",
+    "jobs-and-events",
+    "monitoring",
+    "serverless",
+    "upgrades",
+    "vector-databases",
+)
 PAGES: Final = (ROOT / "README.md", *(ROOT / "docs" / "guides" / f"{name}.md" for name in _GUIDES))
 
 

@@ -105,7 +105,40 @@ def test_the_table_of_vectors_says_which_recall_was_reached(bench_readme: Module
     assert rows(filled) == ["| chromadb | 1000 | 20 (0.90) | 1000 | 1000 | 1000 | 300 MB |"]
 
 
-@pytest.mark.parametrize("name", ["gateway", "jobs", "job_faults", "plan_verify", "telemetry", "vectors"])
+def test_the_table_of_functions_says_how_long_their_first_answer_took(bench_readme: ModuleType) -> None:
+    figures = {"cold_s": 0.612, "cold_best_s": 0.6, "cold_worst_s": 0.75, "warm_ms": 4.04}
+    result = {"machine": MACHINE, "date": "2026-01-02", "starts": 5, "functions": {"lambda": figures}}
+
+    filled = bench_readme.filled(page("serverless"), {"serverless": result})
+
+    assert "medians of 5 starts" in filled
+    assert "| Lambda | 0.61 s | 0.60 to 0.75 s | 4.0 ms |" in filled
+
+
+def test_the_table_of_switches_says_what_clients_noticed(bench_readme: ModuleType) -> None:
+    p99_ms = {"before": 9.0, "starting": 20.0, "during": 12.34, "after": 9.1}
+    result = {
+        "machine": MACHINE,
+        "date": "2026-01-02",
+        "rounds": 3,
+        "clients": {"kept": 16, "fresh": 4, "streams": 4, "pause_ms": 50.0},
+        "good": {"requests": 60000, "streams": 120, "failed": 0, "p99_ms": p99_ms},
+        "bad": {"requests": 20000, "failed": 30, "failed_share": 0.0015, "taken_back_s": 2.04},
+    }
+
+    filled = bench_readme.filled(page("swap"), {"swap": result})
+
+    assert rows(filled) == [
+        "| a good version | 60000 | 120 | 0 | 9.0 ms | 20.0 ms | 12.3 ms | 9.1 ms |",
+        "| one that fails every call | 20000 |  | 30 (0.15%) |  |  |  |  |",
+    ]
+    assert "taken back after 2.0 s" in filled
+
+
+NAMES = ["gateway", "jobs", "job_faults", "plan_verify", "telemetry", "vectors", "serverless", "swap"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_where_nothing_was_measured_nothing_is_shown(bench_readme: ModuleType, name: str) -> None:
     assert bench_readme.filled(page(name), {name: None}) == page(name).replace("old\n", "")
 

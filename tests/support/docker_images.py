@@ -7,15 +7,19 @@ no package; in its place stands a program that says it is ready.
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from tests.support import vllm_stand_in
 from tests.support.docker_engine import Engine, NoEngine
+from undercroft.deploy.targets.docker_gpu import VLLM
+from undercroft.settings.deployment import DeployImages
 
 INCLUDED: Final = "python3,python3-venv,python3-pip,python-is-python3,ca-certificates,postgresql-15,redis-server"
 PYTHON, POSTGRES, REDIS, QDRANT = "python:3.11-slim", "postgres:15", "redis:7-alpine", "vector-db-stand-in:1"
+CUDA: Final = DeployImages().cuda
 
 _NO_CLUSTER: Final = (
     'mkdir -p "$1/etc/postgresql-common" '
@@ -71,6 +75,14 @@ _QDRANT: Final = f"""\
 FROM {PYTHON}
 COPY ready.py /ready.py
 CMD ["python3", "/ready.py"]
+"""
+
+_CUDA: Final = """\
+FROM rootfs
+COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY *.whl /wheels/
+RUN for wheel in /wheels/*.whl; do echo "vllm @ file://$wheel"; done > /wheels/constraints.txt
+ENV PIP_CONSTRAINT=/wheels/constraints.txt
 """
 
 _READY: Final = """\
@@ -136,13 +148,22 @@ def build(engine: Engine, folder: Path, archive: Path) -> None:
     _build(engine, folder, QDRANT, _QDRANT, {"ready.py": _READY})
 
 
-def _build(engine: Engine, folder: Path, name: str, dockerfile: str, files: dict[str, str]) -> None:
+def _build(engine: Engine, folder: Path, name: str, dockerfile: str, files: Mapping[str, str | bytes]) -> None:
     context = folder / "image"
     context.mkdir()
-    for path, text in {**files, "Dockerfile": dockerfile}.items():
-        (context / path).write_text(text)
+    for path, content in {**files, "Dockerfile": dockerfile}.items():
+        (context / path).write_bytes(content if isinstance(content, bytes) else content.encode())
     engine.docker("build", "--quiet", "--network=host", "--tag", name, context)
     shutil.rmtree(context)
+
+
+def make_cuda(engine: Engine, folder: Path) -> None:
+    """In place of the CUDA runtime: the same Debian without CUDA, in which vLLM is a stand-in."""
+    certificates = Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"))
+    wheel = vllm_stand_in.wheel(folder, VLLM)
+    _build(
+        engine, folder, CUDA, _CUDA, {"ca-certificates.crt": certificates.read_bytes(), wheel.name: wheel.read_bytes()}
+    )
 
 
 def size_mb(engine: Engine, name: str) -> float:

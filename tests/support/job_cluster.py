@@ -243,10 +243,12 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(folder: Path, delivery: Delivery, *, workers: int = 2, models: str = "") -> Iterator[Cluster]:
-    """A server that accepts and so many workers, ready; `models` are others than the scripted one."""
+def running_cluster(
+    folder: Path, delivery: Delivery, *, workers: int = 2, models: str = "", kinds: str = ""
+) -> Iterator[Cluster]:
+    """A server that accepts and so many workers, ready; `models` and `kinds` of jobs are there besides the usual."""
     toml = f"{TOML}{models}"
-    (folder / "job_steps.py").write_text(MODULE)
+    (folder / "job_steps.py").write_text(f"{MODULE}{kinds}")
     with ExitStack() as stack:
         postgres = stack.enter_context(running_postgres())
         redis = stack.enter_context(running_redis()) if delivery == "celery" else None

@@ -35,10 +35,16 @@ class Seen:
 
 
 class SwapLoad:
-    """`kept` clients that keep their connection, `fresh` ones that connect for each call, and `streams` that listen."""
+    """`kept` clients that keep their connection, `fresh` ones that connect for each call, and `streams` that listen.
 
-    def __init__(self, port: int, *, kept: int, fresh: int, streams: int = 0, model: str = "chat") -> None:
+    `pause_s` is how long a client rests between its calls; without it they take all that the machine has.
+    """
+
+    def __init__(
+        self, port: int, *, kept: int, fresh: int, streams: int = 0, model: str = "chat", pause_s: float = 0.0
+    ) -> None:
         self._port = port
+        self._pause_s = pause_s
         self._kept, self._fresh, self._streams = kept, fresh, streams
         self._model = model
         self._loop = asyncio.new_event_loop()
@@ -99,6 +105,8 @@ class SwapLoad:
             await reader.readexactly(length)
             now = time.monotonic()
             self.seen.answers.append((now, int(head[9:12]), now - began))
+            if self._pause_s:
+                await asyncio.sleep(self._pause_s)
             if b"connection: close" in fields:
                 self.seen.reconnects += 1
                 return

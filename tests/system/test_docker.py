@@ -23,9 +23,10 @@ from typing import Any
 
 import pytest
 
-from tests.support import docker_images
+from tests.support import docker_images, vllm_stand_in
 from tests.support.checkout import clean_environment, free_port
 from tests.support.docker_engine import Engine, NoEngine, engine
+from undercroft import __version__
 from undercroft.cli.main import COMMANDS
 
 pytestmark = pytest.mark.system
@@ -294,3 +295,47 @@ def test_what_is_rendered_passes_its_own_check_and_composes(own_engine: Engine, 
 
     assert report["ok"], report
     assert {"tool": "docker compose config", "status": "ok", "detail": ""} in report["tools"]
+
+
+@pytest.fixture(scope="module")
+def gpu_image(own_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """`Dockerfile.gpu` on a base that has neither CUDA nor vLLM in it, but something that answers in their place."""
+    folder = tmp_path_factory.mktemp("gpu")
+    docker_images.make_cuda(own_engine, folder)
+    undercroft("deploy", "render", "docker", "--out", str(folder / "bundle"))
+    started = time.monotonic()
+    tag = f"{IMAGE}:gpu"
+    own_engine.docker(
+        "build", "--network=host", "--file", "Dockerfile.gpu", "--tag", tag, ".", folder=folder / "bundle"
+    )
+    print(f"\nthe GPU image built in {time.monotonic() - started:.1f} s")
+    return tag
+
+
+def test_the_gpu_image_builds_and_its_program_starts(own_engine: Engine, gpu_image: str) -> None:
+    script = "undercroft --version; ls /opt/vllm/bin/vllm; command -v gcc; id -u; test -w /models && echo writable"
+    said = own_engine.docker("run", "--rm", "--network=none", gpu_image, "sh", "-c", script).splitlines()
+
+    assert said == [f"undercroft {__version__}", "/opt/vllm/bin/vllm", "/usr/bin/gcc", "10001", "writable"]
+
+
+def test_in_the_gpu_image_undercroft_answers_with_what_stands_beside_it(own_engine: Engine, gpu_image: str) -> None:
+    key = "only-for-this-test-0123456789"
+    port = free_port()
+    told = ["--env", f"UNDERCROFT_MASTER_KEY={key}", "--env", f"PORT={port}"]
+    limits = ["--network=host", "--shm-size=2g", "--tmpfs=/tmp"]
+    container = own_engine.docker("run", "--detach", *limits, *told, gpu_image).strip()
+    try:
+        url = f"http://127.0.0.1:{port}"
+        until(lambda: ask(f"{url}/health/ready")[0] == 200, "it is ready")
+        until(lambda: ask(f"{url}/api/generate", {"prompt": "Hi"}, key=key)[0] == 200, "the model answers")
+        assert ask(f"{url}/api/generate", {"prompt": "Hi"}, key=key)[1]["result"] == vllm_stand_in.SAYS
+        doctor = own_engine.docker("exec", container, "undercroft", "doctor")
+        print(f"\n{doctor}")
+        assert "failed" not in doctor
+        beside = [line for line in own_engine.docker("top", container).splitlines() if "/opt/vllm/bin/vllm" in line]
+        os.kill(int(beside[0].split()[1]), signal.SIGKILL)
+        ended = ["inspect", "--format", "{{.State.Status}}", container]
+        until(lambda: own_engine.docker(*ended).strip() == "exited", "it ends with the model beside it")
+    finally:
+        own_engine.docker("rm", "--force", container)

@@ -18,6 +18,7 @@ from undercroft.errors import UndercroftError
 from undercroft.settings.model import Settings
 from undercroft.settings.transfer import unpack
 from undercroft.telemetry.logs import get_logger
+from undercroft.telemetry.uncaught import log_uncaught
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ def _serve(make: Make, options: argparse.Namespace, parent: Parent) -> None:
     state = fetch_to_start(options.control)
     settings = unpack(bytes(state.settings))
     configure(settings)
+    log_uncaught()
 
     def ready() -> None:
         parent.tell(READY)

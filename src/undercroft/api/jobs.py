@@ -9,6 +9,7 @@ from undercroft.api.following import follow
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft
 from undercroft.assembly.job_views import Following, delivery_of, view_of, wanted_of
+from undercroft.telemetry.trace_context import for_later
 from undercroft.wire import jobs as wire
 from undercroft.wire.body import invalid
 from undercroft.wire.query import read_query
@@ -37,9 +38,8 @@ class Jobs:
             hooks = await self._events.hooks()
             await hooks.expect_address(exchange.caller.who.organisation, asked.webhook, param="webhook")
         key = _key(exchange, asked)
-        wanted = wanted_of(
-            asked, idempotency_key=key, trace=self._tracing.handed_in(exchange.header(b"traceparent"), "create job")
-        )
+        traceparent = self._tracing.handed_in(exchange.header(b"traceparent"), "create job")
+        wanted = wanted_of(asked, idempotency_key=key, trace=for_later(traceparent, exchange.id))
         accepted = await desk.accept(exchange.caller.who, wanted)
         headers = [(b"location", f"{PATH}/{accepted.job.id}".encode())]
         if accepted.was == "replayed":

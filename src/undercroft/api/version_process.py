@@ -31,6 +31,7 @@ from undercroft.settings.model import Settings
 from undercroft.settings.sources import Source
 from undercroft.storage.migrate import HEAD
 from undercroft.telemetry.logs import get_logger
+from undercroft.telemetry.uncaught import log_uncaught
 
 CONTROL = "control.sock"
 SIDE_DOOR = "side.sock"
@@ -109,6 +110,7 @@ def main() -> int:
         source = Source.here(options.config, {"server.host": options.host, "server.port": options.port})
         settings = source.load().settings
         configure(settings)
+        log_uncaught()
         lanes = tuple(socket.socket(fileno=number) for number in options.lanes)
         failure = _serve(options, settings, source, lanes, parent)
     except UndercroftError as error:

@@ -5,6 +5,7 @@ import msgspec
 from undercroft.jobs.handlers import Handler, JobContext
 from undercroft.jobs.types import Job
 from undercroft.telemetry.spans import Attribute
+from undercroft.telemetry.trace_context import from_earlier
 from undercroft.telemetry.tracing import Tracing
 
 
@@ -28,5 +29,6 @@ class TracedJobs:
             "undercroft.job.kind": job.kind,
             "undercroft.job.run": job.runs,
         }
-        with self._tracing.around(job.trace, f"job {self.kind}", "consumer", said) as traceparent:
+        above, call = from_earlier(job.trace)
+        with self._tracing.around(above, f"job {self.kind}", "consumer", said, call=call) as traceparent:
             return await self._handler.run(msgspec.structs.replace(job, trace=traceparent), context)

@@ -97,15 +97,21 @@ def look(folder: Path, target: str, paths: Mapping[str, bytes]) -> Found:
         ) from error
 
 
-def write(folder: Path, target: str, planned: list[Change], found: Found, *, on_edited: OnEdited) -> None:
-    """Writes all of it or nothing. Raises Conflict where files were edited, InvalidRequest where it cannot write."""
+def refuse_edited(folder: Path, target: str, planned: list[Change]) -> None:
+    """Raises Conflict where files were edited."""
     edited = [change.path for change in planned if change.kind == "edited"]
-    if edited and on_edited == "refuse":
+    if edited:
         raise Conflict(
             f"{', '.join(edited)} in {folder}: edited by hand, or not made by `undercroft deploy render {target}`;",
             hint="--diff shows the difference, --edited keep leaves them alone, --edited overwrite replaces them.",
         )
-    skipped = set(edited) if on_edited == "keep" else set()
+
+
+def write(folder: Path, target: str, planned: list[Change], found: Found, *, on_edited: OnEdited) -> None:
+    """Writes all of it or nothing. Raises Conflict where files were edited, InvalidRequest where it cannot write."""
+    if on_edited == "refuse":
+        refuse_edited(folder, target, planned)
+    skipped = {change.path for change in planned if change.kind == "edited"} if on_edited == "keep" else set()
     written = [each for each in planned if each.after and each.kind != "unchanged" and each.path not in skipped]
     hashes = {each.path: _sha256(each.after) for each in planned if each.after and each.path not in skipped}
     kept = {path: old for path, old in found.manifest.targets.get(target, {}).items() if path in skipped}

@@ -9,6 +9,7 @@ from undercroft.jobs.handlers import Handler, JobContext
 from undercroft.jobs.retry import failure_of
 from undercroft.jobs.types import Failed, Failure, Job, Outcome, Released, Saying, Stopped, Succeeded
 from undercroft.telemetry.logs import get_logger
+from undercroft.telemetry.trace_context import under
 
 Why = Literal["cancelled", "released", "fenced", "late"]
 """Why a run is broken off: its caller no longer wants it, this process winds down, somebody else has the job, or it
@@ -70,7 +71,10 @@ class Execution:
         except Exception as error:  # noqa: BLE001 - the outermost edge of a job
             outcome = self._broken_off() if self._why is not None else Failed(failure_of(error))
             if self._why is None and not isinstance(error, UndercroftError):
-                get_logger("undercroft.jobs").error("job_failed", job=self.job.id, kind=self.job.kind, exc_info=error)
+                with under(self.job.trace):
+                    get_logger("undercroft.jobs").error(
+                        "job_failed", job=self.job.id, kind=self.job.kind, exc_info=error
+                    )
         self._end(outcome)
 
     def _ended_before_it_began(self, task: "asyncio.Task[None]") -> None:

@@ -22,6 +22,7 @@ from undercroft.jobs.schedules import Schedules
 from undercroft.jobs.statements import Moment, moment_of, run
 from undercroft.jobs.types import Job
 from undercroft.telemetry.logs import get_logger
+from undercroft.telemetry.trace_context import under
 
 LOOK_S: Final = 0.5
 """How often the database is looked at for what other processes have queued and nobody has said."""
@@ -142,7 +143,8 @@ class Tending:
 
 def _report(jobs: list[Job]) -> None:
     for job in jobs:
-        get_logger("undercroft.jobs").warning("job_lost", job=job.id, worker=job.worker, state=job.state)
+        with under(job.trace):
+            get_logger("undercroft.jobs").warning("job_lost", job=job.id, worker=job.worker, state=job.state)
 
 
 _LOOK: Final = """

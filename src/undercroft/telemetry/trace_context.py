@@ -37,10 +37,22 @@ def read(traceparent: str) -> TraceContext | None:
     return TraceContext(found["trace"], found["span"], bool(int(found["flags"], 16) & SAMPLED))
 
 
+def for_later(traceparent: str, call: str) -> str:
+    """What is kept with work that a request hands in, so that its log lines can name both; see `from_earlier`."""
+    return f"{traceparent} {call}" if traceparent else ""
+
+
+def from_earlier(kept: str) -> tuple[str, str]:
+    """The `traceparent` that was kept with some work, and the id of the request; empty where there is none."""
+    traceparent, _, call = kept.partition(" ")
+    return traceparent, call
+
+
 def trace_in(kept: str) -> str:
-    """The trace of a `traceparent` that was kept with some work; earlier versions kept the trace alone."""
-    context = read(kept)
-    return context.trace if context is not None else kept if len(kept) == 32 else ""
+    """The trace of what was kept with some work; earlier versions kept the trace alone."""
+    traceparent, _ = from_earlier(kept)
+    context = read(traceparent)
+    return context.trace if context is not None else traceparent if len(traceparent) == 32 else ""
 
 
 current: Final[ContextVar[TraceContext | None]] = ContextVar("undercroft_trace", default=None)
@@ -48,9 +60,11 @@ current: Final[ContextVar[TraceContext | None]] = ContextVar("undercroft_trace",
 
 
 @contextmanager
-def under(traceparent: str) -> Iterator[None]:
-    """What is done in the block is below the span that a `traceparent` names."""
-    token = current.set(read(traceparent))
+def under(kept: str) -> Iterator[None]:
+    """What is done in the block is below the span that a `traceparent` names, and for the request kept with it."""
+    traceparent, call = from_earlier(kept)
+    context = read(traceparent)
+    token = current.set(context._replace(call=call) if context is not None else None)
     try:
         yield
     finally:

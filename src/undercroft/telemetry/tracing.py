@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Final, Protocol
 
@@ -10,7 +10,7 @@ from undercroft.clock import Clock
 from undercroft.errors import UndercroftError
 from undercroft.record import CallRecord
 from undercroft.telemetry.spans import Attempt, Attribute, Course, Span, SpanKind, Stage, spans_of
-from undercroft.telemetry.trace_context import TraceContext, current, is_sampled, read
+from undercroft.telemetry.trace_context import TraceContext, current, for_later, is_sampled, read, under
 
 MOST_OPEN: Final = 100_000
 """Calls under way of which the course is noted; every call ends, so this is only a fence."""
@@ -104,13 +104,16 @@ class Tracing:
         return context.header()
 
     @contextmanager
-    def around(self, traceparent: str, name: str, kind: SpanKind, attributes: dict[str, Attribute]) -> Iterator[str]:
-        """A span around the block; gives the `traceparent` of what is done in it."""
+    def around(
+        self, traceparent: str, name: str, kind: SpanKind, attributes: dict[str, Attribute], *, call: str = ""
+    ) -> Iterator[str]:
+        """A span around the block; gives the `traceparent` of what is done in it, for the request `call`."""
         if self._sink is None:
-            yield traceparent
+            with under(for_later(traceparent, call)) if traceparent else nullcontext():
+                yield traceparent
             return
         caller = read(traceparent) or current.get()
-        context = self._below(caller)
+        context = self._below(caller)._replace(call=call or (caller.call if caller else ""))
         started_us, began = self._clock.now_us(), self._clock.monotonic()
         token = current.set(context)
         failure: BaseException | None = None

@@ -18,6 +18,7 @@ from undercroft.settings.model import Settings
 from undercroft.settings.secrets import secrets_of
 from undercroft.settings.sources import Source
 from undercroft.telemetry.logs import configure_logging
+from undercroft.telemetry.uncaught import log_uncaught
 from undercroft.worker.handing_in import JobRows
 from undercroft.worker.runtime import Runtime
 
@@ -34,6 +35,7 @@ class Logs(Logging):  # type: ignore[misc]  # Celery has no types
         settings: Settings = self.app.settings
         telemetry = settings.telemetry
         configure_logging(telemetry.log_level, telemetry.log_format, secrets=secrets_of(settings))
+        log_uncaught()
         return True
 
 
@@ -51,6 +53,11 @@ class Application(Celery):  # type: ignore[misc]  # Celery has no types
         self.add_defaults(self._options)
         self.steps["worker"].add(Working)
         self._opening = threading.Lock()
+
+    @cached_property
+    def Worker(self) -> Any:  # noqa: N802 - Celery's name
+        """What `undercroft worker` and `celery worker` start."""
+        return self.subclass_with_self("undercroft.worker.program:LoggedWorker")
 
     @cached_property
     def settings(self) -> Settings:

@@ -15,5 +15,6 @@ def test_options_alone_are_the_gateways() -> None:
 
 def test_a_named_comparison_gets_its_options() -> None:
     assert commands(["vectors", "--size", "20000"]) == [["vectors", "--size", "20000"]]
+    assert commands(["swap"]) == [["swap"]], "those that are not run by themselves have names too"
     with pytest.raises(SystemExit, match="no benchmark 'vector'"):
         commands(["vector"])

@@ -2,7 +2,16 @@
 
 import pytest
 
-from undercroft.telemetry.trace_context import TraceContext, is_sampled, read, trace_in
+from undercroft.telemetry.trace_context import (
+    TraceContext,
+    current,
+    for_later,
+    from_earlier,
+    is_sampled,
+    read,
+    trace_in,
+    under,
+)
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -50,3 +59,16 @@ def test_the_trace_of_what_was_kept_by_this_version_or_an_earlier_one() -> None:
     assert trace_in(f"00-{TRACE}-{SPAN}-01") == TRACE
     assert trace_in(TRACE) == TRACE
     assert trace_in("") == ""
+
+
+def test_what_is_kept_with_work_names_its_request_too() -> None:
+    header = f"00-{TRACE}-{SPAN}-01"
+    kept = for_later(header, "req_1")
+
+    assert from_earlier(kept) == (header, "req_1")
+    assert from_earlier(header) == (header, "")
+    assert trace_in(kept) == TRACE
+    assert for_later("", "req_1") == ""
+    with under(kept):
+        assert current.get() == TraceContext(TRACE, SPAN, sampled=True, call="req_1")
+    assert current.get() is None

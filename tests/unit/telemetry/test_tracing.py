@@ -118,13 +118,15 @@ def test_work_around_a_block_is_below_its_caller_and_passes_itself_on() -> None:
     clock, sink = ManualClock(), MadeSpans()
     traced = tracing(sink, clock)
     handed = traced.handed_in(f"00-{TRACE}-{SPAN}-01", "POST /api/v1/jobs")
-    with traced.around(handed, "job chat", "consumer", {"a": 1}) as below:
+    with traced.around(handed, "job chat", "consumer", {"a": 1}, call="req_1") as below:
         clock.advance(2)
         inside = current.get()
         assert inside is not None
         assert inside.header() == below
+        assert inside.call == "req_1"
         with traced.around("", "search texts", "client", {}):
             clock.advance(1)
+            assert getattr(current.get(), "call", "") == "req_1", "it is still for that request"
     assert current.get() is None
     producer, search, job = sink.spans
     assert {span.trace for span in sink.spans} == {TRACE}
@@ -148,6 +150,9 @@ def test_without_a_sink_nothing_is_noted_and_a_job_keeps_what_its_caller_said() 
     header = f"00-{TRACE}-{SPAN}-01"
     assert traced.handed_in(header, "x") == header
     assert traced.handed_in("broken", "x") == ""
-    with traced.around(header, "x", "consumer", {}) as below:
+    with traced.around(header, "x", "consumer", {}, call="req_1") as below:
         assert below == header
-        assert current.get() is None
+        assert current.get() == TraceContext(TRACE, SPAN, sampled=True, call="req_1"), "for its log lines"
+        with traced.around("", "y", "client", {}):
+            assert current.get() is not None
+    assert current.get() is None

@@ -4,8 +4,10 @@ import os
 import secrets
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import get_args
+from typing import Final, get_args
 
 from undercroft import __version__
 from undercroft.cli.commands import deploy_host
@@ -13,7 +15,7 @@ from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.deploy import env_file, folder, wheel
 from undercroft.deploy.bundle import Bundle
-from undercroft.deploy.folder import Change
+from undercroft.deploy.folder import Change, Found
 from undercroft.deploy.target import Target, find, names
 from undercroft.deploy.topology import Layout, Options, Topology, placeholders, topology
 from undercroft.errors import ConfigurationError, InvalidRequest
@@ -29,11 +31,14 @@ Example: undercroft deploy render compose --out stack
          undercroft deploy check stack
          undercroft deploy up"""
 
-_RENDER = """Writes the files for one target. A file that was edited since is never replaced silently.
+ALL: Final = "all"
+
+_RENDER = """Writes the files for one target, or for all. A file that was edited since is never replaced silently.
 
 Example: undercroft deploy render compose --out stack
          undercroft deploy render compose --out stack --layout microservices
-         undercroft deploy render kubernetes --out k8s --region eu-west-1"""
+         undercroft deploy render kubernetes --out k8s --region eu-west-1
+         undercroft deploy render all --out deployment"""
 
 _CHECK = """Looks for what refers to nothing and what is not safe, and runs the validators that are installed.
 
@@ -42,9 +47,11 @@ Exit code 1 if something is wrong.  Example: undercroft deploy check stack"""
 
 def arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    render = actions.add_parser("render", help="writes the files for one target", description=_RENDER)
-    render.add_argument("target", metavar="TARGET", help=f"one of {', '.join(names())}")
-    render.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    render = actions.add_parser("render", help="writes the files for a target", description=_RENDER)
+    render.add_argument("target", metavar="TARGET", help=f"one of {', '.join(names())}; {ALL}: each of them")
+    render.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help=f"folder to write to; {ALL}: one in it each"
+    )
     render.add_argument("--diff", action="store_true", help="only show what would change")
     render.add_argument(
         "--edited",
@@ -99,25 +106,55 @@ def _check(options: Namespace, out: Output) -> int:
 
 
 def _render(options: Namespace, out: Output) -> int:
-    target = find(options.target)
-    if options.layout != "standard" and target.name != "compose":
-        raise InvalidRequest(f"--layout is for compose, and {target.name} has one layout;", hint="leave it out.")
+    if options.layout != "standard" and options.target != "compose":
+        raise InvalidRequest(f"--layout is for compose, and {options.target} has one layout;", hint="leave it out.")
+    is_all = options.target == ALL
+    targets = [find(name) for name in names()] if is_all else [find(options.target)]
     described = _topology(options, out)
-    if problems := list(target.problems(described)):
+    problems = [
+        f"{target.name}: {problem}" if is_all else problem
+        for target in targets
+        for problem in target.problems(described)
+    ]
+    if problems:
         raise ConfigurationError("\n".join(problems))
+    out_dir: Path = options.out
+    renderings = [_rendering(each, described, out_dir / each.name if is_all else out_dir) for each in targets]
+    if options.diff:
+        _show_difference([change for each in renderings for change in each.below(out_dir)], out)
+        return 0
+    if options.edited == "refuse":  # before anything is written
+        for each in renderings:
+            folder.refuse_edited(each.into, each.target.name, each.planned)
+    for each in renderings:
+        folder.write(each.into, each.target.name, each.planned, each.found, on_edited=options.edited)
+    _tell(renderings, out, is_all=is_all)
+    for each in renderings:
+        if each.bundle.env:
+            _write_env(each.bundle, each.into, out)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendering:
+    """What one target would write, and where."""
+
+    target: Target
+    into: Path
+    bundle: Bundle
+    found: Found
+    planned: list[Change]
+
+    def below(self, folder: Path) -> list[Change]:
+        """The same, by paths in that folder."""
+        return [replace(each, path=(self.into / each.path).relative_to(folder).as_posix()) for each in self.planned]
+
+
+def _rendering(target: Target, described: Topology, into: Path) -> _Rendering:
     bundle = target.render(described)
-    into: Path = options.out
     files = contents(bundle, described)
     found = folder.look(into, target.name, files)
-    planned = folder.changes(target.name, files, found)
-    if options.diff:
-        _show_difference(planned, out)
-        return 0
-    folder.write(into, target.name, planned, found, on_edited=options.edited)
-    _tell(target, planned, into, out)
-    if bundle.env:
-        _write_env(bundle, into, out)
-    return 0
+    return _Rendering(target, into, bundle, found, folder.changes(target.name, files, found))
 
 
 def _topology(options: Namespace, out: Output) -> Topology:
@@ -140,13 +177,19 @@ def _topology(options: Namespace, out: Output) -> Topology:
     return topology(loaded, version=__version__, settings_file=text, options=chosen)
 
 
+@cache
+def _wheel() -> wheel.Wheel:
+    """Made once, however many targets take it along."""
+    return wheel.build()
+
+
 def contents(bundle: Bundle, described: Topology) -> Mapping[str, bytes]:
     """The files with what is copied beside them."""
     files = {path: text.encode() for path, text in bundle.files.items()}
     if bundle.vendored_at is None:
         return files
     if described.package.wheel is not None:
-        made = wheel.build()
+        made = _wheel()
         files[f"{bundle.vendored_at}/{made.name}"] = made.content
     if described.build.ca_file is not None:
         try:
@@ -163,12 +206,15 @@ def _show_difference(planned: Sequence[Change], out: Output) -> None:
     out.show({"changes": value}, text=text or "nothing would change")
 
 
-def _tell(target: Target, planned: Sequence[Change], into: Path, out: Output) -> None:
-    rows = [{"path": change.path, "change": change.kind} for change in planned]
-    changed = [change for change in planned if change.kind != "unchanged"]
-    lines = [f"{change.kind:<10}{into / change.path}" for change in changed]
-    lines.append(f"{into} holds {len(planned)} files for {target.name}; README.md there has the next commands")
-    out.show({"target": target.name, "folder": str(into), "files": rows}, text="\n".join(lines))
+def _tell(renderings: Sequence[_Rendering], out: Output, *, is_all: bool) -> None:
+    values, lines = [], []
+    for each in renderings:
+        name, into, planned = each.target.name, each.into, each.planned
+        files = [{"path": change.path, "change": change.kind} for change in planned]
+        values.append({"target": name, "folder": str(into), "files": files})
+        lines += [f"{change.kind:<10}{into / change.path}" for change in planned if change.kind != "unchanged"]
+        lines.append(f"{into} holds {len(planned)} files for {name}; README.md there has the next commands")
+    out.show({"targets": values} if is_all else values[0], text="\n".join(lines))
 
 
 def _write_env(bundle: Bundle, into: Path, out: Output) -> None:

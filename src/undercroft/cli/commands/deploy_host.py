@@ -7,7 +7,6 @@ from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.errors import ConfigurationError, InvalidRequest, UndercroftError
@@ -92,6 +91,8 @@ def run(options: Namespace, out: Output) -> int:
 
 def _settings(options: Namespace, out: Output) -> tuple[Settings, str]:
     """The settings, and the text of their file: empty where there is none."""
+    from undercroft.assembly.stored_settings import encrypted_store  # slow, and rendering wants none of it
+
     named = options.config or os.environ.get("UNDERCROFT_CONFIG")
     config = Path(named or FILE_NAME).expanduser()
     loaded = load(config=options.config, environment=os.environ, directory=Path.cwd(), stored=encrypted_store)

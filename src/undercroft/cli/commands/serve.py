@@ -15,6 +15,7 @@ from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config
 from undercroft.settings.sources import Source
+from undercroft.telemetry.uncaught import log_uncaught
 
 HELP = "Starts the server.  Example: undercroft serve --port 9000"
 
@@ -41,6 +42,7 @@ def run(options: Namespace, out: Output) -> int:
         out.note(warning)
     settings = loaded.settings
     configure(settings)
+    log_uncaught()
 
     def ready(sock: socket.socket) -> None:
         _announce(sock, out, has_key=settings.access.master_key is not None)

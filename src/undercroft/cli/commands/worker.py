@@ -7,6 +7,7 @@ from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config
 from undercroft.settings.sources import Source
+from undercroft.telemetry.uncaught import log_uncaught
 from undercroft.worker.running import run_worker
 
 HELP = "Runs jobs, and nothing else.  Example: undercroft worker --concurrency 16 --queues default,nightly"
@@ -29,4 +30,5 @@ def run(options: Namespace, out: Output) -> int:
     for warning in loaded.warnings:
         out.note(warning)
     configure(loaded.settings)
+    log_uncaught()
     return run_worker(loaded.settings, source)

@@ -183,3 +183,34 @@ def test_every_target_is_rendered_and_passes_our_own_checks(target: str, capsys:
     if target not in ("vercel", "grafana", "prometheus", "lambda"):
         report = check(Path("out"), find=lambda name: None)
         assert report.findings == []
+
+
+def test_all_targets_are_rendered_at_once_a_folder_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert render("--json", target="all") == 0
+
+    told = json.loads(capsys.readouterr().out)["targets"]
+    assert {each["target"]: each["folder"] for each in told} == {name: f"out/{name}" for name in BUILT_IN}
+    assert Path("out/helm/Chart.yaml").exists()
+    assert [path.name for path in Path("out/compose").glob(".env")] == [".env"]
+    assert render("--diff", target="all") == 0
+    assert capsys.readouterr().out == "nothing would change\n"
+
+
+def test_of_all_targets_none_is_written_where_one_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("undercroft.toml").write_text("[deploy.gpu]\ncount = 1\n")
+
+    assert render(target="all") == 2
+    assert "undercroft: systemd: deploy.gpu.count is 1" in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_of_all_targets_none_is_written_where_a_file_was_edited(capsys: pytest.CaptureFixture[str]) -> None:
+    render(target="all")
+    Path("out/systemd/Caddyfile").write_text("mine")
+    Path("out/docker/Dockerfile").unlink()
+
+    assert render(target="all") == 1
+    assert "Caddyfile in out/systemd: edited by hand" in capsys.readouterr().err
+    assert not Path("out/docker/Dockerfile").exists()
+    assert render("--diff", target="all") == 0
+    assert "+++ docker/Dockerfile (rendered)" in capsys.readouterr().out

@@ -62,6 +62,18 @@ def test_what_they_accept_is_ok(folder: Path) -> None:
     assert [each.status for each in runs] == ["ok"] * 4
 
 
+def test_what_systemd_would_ignore_has_failed(tmp_path: Path) -> None:
+    (tmp_path / "ai-api.service").write_text("[Service]\nExecStart=/bin/true\n")
+    analyze = tmp_path / "program"
+    analyze.write_text('#!/bin/sh\necho "$2:1: Unknown key, ignoring."\necho "/lib/another.service:1: ignoring."\n')
+    analyze.chmod(0o755)
+
+    (run,) = run_all(read(tmp_path)[0], find=lambda name: str(analyze))
+
+    assert run.status == "failed"
+    assert run.detail.startswith("ai-api.service:1: Unknown key, ignoring.")
+
+
 @pytest.mark.parametrize("target", BUILT_IN)
 def test_what_we_render_passes_those_that_are_installed(target: str, tmp_path: Path) -> None:
     for path, text in rendered(target, described(tmp_path)).items():

@@ -15,6 +15,18 @@ SCHEMA_VERSION: Final = 39
 SOURCE: Final = {"type": "prometheus", "uid": "${source}"}
 WIDTH: Final = 24
 HEIGHT: Final = 8
+_TO_THE_OTHERS: Final = {
+    "type": "dashboards",
+    "tags": ["undercroft"],
+    "title": "undercroft",
+    "icon": "",
+    "tooltip": "",
+    "asDropdown": True,
+    "targetBlank": False,
+    "includeVars": True,
+    "keepTime": True,
+}
+"""Whoever goes from one dashboard to another goes on looking at the same hours."""
 
 
 class Grafana:
@@ -58,7 +70,7 @@ def _dashboard(name: str, described: Dashboard, *, target: str) -> dict[str, Any
         "templating": {
             "list": [{"name": "source", "type": "datasource", "query": "prometheus", "label": "Prometheus"}]
         },
-        "links": [{"type": "dashboards", "tags": ["undercroft"], "title": "undercroft", "asDropdown": True}],
+        "links": [_TO_THE_OTHERS],
         "panels": list(_panels(described)),
     }
 
