@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 import undercroft
+from undercroft.access.actions import ACTIONS
 from undercroft.access.roles import ROLES, Permission
 from undercroft.api.manage.rights import demand_of
 from undercroft.cli.main import COMMANDS
@@ -70,7 +71,7 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "account_not_found": "There is no account of this name.",
     "address_not_allowed": "The key may be used from other networks only.",
     "csrf_token_wrong": "A change with a session's cookie lacks its `x-csrf-token`, or has a wrong one.",
-    "duplicated_name": "A name stands twice in an object of a body that a guard looks at.",
+    "duplicated_name": "A name stands twice in an object of the body.",
     "foreign_origin": "A browser asks on behalf of another site's page.",
     "more_than_its_maker": "Nobody gives away rights or limits that they have not got themselves.",
     "nested_too_deeply": "The body's JSON is nested deeper than `[server.limits] max_json_depth`.",
@@ -444,6 +445,13 @@ def _entry(code: str) -> str:
     return next(iter(cases), code)
 
 
+# Names in the audit log
+
+
+def _audit() -> str:
+    return _table(("action", "what was done"), [(f"`{name}`", meaning) for name, meaning in ACTIONS.items()])
+
+
 # Metrics and routes, which only an assembled undercroft has
 
 
@@ -584,6 +592,7 @@ REGIONS: Final[Mapping[str, Callable[[], str]]] = {
     "error-codes": _error_codes,
     "metrics": _metrics,
     "routes": _routes,
+    "audit": _audit,
 }
 
 

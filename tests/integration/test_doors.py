@@ -151,6 +151,33 @@ def test_a_virtual_key_opens_what_it_may_until_it_is_revoked(tmp_path: Path) -> 
         assert caller.text not in server.stdout + server.stderr
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_revoked_key_opens_no_process_of_any_server(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = str(request.getfixturevalue("postgres_url")) if kind == "postgresql" else None
+    extra = {"UNDERCROFT_DATA_DIR": str(tmp_path / "one" / ".undercroft"), "UNDERCROFT_MASTER_KEY": MASTER}
+    if url is not None:
+        (tmp_path / "one").mkdir()
+        extra["DATABASE_URL"] = url
+        assert run(tmp_path / "one", "migrate", extra=extra).exit_code == 0
+    with (
+        serving(tmp_path / "one", "--workers", "2", extra=extra) as one,
+        serving(tmp_path / "two", extra=extra) as two,
+    ):
+        key = add_key(tmp_path / "one", url=url)
+
+        def statuses() -> set[int]:
+            """Of enough connections that each process has had some."""
+            return {server.ask("/v1/models", key=key.text).status for server in (one, two) for _ in range(12)}
+
+        until(lambda: statuses() == {200}, within_s=TAKES_EFFECT_S * SLACK)
+        revoke_key(tmp_path / "one", key, url=url)
+        revoked = time.monotonic()
+        until(lambda: statuses() == {401}, within_s=TAKES_EFFECT_S * SLACK)
+        print(f"no process took a revoked key {time.monotonic() - revoked:.2f} s later")
+
+
 def test_a_server_open_to_the_network_does_not_start_without_a_master_key(tmp_path: Path) -> None:
     done = run(tmp_path, "serve", "--host", "0.0.0.0", "--port", "0")
     assert done.exit_code == 2

@@ -48,6 +48,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
+TWICE = {
+    "the model": CHAT[:-1] + b', "model": "another"}',
+    "what is said": CHAT.replace(b'"content"', b'"content": "fine", "content"'),
+    "written in another way": CHAT.replace(b'"content"', rb'"conten\u0074": "fine", "content"'),
+    "in a field nobody knows": CHAT[:-1] + b', "x": [{"y": {"a": 1, "a": 2}}]}',
+    "in nothing but it": b'{"a": 1, "a": 1}',
+    "behind a megabyte": CHAT.replace(b"hi", b"x" * MEGABYTE).replace(b'"content"', b'"content": "fine", "content"'),
+}
+
 MANAGED = ("/api/v1/keys", "/api/v1/users", "/api/v1/webhooks", "/api/v1/plans", "/api/v1/session")
 """Of the management API these few: one decoder reads for all of it."""
 
@@ -77,6 +86,28 @@ def test_no_route_breaks_on_a_broken_body_and_memory_stays_flat(server: Server) 
             # A number nobody can hold is an error only where somebody reads it.
             assert answer.status >= 400 or is_no_body or name.startswith("a huge "), (name, method, path, answer)
     assert server.resident_bytes - before < GROWTH_BYTES
+    assert server.chat(key=MASTER).status == 200
+
+
+def test_a_name_that_stands_twice_is_refused_on_every_route_that_takes_json(server: Server) -> None:
+    paths = server.ask("/openapi.json", key=MASTER).json["paths"]
+    routes = [
+        (method.upper(), path.replace("{", "").replace("}", ""))
+        for path, item in paths.items()
+        for method, described in item.items()
+        if "application/json" in described.get("requestBody", {}).get("content", {})
+    ]
+    assert {"/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/vector_stores", "/api/v1/keys"} <= {
+        path for _, path in routes
+    }
+    for name, body in TWICE.items():
+        for method, path in routes:
+            headers = {"content-type": "application/json"}
+            answer = server.ask(path, method=method, body=body, key=MASTER, headers=headers)
+            assert answer.status == 400, (name, method, path, answer.body[:300])
+            error = answer.json["error"]  # Anthropic's own has no code
+            assert "twice" in error["message"], (name, method, path, error)
+            assert error.get("code", "duplicated_name") == "duplicated_name"
     assert server.chat(key=MASTER).status == 200
 
 

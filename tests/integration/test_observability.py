@@ -1,6 +1,5 @@
 """Counters, ledger, log and spans tell the same of the same calls; one trace runs through all; no secret shows."""
 
-import gzip
 import json
 import signal
 import socket
@@ -22,6 +21,7 @@ from tests.support.background import upstream_in_background
 from tests.support.collector import Collector, attributes, listening
 from tests.support.http import Answer
 from tests.support.raw import connected
+from tests.support.sentry import Envelopes
 from tests.support.server import SCRIPTED, Server, serving, until
 from tests.support.upstream import Upstream
 
@@ -352,39 +352,6 @@ def test_a_secret_in_every_place_reaches_neither_sentry_nor_a_collector(
     assert CANARY not in str(collector.requests)
     assert CANARY not in "".join(sentry.bodies)
     assert "[REDACTED]" in "".join(sentry.bodies)
-
-
-class Envelopes:
-    """What a Sentry is sent."""
-
-    def __init__(self) -> None:
-        self.bodies: list[str] = []
-
-    @contextmanager
-    def listening(self) -> Iterator[str]:
-        """Its DSN."""
-        bodies = self.bodies
-
-        class Door(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                is_packed = self.headers.get("content-encoding") == "gzip"
-                bodies.append((gzip.decompress(body) if is_packed else body).decode())
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(b"{}")
-
-            def log_message(self, *_: Any) -> None: ...
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://public@127.0.0.1:{server.server_port}/1"
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
 
 
 def tables(folder: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tests.support.background import upstream_in_background
+from tests.support.http import Answer
 from tests.support.release_server import echo, manage, promoted, repeat, toml_of
 from tests.support.server import Finished, Server, run, serving, until
 from tests.support.upstream import Upstream
@@ -91,6 +92,38 @@ def test_feedback_becomes_cases_that_can_be_run(server: Server) -> None:
     assert (found["summaries"][0]["trials"], found["summaries"][0]["passed"]) == (2, 2)
 
 
+def test_feedback_on_responses_becomes_cases_with_the_conversation_before_them(server: Server) -> None:
+    promoted(server, release(server, "old"))
+
+    def ask(text: str, **fields: object) -> Answer:
+        answer = server.ask("/v1/responses", json={"model": "support", "input": text, **fields})
+        assert answer.status == 200, answer
+        return answer
+
+    first = ask(QUESTIONS[0], instructions="Be kind.")
+    second = ask(QUESTIONS[1], previous_response_id=first.json["id"])
+    unkept = ask(QUESTIONS[2], store=False)
+    for named, score in ((first.request_id, 0.0), (second.json["id"], 1.0), (unkept.json["id"], 0.0)):
+        said = server.ask("/api/v1/feedback", json={"response_id": named, "score": score})
+        assert said.status == 201, said
+
+    bad, good = told(command(server, "eval", "cases", "--json"))
+    assert bad["messages"] == [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": QUESTIONS[0]},
+    ]
+    heard = first.json["output"][0]["content"][0]["text"]
+    assert good["messages"] == [
+        {"role": "user", "content": QUESTIONS[0]},
+        {"role": "assistant", "content": heard},
+        {"role": "user", "content": QUESTIONS[1]},
+    ]
+    assert good["checks"] == [{"similar": {"to": second.json["output"][0]["content"][0]["text"], "at_least": 0.8}}]
+    assert "2 cases" in command(server, "eval", "cases", "--out", "all.jsonl").stdout
+    found = told(command(server, "eval", "run", "all.jsonl", "--model", "support", "--json"))
+    assert found["summaries"][0]["trials"] == 2
+
+
 def test_files_and_database_follow_each_other_and_a_merge_is_left_to_people(server: Server) -> None:
     folder = server.folder / "undercroft.d"
     prompt = folder / "prompts" / "greeting.yaml"
@@ -148,6 +181,8 @@ def test_who_moved_what_by_command_or_over_http_stands_in_the_audit_log(server: 
     assert moves[1]["actor"].startswith("command line")
     assert asked.status == 200
     assert command(server, "audit", "verify").exit_code == 0
+    counted = {f'ai_release_moves_total{{move="{move}"}} 1' for move in ("promoted", "started", "rolled_back")}
+    until(lambda: counted <= set(server.ask("/metrics").body.decode().splitlines()))  # the server has made one of them
 
 
 def test_a_version_is_asked_for_behind_an_at_sign(server: Server) -> None:

@@ -5,14 +5,13 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from tests.support.background import upstream_in_background
-from tests.support.release_server import echo, failing, manage, promoted, release, status, toml_of
+from tests.support.release_server import Load, echo, failing, manage, promoted, release, status, toml_of
 from tests.support.server import Server, run, serving, until
 from tests.support.upstream import Upstream
 from undercroft.access import audit
@@ -133,7 +132,8 @@ def test_another_process_goes_on_with_a_canary_whose_controller_was_killed(
         assert {entry.actor for entry in entries[-3:]} == {"controller"}
         assert facts[-4:] == ["release.started", "release.advanced", "release.advanced", "release.promoted"]
         metrics = pair.second.ask("/metrics").body.decode()
-        assert 'ai_release_moves_total{move="promoted"} 1' in metrics, "the second server has made the last move"
+        assert 'ai_release_moves_total{move="promoted"} 2' in metrics, "by whichever server"
+        assert 'ai_release_moves_total{move="advanced"} 2' in metrics
 
 
 def test_a_breach_after_the_controller_was_killed_is_rolled_back_by_another_process(
@@ -144,15 +144,18 @@ def test_a_breach_after_the_controller_was_killed_is_rolled_back_by_another_proc
         old, broken = release(pair.first, "old"), release(pair.first, "broken")
         promoted(pair.first, old)
         past(pair.first)
-        pair.start(broken, {"steps": [0.5], "bake_s": 600})
-        killed = kill(pair.first)
-        ask = partial(pair.second.chat, "hi", model="support")
-        count = 0
-        while status(pair.second)["rollout"]["state"] == "running":
-            ask(user=str(count := count + 1))
-            assert time.monotonic() < killed + 60
+        with Load(pair.second, users=8, pause_s=0.02).running() as load:
+            pair.start(broken, {"steps": [0.5], "bake_s": 600})
+            killed = kill(pair.first)
+            until(lambda: status(pair.second)["rollout"]["state"] == "rolled_back", within_s=60)
+            back = time.monotonic()
+            until(lambda: load.only(old, since=back), within_s=TAKING_OVER_S)
 
-        assert status(pair.second)["rollout"]["reason"].startswith("errors: ")
-        print(f"\nrolled back {time.monotonic() - killed:.1f} s after kill -9, after {count} calls")
-        time.sleep(2.0)
-        assert {ask(user=str(user)).status for user in range(20)} == {200}
+        found = status(pair.second)
+        assert found["rollout"]["reason"].startswith("errors: ")
+        made_the_breach = found["moves"][0]["evidence"]["counts"]["candidate_bad"]
+        failed = sorted(at for at, _, of, _ in load.everything() if of == broken)
+        breached = failed[min(made_the_breach, len(failed)) - 1]
+        took_s = failed[-1] - max(killed, breached)
+        print(f"\nthe candidate's last answer came {took_s:.1f} s after the breach or kill -9, whichever was later")
+        assert took_s <= 2 * TAKING_OVER_S  # this machine has other things to do than this

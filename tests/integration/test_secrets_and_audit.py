@@ -6,12 +6,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from tests.support.background import upstream_in_background
 from tests.support.server import SCRIPTED, Finished, command, environment, run, serving, until
+from undercroft.access.actions import ACTIONS
+from undercroft.api.manage.rights import DEMANDS, UNCHANGING
 
 MASTER = "a-master-key-of-more-than-16-characters"
 SECRET = "sk-stored-0123456789abcdef"
@@ -141,41 +144,72 @@ def test_a_lost_key_is_said_at_the_start_and_nothing_is_destroyed(tmp_path: Path
     assert run(tmp_path, "secrets", "rotate").exit_code == 0
 
 
+UNDER_LOAD = {("POST", "/plans/verify")}
+"""Takes a minute, and has a test of its own."""
+
+
 def test_every_change_of_the_management_api_is_in_the_log_with_who_and_from_where(tmp_path: Path) -> None:
+    walked: set[tuple[str, str]] = set()
     with serving(tmp_path, extra=KEYED) as server:
 
-        def act(method: str, path: str, json: object = None) -> object:
-            answer = server.ask(f"/api/v1{path}", method=method, json=json, key=MASTER)
-            assert answer.status < 300, answer
+        def act(method: str, path: str, json: object = None, **values: str) -> Any:
+            answer = server.ask("/api/v1" + path.format(**values), method=method, json=json, key=MASTER)
+            assert answer.status < 300, (method, path, answer)
+            walked.add((method, path))
             return answer.json if answer.body else None
 
+        said = {"model": "chat", "messages": [{"role": "user", "content": "hi"}]}
+        kept = {"x-undercroft-cache-control": "use", "x-undercroft-content": "keep"}
+        call = server.ask("/v1/chat/completions", json=said, headers=kept, key=MASTER)
+        until(lambda: server.ask(f"/api/v1/requests/{call.request_id}/content", key=MASTER).status == 200)
         key = act("POST", "/keys", {"name": "billing"})
-        assert isinstance(key, dict)
-        act("PATCH", f"/keys/{key['id']}", {"models": ["chat"]})
-        act("POST", f"/keys/{key['id']}/rotate")
-        act("POST", f"/keys/{key['id']}/revoke")
+        act("PATCH", "/keys/{key}", {"models": ["chat"]}, key=key["id"])
+        act("POST", "/keys/{key}/rotate", key=key["id"])
+        act("POST", "/keys/{key}/revoke", key=key["id"])
         hook = act("POST", "/webhooks", {"url": "https://hooks.example.com/x"})
-        assert isinstance(hook, dict)
-        act("PATCH", f"/webhooks/{hook['id']}", {"description": "ours"})
-        act("POST", f"/webhooks/{hook['id']}/replay", {"since": "2026-01-01T00:00:00Z"})
-        act("DELETE", f"/webhooks/{hook['id']}")
+        act("PATCH", "/webhooks/{webhook_id}", {"description": "ours"}, webhook_id=hook["id"])
+        act("POST", "/webhooks/{webhook_id}/replay", {"since": "2026-01-01T00:00:00Z"}, webhook_id=hook["id"])
+        act("POST", "/webhooks/{webhook_id}/test", webhook_id=hook["id"])
+        act("DELETE", "/webhooks/{webhook_id}", webhook_id=hook["id"])
+        act("POST", "/webhooks/job-secret")
         act("POST", "/config/reload")
+        act("PUT", "/log-level", {"level": "info"})
         act("POST", "/users", {"user": "ada", "password": "correct horse battery"})
-        act("PATCH", "/users/ada", {"role": "operator"})
-        act("PUT", "/secrets/x", {"value": SECRET})
-        act("DELETE", "/secrets/x")
+        act("PATCH", "/users/{user}", {"role": "operator"}, user="ada")
+        act("PUT", "/secrets/{name}", {"value": SECRET}, name="x")
+        act("DELETE", "/secrets/{name}", name="x")
         act("POST", "/organisations", {"id": "acme", "admin": "root", "password": "correct horse battery"})
-        log = server.ask("/api/v1/audit", key=MASTER).json["data"]
+        act("POST", "/prompts", {"name": "greeting", "content": {"messages": [{"role": "user", "content": "hi"}]}})
+        model = {"kind": "model", "name": "support"}
+        act("POST", "/versions/{kind}/{name}", {"content": {"target": "chat"}}, **model)
+        act("POST", "/versions/{kind}/{name}/labels/{label}", {"version": "latest"}, label="new", **model)
+        act("DELETE", "/versions/{kind}/{name}/labels/{label}", label="new", **model)
+        first = act("POST", "/releases", {"alias": "support", "model": "support@latest"})["id"]
+        act("POST", "/releases/{release_id}/promote", {}, release_id=first)
+        act("POST", "/versions/{kind}/{name}", {"content": {"target": "other"}}, **model)
+        second = act("POST", "/releases", {"alias": "support", "model": "support@latest"})["id"]
+        act("POST", "/releases/{release_id}/rollout", {"steps": [0.1]}, release_id=second)
+        act("POST", "/aliases/{alias}/{command}", {}, alias="support", command="rollback")
+        act("DELETE", "/cache/{id}", id=call.headers["x-undercroft-cache-id"])
+        act("DELETE", "/requests/{id}/content", id=call.request_id)
+        log = server.ask("/api/v1/audit?limit=500", key=MASTER).json["data"]
         verdict = server.ask("/api/v1/audit/verify", key=MASTER).json
+    changing = {each for each in DEMANDS if each[0] != "GET" and each[1] not in UNCHANGING}
+    assert walked == changing - UNDER_LOAD, "a new route is walked here too"
     assert [entry["action"] for entry in reversed(log)] == [
-        "key.create", "key.change", "key.rotate", "key.revoke", "webhook.create", "webhook.change",
-        "POST /api/v1/webhooks/{webhook_id}/replay", "webhook.delete", "config.reload", "account.create",
-        "account.change", "secret.set", "secret.delete", "organisation.create",
+        "key.create", "key.change", "key.rotate", "key.revoke", "webhook.create", "webhook.change", "webhook.replay",
+        "webhook.test", "webhook.delete", "webhook.job_secret", "config.reload", "log_level.set", "account.create",
+        "account.change", "secret.set", "secret.delete", "organisation.create", "version.create", "version.create",
+        "version.label", "version.unlabel", "release.create", "release.promoted", "version.create", "release.create",
+        "release.started", "release.rolled_back", "cache.delete", "content.delete",
     ]  # fmt: skip
+    assert {entry["action"] for entry in log} <= set(ACTIONS)
     assert {(entry["actor"], entry["address"]) for entry in log} == {("master key", "127.0.0.1")}
     assert all(entry["request_id"].startswith("req_") for entry in log)
     change = next(entry for entry in log if entry["action"] == "key.change")
     assert (change["before"]["models"], change["after"]["models"]) == (None, ["chat"])
+    changed = next(entry for entry in log if entry["action"] == "account.change")
+    assert changed["after"]["changed"] == ["role"]
     assert (verdict["entries"], verdict["fault"]) == (len(log), "")
     text = msgspec.json.encode(log).decode()
     assert key["key"] not in text

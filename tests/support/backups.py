@@ -53,7 +53,11 @@ async def fill(settings: Settings, database: Database) -> None:
     database.migrate()
     await database.write(partial(_fill_tables, hook_secret=StoredSecrets(settings).seal("whsec_of-a-webhook")))
     for number in range(3):
-        act = partial(append, act=Act(action=f"act.{number}"), origin=Origin(organisation="default", actor="test"))
+        act = partial(
+            append,
+            act=Act(action="key.create", subject=str(number)),
+            origin=Origin(organisation="default", actor="test"),
+        )
         await database.write(partial(act, now_us=NOW_US))
     token = StoredSecrets(settings).seal(SECRET)
     await database.write(partial(set_secret, name="openai", token=token, organisation="default", now_us=NOW_US))

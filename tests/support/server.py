@@ -65,7 +65,12 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def run(
-    folder: Path, *arguments: str, extra: Mapping[str, str] | None = None, toml: str | None = None, within_s: float = 60
+    folder: Path,
+    *arguments: str,
+    extra: Mapping[str, str] | None = None,
+    toml: str | None = None,
+    stdin: str = "",
+    within_s: float = 60,
 ) -> Finished:
     """Runs an undercroft command to its end."""
     _write(folder, toml)
@@ -73,6 +78,7 @@ def run(
         command(*arguments),
         cwd=folder,
         env=environment(extra),
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=within_s,

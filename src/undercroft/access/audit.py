@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 from sqlalchemy import Connection, RowMapping, select
 
+from undercroft.access.actions import Action
 from undercroft.storage.schema import audit, insert
 from undercroft.storage.versions import bump, current
 from undercroft.telemetry.redaction import Redactor
@@ -41,7 +42,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 class Act(msgspec.Struct, frozen=True, kw_only=True):
     """What is done: `key.create` to the key `k3y1d2ab`, as it was before and is after (secrets left out)."""
 
-    action: str
+    action: Action
     subject: str = ""
     before: object = None
     after: object = None

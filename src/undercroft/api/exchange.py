@@ -15,6 +15,7 @@ from undercroft.errors import (
     UpstreamTimedOut,
 )
 from undercroft.gateway.call import Trail
+from undercroft.wire.duplicates import demand_unambiguous
 from undercroft.wire.nesting import demand_shallow
 
 Scope = MutableMapping[str, Any]
@@ -76,7 +77,7 @@ class Exchange:
         self.session = ""
         """The cookie of who has signed in; empty for everybody else."""
         self.max_json_depth = 0
-        """Bodies nested deeper are refused; 0: whatever the parser takes."""
+        """Bodies nested deeper are refused; 0: bodies are not looked into."""
         self.booked = False
         """The gateway's meter has taken over: it books the call, however it ends."""
         self.trail: Trail | None = None
@@ -130,7 +131,8 @@ class Exchange:
         return self.header(b"x-api-key").strip()
 
     async def body(self, *, limit: int, timeout_s: float) -> bytes:
-        """The whole body. Raises TooLarge before reading when the client announces more than `limit`."""
+        """The whole body: JSON that can be read in one way only. Raises InvalidRequest, and TooLarge: before
+        reading when the client announces more than `limit`."""
         announced = self.header(b"content-length")
         if announced.isdecimal() and int(announced) > limit:
             raise _too_large(limit)
@@ -143,11 +145,11 @@ class Exchange:
                 raise _too_large(limit)
         else:
             body = await self._rest_of_body(message["body"], limit=limit, timeout_s=timeout_s)
-        if self.max_json_depth:
+        if self.max_json_depth and body:
             if len(body) > OFF_LOOP_BYTES:
-                await asyncio.to_thread(demand_shallow, body, limit=self.max_json_depth)
+                await asyncio.to_thread(_demand_plain, body, depth=self.max_json_depth)
             else:
-                demand_shallow(body, limit=self.max_json_depth)
+                _demand_plain(body, depth=self.max_json_depth)
         return body
 
     async def _rest_of_body(self, first: bytes, *, limit: int, timeout_s: float) -> bytes:
@@ -398,6 +400,12 @@ class TaskWatch(Watch):
         self._timer.cancel()
         if self._watcher is not None and not self._watcher.done():
             self._watcher.cancel()
+
+
+def _demand_plain(body: bytes, *, depth: int) -> None:
+    """Before any decoder: what one of them passes over, another reader may take."""
+    demand_shallow(body, limit=depth)
+    demand_unambiguous(body)
 
 
 def _too_large(limit: int, setting: str = "[server.limits] max_body_bytes") -> TooLarge:

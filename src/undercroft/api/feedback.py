@@ -46,13 +46,14 @@ class FeedbackRoutes:
 
     async def _stored(self, response: str, organisation: str) -> str:
         """The call of a stored answer that has its provider's id. Raises NotFound."""
-        from undercroft.chats.repository import find
+        from undercroft.releases.feedback import call_of
 
         now_us = self._undercroft.clock.now_us()
-        kept = await self._undercroft.link.read(partial(find, id=response, organisation=organisation, now_us=now_us))
-        if kept is None or not kept.call:
+        find = partial(call_of, response=response, organisation=organisation, now_us=now_us)
+        call = await self._undercroft.link.read(find)
+        if not call:
             raise wire.unknown(response)
-        return kept.call
+        return call
 
     async def list(self, exchange: Exchange) -> None:
         """What was said, the latest first."""

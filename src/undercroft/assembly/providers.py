@@ -158,7 +158,7 @@ def _manners(deployment: Deployment, quirks: Quirks, drop_unsupported: bool) -> 
 
 def _headers(deployment: Deployment) -> Mapping[str, str]:
     """In lower case, so that one the operator sets replaces ours."""
-    return {name.lower(): value for name, value in deployment.headers.items()}
+    return {name.lower(): value.get_secret_value() for name, value in deployment.headers.items()}
 
 
 def _installed(bundled: object | None) -> object:

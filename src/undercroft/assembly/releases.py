@@ -1,9 +1,9 @@
 """Releases in a running server: the book that calls are answered by, the desk, and the duty of rollouts."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from undercroft.assembly.beside import alongside
 from undercroft.assembly.database import DatabaseLink
@@ -21,12 +21,25 @@ from undercroft.versions.pinned import Pinned
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from undercroft.access.actions import Action
     from undercroft.access.audit import Origin
     from undercroft.releases.book import Book
     from undercroft.releases.desk import Database as Reader
     from undercroft.releases.desk import ReleaseDesk
     from undercroft.releases.types import Moved, Plan, Rollout
     from undercroft.storage.engine import Database
+
+
+MOVES: Final[Mapping[str, "Action"]] = {
+    "started": "release.started",
+    "advanced": "release.advanced",
+    "paused": "release.paused",
+    "resumed": "release.resumed",
+    "promoted": "release.promoted",
+    "rolled_back": "release.rolled_back",
+    "finished": "release.finished",
+}
+"""What the audit log calls each."""
 
 
 class LiveBook:
@@ -76,9 +89,10 @@ class ReleaseOffice:
         self.clock = clock
         self._moves = metrics.counter(
             "ai_release_moves_total",
-            "Moves of releases that this server has made: started, advanced, paused, resumed, promoted, rolled_back, "
-            "finished.",
+            "Moves of releases, whoever has made them and where: started, advanced, paused, resumed, promoted, "
+            "rolled_back, finished. Every server shows those of the whole installation.",
             ("move",),
+            merge="max",
         )
         self.evaluated = metrics.counter(
             "ai_online_evaluations_total",
@@ -133,13 +147,15 @@ class ReleaseOffice:
     async def _read(self, database: "Database", version: int) -> None:
         if version:
             from undercroft.releases.book import Book, load
+            from undercroft.releases.repository import move_counts
 
             book = self.book.book or Book()
             book.replace(await database.read(load))
             self.book.book, self.book.is_empty = book, book.is_empty
+            for move, count in (await database.read(move_counts)).items():
+                self._moves.labels(move).advance_to(count)
 
     def _moved(self, moved: "Moved") -> None:
-        self._moves.labels(moved.move).add()
         log = get_logger("undercroft.releases")
         log.info("release_moved", alias=moved.alias, move=moved.move, release=moved.release, reason=moved.reason)
 
@@ -149,7 +165,7 @@ def audit(connection: "Connection", moved: "Moved", *, origin: "Origin | None" =
     from undercroft.access.audit import Act, Origin, append
 
     told = {"alias": moved.alias, "rollout": moved.rollout, "reason": moved.reason, "evidence": moved.evidence}
-    act = Act(action=f"release.{moved.move}", subject=moved.release, after=told)
+    act = Act(action=MOVES[moved.move], subject=moved.release, after=told)
     origin = origin or Origin(organisation=moved.organisation, actor=moved.author)
     append(connection, act, origin=origin, now_us=moved.at_us)
 

@@ -8,6 +8,7 @@ import msgspec
 from undercroft.batches.types import Line, LineError
 from undercroft.errors import InvalidRequest, UndercroftError
 from undercroft.wire.body import read
+from undercroft.wire.duplicates import demand_unambiguous
 
 LONGEST_LINE: Final = 20_000_000
 """As long as a request's body may be elsewhere."""
@@ -59,6 +60,7 @@ def parse(number: int, text: bytes, *, endpoint: str) -> Line:
         text = text.removeprefix(b"\xef\xbb\xbf")  # as some editors begin a file
     try:
         found = read(_bodies, text)
+        demand_unambiguous(text)
     except InvalidRequest as error:
         code = "invalid_json_line" if error.code == "invalid_json" else error.code
         raise refused(number, error, code=code) from error

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from undercroft.guards.guard import Rule, look
 from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, Message, Request, Source
-from undercroft.wire.duplicates import demand_unambiguous
 
 _SPOKEN: Final = frozenset({"messages", "input", "prompt", "system", "instructions"})
 """Where the body of any dialect has what is said."""
@@ -24,13 +23,10 @@ Change = Callable[[str], str]
 
 
 def checked(request: Request, rules: Sequence[Rule]) -> tuple[Request, tuple[str, ...]]:
-    """The request as it may go on, and what was found in it. Raises Blocked, and InvalidRequest for one that can be
-    read in two ways.
+    """The request as it may go on, and what was found in it. Raises Blocked.
 
     What is to be judged by a moderation model is let through: that is what it is sent for.
     """
-    if request.source is not None:
-        demand_unambiguous(request.source.body)
     of_texts = [rule for rule in rules if rule.check.longest]
     of_whole = [rule for rule in rules if not rule.check.longest]
     found: list[str] = []

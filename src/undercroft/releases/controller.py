@@ -17,8 +17,11 @@ from undercroft.releases.types import MEASURED, Rollout, Thresholds
 from undercroft.storage.duties import try_hold
 
 DUTY: Final = "rollout_control"
-LEASE_US: Final = 3_000_000
-"""How long the others wait for a controller that says nothing: within the 5 s that going back may take."""
+LEASE_US: Final = 2_000_000
+"""How long the others wait for a controller that says nothing. With what it takes them to notice, to look, and to tell
+every process, it is within the 5 s that going back may take."""
+HOLD_S: Final = 0.5
+"""How often the lease is renewed, or offered for."""
 
 
 class Told(Protocol):
@@ -52,19 +55,27 @@ class Controller:
 
     async def run(self) -> None:
         """Until cancelled."""
+        looked = None
         while True:
             if self._is_needed():
+                now = self._clock.monotonic()
                 try:
-                    await self.turn()
+                    if await self._holds() and (looked is None or now - looked >= self._interval_s):
+                        looked = now
+                        await self._look()
                 except (Unavailable, Conflict) as error:  # away, or a person was faster: the next turn reads anew
                     self._failed(str(error))
-            await self._clock.sleep(self._interval_s)
+            await self._clock.sleep(min(HOLD_S, self._interval_s))
 
     async def turn(self) -> int:
         """Looks at every running rollout once, if it is this process's turn; how many were moved."""
+        return await self._look() if await self._holds() else 0
+
+    async def _holds(self) -> bool:
         hold = partial(try_hold, name=DUTY, holder=self._holder, now_us=self._clock.now_us(), lease_us=LEASE_US)
-        if not await self._database.write(hold):
-            return 0
+        return await self._database.write(hold)
+
+    async def _look(self) -> int:
         moved = 0
         for rollout in await self._database.read(repository.running):
             if not rollout.thresholds.since_us and not MEASURED.isdisjoint(rollout.plan.gates):

@@ -1,12 +1,17 @@
 """What people, or checks, say of answers, in the database."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, Table, and_, func, or_, select
 
 from undercroft.releases.types import ONLINE
-from undercroft.storage.schema import calls, chat_completions, feedback
+from undercroft.responses.repository import conversation
+from undercroft.responses.types import Kept
+from undercroft.storage.schema import calls, chat_completions, feedback, responses
+from undercroft.wire.openai.chat import stored
+from undercroft.wire.openai.responses import output_of, spoken
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,12 +30,14 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True):
-    """Feedback with the conversation that it is about, where that was stored. Texts are JSON as it travelled."""
+    """Feedback with the conversation that it is about, where that was stored."""
 
     feedback: Feedback
     model: str
-    messages: str
-    answer: str
+    turns: list[tuple[str, str]]
+    """Role and text of each; empty where there was more than texts, or where not all of it is stored."""
+    said: str
+    """The answer's text."""
 
 
 def add(connection: Connection, given: Feedback) -> None:
@@ -54,30 +61,73 @@ def listed(connection: Connection, *, organisation: str, source: str | None = No
     return [_feedback(row) for row in rows]
 
 
+def call_of(connection: Connection, *, response: str, organisation: str, now_us: int) -> str:
+    """The call that a stored answer came of, by the id that its caller knows; empty where none is stored."""
+    for table in (chat_completions, responses):
+        own = and_(table.c.organisation == organisation, table.c.id == response, table.c.expires_us > now_us)
+        if found := connection.execute(select(table.c.call).where(own)).scalar_one_or_none():
+            return str(found)
+    return ""
+
+
 def remembered(
-    connection: Connection, *, organisation: str, since_us: int = 0, below: float | None = None, limit: int = 1000
+    connection: Connection,
+    *,
+    organisation: str,
+    now_us: int,
+    since_us: int = 0,
+    below: float | None = None,
+    limit: int = 1000,
 ) -> list[Remembered]:
-    """Feedback on chat completions that were stored (`store: true`), the oldest first; `below` leaves out what scored
-    as much or more."""
-    own = and_(
-        feedback.c.organisation == organisation,
-        feedback.c.created_us >= since_us,
-        chat_completions.c.organisation == organisation,
-    )
+    """Feedback on answers that were stored (`store: true`), chat completions and responses, the oldest first; `below`
+    leaves out what scored as much or more."""
+    own = and_(feedback.c.organisation == organisation, feedback.c.created_us >= since_us)
     if below is not None:
         own = and_(own, feedback.c.score < below)
-    stored = (chat_completions.c.model, chat_completions.c.messages, chat_completions.c.answer)
-    is_of_it = or_(chat_completions.c.call == feedback.c.call, chat_completions.c.id == feedback.c.response)
-    rows = connection.execute(
-        select(feedback, *stored)
-        .join_from(feedback, chat_completions, is_of_it)
-        .where(own)
-        .order_by(feedback.c.created_us, feedback.c.id)
-        .limit(limit)
-    )
-    return [
-        Remembered(feedback=_feedback(row), model=row.model, messages=row.messages, answer=row.answer) for row in rows
+    first = (feedback.c.created_us, feedback.c.id)
+
+    def of(table: Table, *columns: Any) -> Sequence[Any]:
+        is_of_it = or_(table.c.call == feedback.c.call, table.c.id == feedback.c.response)
+        living = and_(table.c.organisation == organisation, table.c.expires_us > now_us)
+        found = select(feedback, *columns).join_from(feedback, table, and_(is_of_it, living))
+        return connection.execute(found.where(own).order_by(*first).limit(limit)).all()
+
+    kept = chat_completions.c
+    found = [
+        Remembered(
+            feedback=_feedback(row),
+            model=row.model,
+            turns=stored.spoken(row.messages.encode()),
+            said=stored.said(row.answer.encode()),
+        )
+        for row in of(chat_completions, kept.model, kept.messages, kept.answer)
     ]
+    for row in of(responses, responses.c.id.label("answered")):
+        turns = conversation(connection, organisation=organisation, id=row.answered, now_us=now_us)
+        found.append(_answered(_feedback(row), turns))
+    return sorted(found, key=lambda each: (each.feedback.created_us, each.feedback.id))[:limit]
+
+
+def _answered(given: Feedback, turns: Sequence[Kept]) -> Remembered:
+    """`turns`: the response and what it continues, oldest first."""
+    last = turns[-1]
+    items = [item for kept in turns[:-1] for item in (*_items.decode(kept.input), *output_of(kept.ended.body))]
+    heard = spoken([*items, *_items.decode(last.input)]) if turns[0].previous is None else []
+    instructions = _instructions.decode(last.ended.body).instructions
+    if heard and isinstance(instructions, str):
+        heard = [("system", instructions), *heard]
+    answer = spoken(output_of(last.ended.body))
+    return Remembered(feedback=given, model=last.ended.model, turns=heard, said=answer[-1][1] if answer else "")
+
+
+class _Instructed(msgspec.Struct):
+    """A response, as far as it says what it was told ahead of the conversation: a text, or a provider's own items."""
+
+    instructions: Any = None
+
+
+_items = msgspec.json.Decoder(list[dict[str, Any]])
+_instructions = msgspec.json.Decoder(_Instructed)
 
 
 def _feedback(row: Any) -> Feedback:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, and_, func, select, update
 
 from undercroft.errors import Conflict, NotFound
 from undercroft.releases.types import Manifest, Moved, Plan, Release, Rollout, Thresholds, release_id
@@ -145,6 +145,12 @@ def moves(connection: Connection, alias: str, *, organisation: str, limit: int =
     newest = (release_moves.c.at_us.desc(), release_moves.c.id.desc())
     rows = connection.execute(select(release_moves).where(own).order_by(*newest).limit(limit))
     return [Moved(**{**row._mapping, "evidence": msgspec.json.decode(row.evidence)}) for row in rows]
+
+
+def move_counts(connection: Connection) -> dict[str, int]:
+    """How many moves of each name were ever made, in all organisations."""
+    counted = select(release_moves.c.move, func.count()).group_by(release_moves.c.move)
+    return dict(connection.execute(counted).tuples().all())
 
 
 def released(row: Any) -> Release:

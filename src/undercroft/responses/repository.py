@@ -34,6 +34,7 @@ def keep(connection: Connection, kept: Kept, *, owner: str = "", lease_us: int =
         "body": kept.ended.body.decode(),
         "created_us": kept.created_us,
         "expires_us": kept.expires_us,
+        "call": kept.call or None,
         "owner": owner,
         "lease_until_us": database_now(connection, now_us) + lease_us if owner else 0,
     }
@@ -144,5 +145,6 @@ def _kept(row: "RowMapping | dict[str, Any]", *, is_lapsed: bool = False) -> Kep
         is_relayed=row["relayed"],
         created_us=row["created_us"],
         expires_us=row["expires_us"],
+        call=row["call"] or "",
         is_lapsed=is_lapsed,
     )

@@ -21,6 +21,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """Its answer came from a provider of the same format, under that provider's id."""
     created_us: int
     expires_us: int
+    call: str = ""
+    """The ledger's id of the call that it came of."""
     is_lapsed: bool = False
     """Nobody has said for too long that it is still being answered. Read, never written."""
 

@@ -155,8 +155,8 @@ class Deployment(Section):
     """`env:NAME`, `file:PATH`, `secret:NAME`, or the text itself; default: the provider's usual variable."""
     base_url: str | None = None
     """Address up to and including the version, e.g. `https://api.example.com/v1`; for azure the resource's endpoint."""
-    headers: dict[str, str] = {}
-    """Sent along with every call, e.g. `{ "HTTP-Referer" = "https://example.com" }`."""
+    headers: dict[str, SecretStr] = {}
+    """Sent along with every call, e.g. `{ "HTTP-Referer" = "https://example.com", "x-tenant-token" = "env:TOKEN" }`."""
     api_version: str | None = None
     """Provider `azure` only: asks in the form with the deployment in the path; default: the form under `/openai/v1`."""
     responses_api: bool | None = None

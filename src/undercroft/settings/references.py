@@ -10,7 +10,7 @@ from undercroft.settings.draft import Draft, dotted
 from undercroft.settings.files import FileProblem, read_secret
 from undercroft.settings.locate import Place
 from undercroft.settings.secret_store import SecretStore, Stores
-from undercroft.settings.secrets import STORED, stored_name
+from undercroft.settings.secrets import STORED, is_secret_header, stored_name
 from undercroft.settings.shape import settings_shape
 
 _REFERENCE = re.compile(r"(env|file|secret|vault):(.+)", re.DOTALL)
@@ -102,6 +102,8 @@ def _from_file(name: str, directory: Path) -> str:
 
 def _warn_of_secret_in_file(place: Place, value: str, draft: Draft) -> None:
     origin = draft.origin(place)
+    if place[0] == "models" and place[-2] == "headers" and not is_secret_header(str(place[-1]), value):
+        return
     if origin.line and not origin.name and ("://" not in value or explain.masked_url(value) != value):
         text = f"{dotted(place)} holds a secret that belongs elsewhere; write env:NAME or file:PATH"
         draft.warnings.append((origin, text))

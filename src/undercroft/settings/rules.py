@@ -260,7 +260,7 @@ def _deployment(place: Place, deployment: Deployment, providers: Collection[str]
         if provider in ("local", "local_embedding", "scripted", "rules") and getattr(deployment, name):
             yield (*place, name), f"means nothing for provider {provider!r}"
     for name, value in deployment.headers.items():
-        if reason := _not_a_header(name, value):
+        if reason := _not_a_header(name, value.get_secret_value()):
             yield (*place, "headers", name), reason
     if deployment.api_version is not None and provider != "azure":
         yield (*place, "api_version"), f"means nothing for provider {provider!r}, only for 'azure'"

@@ -1,13 +1,16 @@
 """Which texts of the settings must never be shown."""
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from pydantic import BaseModel, SecretStr
 
-from undercroft.settings.model import Settings
+from undercroft.settings.model import Deployment, Settings
 
 STORED: Final = "secret:"
+_SECRET_HEADER: Final = re.compile(r"auth|key|token|secret|cookie|passw|credential|signature", re.IGNORECASE)
+_SHORTEST_TOKEN: Final = 16
 
 
 def secrets_of(settings: Settings) -> list[str]:
@@ -31,10 +34,21 @@ def known_text(secret: SecretStr | None) -> str | None:
     return None if text is None or stored_name(text) is not None else text
 
 
+def is_secret_header(name: str, value: str) -> bool:
+    """Whether a header of the operator's choice is to be hidden: `x-title` holds a name that logs are full of."""
+    looks_random = len(value) >= _SHORTEST_TOKEN and " " not in value and "://" not in value
+    return looks_random or _SECRET_HEADER.search(name) is not None or stored_name(value) is not None
+
+
 def _secrets(value: object) -> Iterator[str]:
     match value:
         case SecretStr():
             yield value.get_secret_value()
+        case Deployment():
+            yield from _secrets(value.api_key)
+            for name, header in value.headers.items():
+                if is_secret_header(name, text := header.get_secret_value()):
+                    yield text
         case BaseModel():
             for name in type(value).model_fields:
                 yield from _secrets(getattr(value, name))

@@ -166,10 +166,18 @@ class Metrics:
         self._is_known = known
 
     def counter(
-        self, name: str, help: str, labels: Labels = (), *, scale: int = 1, limit: int = SERIES_LIMIT
+        self,
+        name: str,
+        help: str,
+        labels: Labels = (),
+        *,
+        scale: int = 1,
+        limit: int = SERIES_LIMIT,
+        merge: Literal["sum", "max"] = "sum",
     ) -> Labelled[Counter]:
-        """Declares a counter; its name ends in `_total`. It counts in 1/scale of the unit that is shown."""
-        return self._declare(Family(name, "counter", help, labels, scale), Counter, limit)
+        """Declares a counter; its name ends in `_total`. It counts in 1/scale of the unit that is shown. `merge` is as
+        for gauges."""
+        return self._declare(Family(name, "counter", help, labels, scale, merge=merge), Counter, limit)
 
     def gauge(
         self,

@@ -33,7 +33,7 @@ class Family(msgspec.Struct, frozen=True, array_like=True, tag="family"):
     bounds: tuple[int, ...] = ()
     """A histogram's upper bounds, in slots' units. Its slots: one a bound, one for what is above, the sum."""
     merge: Literal["sum", "max"] = "sum"
-    """How processes are put together: `max` for gauges of what all of them see, such as the age of a queue."""
+    """How processes are put together: `max` for what all of them see, such as the age of a queue."""
 
     @property
     def slots(self) -> int:

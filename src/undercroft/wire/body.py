@@ -43,7 +43,7 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     except msgspec.ValidationError as error:
         raise _explained(error, body) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _unreadable() from error
+        raise unreadable() from error
 
 
 def missing(param: str) -> InvalidRequest:
@@ -89,7 +89,8 @@ def empty_array(param: str) -> InvalidRequest:
     )
 
 
-def _unreadable() -> InvalidRequest:
+def unreadable() -> InvalidRequest:
+    """What was sent is no JSON."""
     return InvalidRequest(
         "We could not parse the JSON body of your request.",
         code="invalid_json",
@@ -103,7 +104,7 @@ def _explained(error: msgspec.ValidationError, body: bytes) -> InvalidRequest:
     try:
         return refusal(error, msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _unreadable()  # the first mistake was of type, a later one makes it no JSON at all
+        return unreadable()  # the first mistake was of type, a later one makes it no JSON at all
 
 
 def refusal(error: msgspec.ValidationError, fields: object) -> InvalidRequest:

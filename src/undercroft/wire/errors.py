@@ -12,6 +12,7 @@ from undercroft.errors import (
     UndercroftError,
     UpstreamRefused,
 )
+from undercroft.telemetry.redaction import Redactor
 from undercroft.wire.sse import frame
 
 QUOTA_SPENT: Final = "upstream_quota_spent"
@@ -37,6 +38,7 @@ class ErrorBody(msgspec.Struct, kw_only=True):
 
 
 _encode = msgspec.json.Encoder().encode
+_shapes = Redactor()
 
 
 def envelope(error: BaseException, *, request_id: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
@@ -61,7 +63,9 @@ def told(error: BaseException, *, request_id: str) -> ErrorDetail:
             code=UndercroftError.code,
             param=None,
         )
-    return ErrorDetail(message=str(error), type=error.kind, code=error.code, param=error.param)
+    # What was sent to the wrong place is quoted: it may be a key.
+    param = None if error.param is None else _shapes.text(error.param)
+    return ErrorDetail(message=_shapes.text(str(error)), type=error.kind, code=error.code, param=param)
 
 
 def headers_of(error: BaseException, status: int) -> list[tuple[bytes, bytes]]:

@@ -1,14 +1,17 @@
 """Rollouts from their first step to their end, on both databases."""
 
+import asyncio
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from tests.support.releases import ORGANISATION, Shop
 from undercroft.errors import Conflict, NotFound
 from undercroft.events.types import decode_data
-from undercroft.releases.controller import DUTY, Controller
+from undercroft.releases.controller import DUTY, LEASE_US, Controller
 from undercroft.releases.decide import Command, Next
 from undercroft.releases.desk import Status
 from undercroft.releases.types import MoveName, Plan, Step
@@ -20,6 +23,7 @@ from undercroft.versions.content import PromptContent, PromptMessage
 
 pytestmark = pytest.mark.anyio
 
+T = TypeVar("T")
 PLAN = Plan(steps=(Step(share=0.1, bake_s=60), Step(share=0.5, bake_s=60)))
 AT_ONCE = Plan(steps=(Step(share=1.0, bake_s=0),))
 
@@ -208,6 +212,55 @@ async def test_another_controller_goes_on_where_one_died(stock: Shop) -> None:
     stock.clock.advance(61)
     assert await other.turn() == 1
     assert await moves(stock) == ["promoted", "started", "advanced"]
+
+
+async def test_a_controller_that_says_nothing_is_replaced_after_two_seconds(stock: Shop) -> None:
+    if stock.database.dialect == "postgresql":
+        pytest.skip("there leases go by the database's clock")
+    _, candidate = await two_releases(stock)
+    await stock.desk.start(candidate, AT_ONCE, organisation=ORGANISATION)
+    now_us = stock.clock.now_us()
+    hold = partial(duties.try_hold, name=DUTY, holder="one", now_us=now_us, lease_us=LEASE_US)
+    assert stock.database.write_sync(hold)
+
+    stock.clock.advance(1.9)
+    assert await controller(stock, "two").turn() == 0
+    stock.clock.advance(0.1)
+    assert await controller(stock, "two").turn() == 1
+
+
+class Counted:
+    """Counts what is asked of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.reads = self.writes = 0
+
+    async def read(self, work: Callable[[Connection], T], /) -> T:
+        self.reads += 1
+        return await self._database.read(work)
+
+    async def write(self, work: Callable[[Connection], T], /) -> T:
+        self.writes += 1
+        return await self._database.write(work)
+
+
+async def test_the_lease_is_renewed_twice_as_often_as_gates_are_looked_at(stock: Shop) -> None:
+    counted = Counted(stock.database)
+    control = Controller(counted, stock.desk, holder="one", clock=stock.clock, interval_s=1.0)
+    running = asyncio.create_task(control.run())
+    seen = []
+    try:
+        for _ in range(5):
+            while not stock.clock.is_awaited:  # noqa: ASYNC110 - a clock has no event
+                await asyncio.sleep(0.001)  # the database answers in a thread
+            seen.append((counted.writes, counted.reads))
+            stock.clock.advance(0.5)
+            await asyncio.sleep(0)
+    finally:
+        running.cancel()
+
+    assert seen == [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3)]
 
 
 async def test_two_who_move_the_same_rollout_do_not_both(stock: Shop) -> None:

@@ -84,7 +84,7 @@ def test_a_change_that_fails_leaves_no_entry_and_no_gap(database: Database) -> N
     def fails(connection: Connection) -> None:
         raise ValueError("no")
 
-    work: Callable[[Connection], None] = audited(fails, lambda _: Act(action="x"), origin=ORIGIN, now_us=0)
+    work: Callable[[Connection], None] = audited(fails, lambda _: Act(action="key.create"), origin=ORIGIN, now_us=0)
     with pytest.raises(ValueError, match="no"):
         database.write_sync(work)
     write(database, 1)
@@ -93,7 +93,7 @@ def test_a_change_that_fails_leaves_no_entry_and_no_gap(database: Database) -> N
 
 def test_secrets_are_in_no_entry_whatever_they_are_called(database: Database) -> None:
     after = {"password": "hunter2hunter2", "note": "Bearer abcdef0123456789abcdef", "key": "sk-proj-abcdef0123456789"}
-    database.write_sync(lambda each: append(each, Act(action="x", after=after), origin=ORIGIN, now_us=0))
+    database.write_sync(lambda each: append(each, Act(action="key.create", after=after), origin=ORIGIN, now_us=0))
     (entry,) = database.read_sync(lambda each: list(every_entry(each)))
     for secret in ("hunter2", "abcdef0123456789"):
         assert secret not in entry.details

@@ -138,7 +138,7 @@ def test_what_a_model_drops_is_the_operators_choice(provider: str) -> None:
 
 
 def test_an_operators_headers_go_along_and_replace_ours() -> None:
-    headers = {"HTTP-Referer": "https://example.com", "User-Agent": "mine"}
+    headers = {"HTTP-Referer": SecretStr("https://example.com"), "User-Agent": SecretStr("mine")}
     deployment = Deployment(provider="openrouter", api_key=SecretStr("k"), headers=headers)
     canned = CannedClient(ANSWER)
     ask(Settings(models=(Model(name="chat", deployments=(deployment,)),)), "chat", canned)

@@ -55,6 +55,7 @@ def test_a_line_is_read() -> None:
         ((b"POST", b"GET"), "invalid_method", "method"),
         ((b"/v1/embeddings", b"/v1/responses"), "invalid_url", "url"),
         ((b'"custom_id": "a", ', b""), "missing_required_parameter", "custom_id"),
+        ((b'"x"', b'"x", "input": "y"'), "duplicated_name", None),
         ((b"}}", b"}"), "invalid_json_line", None),
         ((b'"x"', b"NaN"), "invalid_json_line", None),
         ((b'"x"', b'"\xff"'), "invalid_json_line", None),

@@ -1,12 +1,12 @@
-"""Reference values are scipy's (1.17.1) and statsmodels' (0.15.0)."""
+"""Intervals and tests are those of scipy, computed here; values that stand here are those of statsmodels (0.15.0)."""
 
 import random
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from undercroft.evaluation.statistics import bootstrap, cases_needed, deviation_of, mcnemar, wilson
-
-SCORES = (0.9, 0.4, 0.7, 0.7, 1.0, 0.2, 0.55, 0.8, 0.95, 0.6, 0.1, 0.75)
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,44 @@ def test_mcnemars_p_value_is_that_of_statsmodels(only_first: int, only_second: i
     assert mcnemar(only_first, only_second) == pytest.approx(p_value, abs=1e-12)
 
 
-def test_the_bootstrap_is_that_of_scipy_up_to_its_own_noise() -> None:
-    """`scipy.stats.bootstrap((SCORES,), mean, n_resamples=200_000, method="percentile")` gives 0.4792 or 0.4750 to
-    0.7833, by its seed."""
-    found = bootstrap(SCORES, rng=random.Random(1), resamples=20_000)
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.999])
+@pytest.mark.parametrize("total", [1, 2, 7, 30, 1000, 250_000])
+def test_wilsons_interval_is_that_of_scipy(total: int, confidence: float) -> None:
+    for hits in {0, 1, total // 3, total // 2, total - 1, total}:
+        wanted = stats.binomtest(hits, total).proportion_ci(confidence, method="wilson")
+        found = wilson(hits, total, confidence=confidence)
+        assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=1e-12), hits
 
-    assert found.low == pytest.approx(0.477, abs=0.01)
-    assert found.high == pytest.approx(0.783, abs=0.01)
+
+@pytest.mark.parametrize("discordant", [1, 2, 5, 20, 101, 500])
+def test_mcnemars_p_value_is_that_of_scipys_binomial_test(discordant: int) -> None:
+    for only_first in {0, 1, discordant // 4, discordant // 2, discordant}:
+        wanted = stats.binomtest(only_first, discordant, 0.5).pvalue
+        assert mcnemar(only_first, discordant - only_first) == pytest.approx(wanted, rel=1e-9), only_first
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+@pytest.mark.parametrize("count", [5, 12, 60])
+def test_the_bootstrap_is_that_of_scipy_up_to_its_own_noise(count: int, confidence: float) -> None:
+    rng = random.Random(count)
+    scores = [rng.random() for _ in range(count)]
+    wanted = stats.bootstrap(
+        (scores,), np.mean, n_resamples=20_000, confidence_level=confidence, method="percentile", rng=1
+    ).confidence_interval
+    found = bootstrap(scores, rng=rng, confidence=confidence, resamples=20_000)
+    noise = 0.1 * (wanted.high - wanted.low)
+
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=noise)
+
+
+@pytest.mark.parametrize(("effect", "deviation"), [(0.1, 0.5), (0.05, 0.3), (0.02, 1.0), (1.0, 0.1)])
+def test_with_as_many_cases_as_are_needed_the_power_is_what_was_wanted(effect: float, deviation: float) -> None:
+    def power(cases: int) -> float:
+        return float(stats.norm.sf(stats.norm.isf(0.025) - effect * cases**0.5 / deviation))
+
+    needed = cases_needed(deviation, effect)
+    assert power(needed) >= 0.8
+    assert needed == 1 or power(needed - 1) < 0.8
 
 
 @pytest.mark.parametrize(("effect", "deviation", "needed"), [(0.1, 0.5, 197), (0.05, 0.3, 283)])

@@ -1,6 +1,9 @@
 import random
 
+import numpy as np
 import pytest
+from scipy.optimize import brentq
+from scipy.special import betaln, xlog1py, xlogy
 
 from undercroft.releases.sequences import interval
 
@@ -24,12 +27,16 @@ def test_more_calls_and_a_larger_risk_make_it_narrower() -> None:
     assert width(50, 500, 0.01) > width(500, 5000, 0.01) > width(500, 5000, 0.1)
 
 
-def test_it_is_where_the_mixture_says() -> None:
-    """Found with scipy 1.17.1: `brentq` over `betaln`, for 2 of 10 at alpha 0.05."""
-    low, high = interval(2, 10, 0.05)
+@pytest.mark.parametrize("alpha", [0.3, 0.05, 1e-4])
+@pytest.mark.parametrize(("hits", "total"), [(1, 3), (2, 10), (50, 1000), (999, 1000), (3, 200_000)])
+def test_it_is_where_scipy_finds_the_mixtures_likelihood_to_be_too_great(hits: int, total: int, alpha: float) -> None:
+    mixture = betaln(0.5 + hits, 0.5 + total - hits) - betaln(0.5, 0.5)
 
-    assert low == pytest.approx(0.009393759766867717, abs=1e-9)
-    assert high == pytest.approx(0.6575213915822037, abs=1e-9)
+    def over(rate: float) -> float:
+        return float(mixture - xlogy(hits, rate) - xlog1py(total - hits, -rate) + np.log(alpha))
+
+    wanted = brentq(over, 1e-12, hits / total, xtol=1e-13), brentq(over, hits / total, 1 - 1e-12, xtol=1e-13)
+    assert interval(hits, total, alpha) == pytest.approx(wanted, abs=1e-9)
 
 
 def test_looking_after_every_call_still_misses_the_truth_no_more_often_than_promised() -> None:

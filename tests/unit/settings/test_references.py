@@ -178,3 +178,44 @@ def test_the_store_is_not_opened_for_nothing(tmp_path: Path) -> None:
 def test_what_opens_the_store_cannot_be_in_it(tmp_path: Path, variable: str, setting: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{setting}: the encrypted store cannot be opened without it"):
         load(config=None, environment={variable: "secret:x"}, directory=tmp_path, stored=Stored())
+
+
+def with_headers(tmp_path: Path, headers: str, *, stored: Stored | None = None, **environment: str) -> Loaded:
+    (tmp_path / "undercroft.toml").write_text(
+        '[[models]]\nname = "chat"\n[[models.deployments]]\nprovider = "openrouter"\napi_key = "env:K"\n'
+        f"headers = {{ {headers} }}\n"
+    )
+    return load(config=None, environment={"K": "k", **environment}, directory=tmp_path, stored=stored)
+
+
+def sent(found: Loaded) -> dict[str, str]:
+    headers = found.settings.models[0].deployments[0].headers
+    return {name: value.get_secret_value() for name, value in headers.items()}
+
+
+def test_headers_of_a_deployment_take_references_as_any_other_secret_does(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("from-a-file-0123456789\n")
+    told = '"x-a" = "env:A", "x-b" = "file:token", "x-c" = "secret:x"'
+    found = with_headers(tmp_path, told, stored=Stored(), A="from-a-variable")
+    assert sent(found) == {"x-a": "from-a-variable", "x-b": "from-a-file-0123456789", "x-c": TEXT}
+    assert {"from-a-file-0123456789"} < set(secrets_of(found.settings))
+    assert found.warnings == ()
+    shown = "".join(str(each) for each in effective(found))
+    assert not any(value in shown for value in sent(found).values())
+    for place, source in (("x-a", "env:A"), ("x-b", "file:token"), ("x-c", "secret:x")):
+        assert f"({source})" in str(found.provenance[f"models[0].deployments[0].headers.{place}"])
+
+
+def test_a_header_whose_reference_leads_nowhere_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"headers\.x-a: the variable A is not set"):
+        with_headers(tmp_path, '"x-a" = "env:A"')
+    with pytest.raises(ConfigurationError, match=r"headers\.x-a: there is no secret 'y'"):
+        with_headers(tmp_path, '"x-a" = "secret:y"', stored=Stored())
+
+
+def test_a_header_in_the_file_is_warned_about_and_hidden_only_if_it_seems_to_be_secret(tmp_path: Path) -> None:
+    told = '"X-Title" = "Example", "HTTP-Referer" = "https://example.com", "x-gateway-token" = "abc"'
+    found = with_headers(tmp_path, told)
+    assert secrets_of(found.settings) == ["k", "abc"]
+    (warning,) = found.warnings
+    assert "headers.x-gateway-token holds a secret that belongs elsewhere" in warning

@@ -168,7 +168,8 @@ def test_a_header_that_would_contradict_the_call_is_refused(tmp_path: Path, head
 def test_headers_of_ones_own_are_taken(tmp_path: Path) -> None:
     lines = ('provider = "openrouter"', 'api_key = "env:K"', 'headers = { "HTTP-Referer" = "https://example.com" }')
     (model,) = loaded(tmp_path, deployment(*lines), K="k").settings.models
-    assert model.deployments[0].headers == {"HTTP-Referer": "https://example.com"}
+    sent = {name: value.get_secret_value() for name, value in model.deployments[0].headers.items()}
+    assert sent == {"HTTP-Referer": "https://example.com"}
 
 
 def test_headers_and_versions_mean_nothing_to_who_is_not_called(tmp_path: Path) -> None:

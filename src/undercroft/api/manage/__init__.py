@@ -51,7 +51,7 @@ def routes(undercroft: Undercroft) -> list[Route]:
             if status < 400 and is_change and not ask.is_written:
                 from undercroft.access.audit import Act
 
-                act = ask.act or Act(action=f"{method} {PREFIX}{path}", subject=exchange.path)
+                act = ask.act or Act(action="route.call", subject=f"{method} {exchange.path}")
                 await undercroft.access.note(act, origin=ask.origin)
 
         await exchange.forward(application, prefix=PREFIX, body=body, before=write_down)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from undercroft.access.callers import Caller
 
 if TYPE_CHECKING:
+    from undercroft.access.actions import Action
     from undercroft.access.audit import Act, Origin
 
 
@@ -53,7 +54,7 @@ def organisation() -> str:
     return _ASKING.get().organisation
 
 
-def tell(action: str, subject: str = "", *, before: object = None, after: object = None) -> None:
+def tell(action: "Action", subject: str = "", *, before: object = None, after: object = None) -> None:
     """What the audit log is to say of this request; without it, it says which route was called."""
     from undercroft.access.audit import Act
 

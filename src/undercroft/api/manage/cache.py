@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from undercroft.api.manage.asking import organisation
+from undercroft.api.manage.asking import organisation, tell
 from undercroft.assembly import Undercroft
 from undercroft.clock import rfc3339
 from undercroft.money import format_usd
@@ -44,5 +44,6 @@ def router(undercroft: Undercroft) -> APIRouter:
     async def remove_cached(id: str) -> None:
         """Removes a cached answer: the next call that asks the same is answered anew, whichever process takes it."""
         await undercroft.answers.remove(organisation(), id)
+        tell("cache.delete", id)
 
     return routes

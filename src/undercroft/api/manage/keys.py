@@ -11,6 +11,7 @@ from msgspec import UNSET
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 
+from undercroft.access.actions import Action
 from undercroft.access.audit import Act
 from undercroft.access.keys import make_key, new_secret
 from undercroft.access.repository import KeyRow, Wanted, keys_of, revoke_key, rotate_key
@@ -267,7 +268,7 @@ def _row(row: KeyRow) -> KeyView:
     )
 
 
-def tell_key(action: str, *, after: desk.KeyState, before: desk.KeyState | None = None) -> Act:
+def tell_key(action: Action, *, after: desk.KeyState, before: desk.KeyState | None = None) -> Act:
     """A key's change as the audit log has it."""
     was = None if before is None else view(before).model_dump(mode="json", exclude={"limits": {"__all__": {"used"}}})
     now = view(after).model_dump(mode="json", exclude={"limits": {"__all__": {"used"}}})

@@ -6,6 +6,7 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from undercroft.api.manage.asking import tell
 from undercroft.assembly import Undercroft
 
 
@@ -29,7 +30,9 @@ def router(undercroft: Undercroft) -> APIRouter:
 
         To change it in all workers, set `[telemetry] log_level` and reload.
         """
+        before = logging.getLevelName(logging.getLogger().level).lower()
         undercroft.telemetry.set_level(body.level)
+        tell("log_level.set", before={"level": before}, after={"level": body.level})
         return body
 
     return routes

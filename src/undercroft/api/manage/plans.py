@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from undercroft.api.manage.asking import organisation
+from undercroft.api.manage.asking import organisation, tell
 from undercroft.assembly import Undercroft
 from undercroft.errors import Conflict, InvalidRequest, Unavailable
 from undercroft.ledger.prices import PriceBook
@@ -70,7 +70,9 @@ def router(undercroft: Undercroft) -> APIRouter:
     @routes.post("/plans/verify", openapi_extra=_described(VerifyRequest, Report))
     async def verification(request: Request) -> Response:
         """Loads a server of its own on this machine and compares it with the prediction: `undercroft plan verify`."""
-        return _json(await planner.verify(_read(await request.body(), VerifyRequest)))
+        report = await planner.verify(_read(await request.body(), VerifyRequest))
+        tell("plan.verify")
+        return _json(report)
 
     @routes.get("/plans/savings", openapi_extra=_described(None, Savings))
     async def savings(days: float = 28.0, replicas: int | None = None, cpu_fraction: float = 0.05) -> Response:

@@ -5,7 +5,7 @@ from functools import partial
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from undercroft.api.manage.asking import organisation
+from undercroft.api.manage.asking import organisation, tell
 from undercroft.assembly import Undercroft
 from undercroft.clock import rfc3339
 from undercroft.errors import NotFound
@@ -82,5 +82,6 @@ def router(undercroft: Undercroft) -> APIRouter:
     async def forget_content(id: str) -> None:
         """Deletes what was asked and answered in a call; the call stays in the ledger."""
         await undercroft.contents.remove(organisation(), id)
+        tell("content.delete", id)
 
     return routes

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from undercroft.access.accounts import Account, accounts_of, add_account, change_account
+from undercroft.access.actions import Action
 from undercroft.access.audit import Act
 from undercroft.access.organisations import OrganisationRow, add_organisation, all_organisations
 from undercroft.access.roles import ROLES, Rights, excess
@@ -105,7 +106,7 @@ def router(undercroft: Undercroft) -> APIRouter:
             now_us=now_us(),
         )
         ask = asking()
-        account = await access.change(work, partial(_act, "account.create"), origin=ask.origin)
+        account = await access.change(work, partial(_act, "account.create", changed=()), origin=ask.origin)
         ask.is_written = True
         return _view(account)
 
@@ -125,7 +126,8 @@ def router(undercroft: Undercroft) -> APIRouter:
         if body.disabled is not None:
             changes["disabled"] = body.disabled
         work = partial(change_account, user=user, changes=changes, organisation=organisation(), now_us=now_us())
-        account = await access.change(work, partial(_act, "account.change"), origin=ask.origin)
+        act = partial(_act, "account.change", changed=tuple(changes))
+        account = await access.change(work, act, origin=ask.origin)
         ask.is_written = True
         await link.changed(KEYS)
         return _view(account)
@@ -163,8 +165,8 @@ def _demand_subset(role: Role) -> None:
         raise NotAllowed(f"You cannot give an account {more}: you have not got it.", code="more_than_its_maker")
 
 
-def _act(action: str, account: Account) -> Act:
-    return Act(action=action, subject=account.user, after=_view(account).model_dump())
+def _act(action: Action, account: Account, *, changed: tuple[str, ...]) -> Act:
+    return Act(action=action, subject=account.user, after={**_view(account).model_dump(), "changed": changed})
 
 
 def _view(account: Account) -> UserView:

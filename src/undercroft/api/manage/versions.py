@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from undercroft.api.manage.asking import asking, organisation
+from undercroft.api.manage.asking import asking, organisation, tell
 from undercroft.assembly import Undercroft
 from undercroft.assembly.versions import VersionDesk, shown
 from undercroft.clock import rfc3339
@@ -75,7 +75,9 @@ def router(undercroft: Undercroft) -> APIRouter:
 
     async def kept(kind: Kind, name: str, new: NewVersion) -> Version:
         labels, author = tuple(new.labels), asking().caller.actor
-        return await desk().create(kind, name, new.content, labels=labels, note=new.note, author=author)
+        version = await desk().create(kind, name, new.content, labels=labels, note=new.note, author=author)
+        tell("version.create", f"{kind}/{name}", after={"version": version.short, "labels": labels})
+        return version
 
     @routes.get("/prompts")
     async def prompts() -> VersionList:
@@ -101,6 +103,7 @@ def router(undercroft: Undercroft) -> APIRouter:
     async def move_label(kind: Kind, name: str, label: str, move: LabelMove) -> VersionView:
         """Moves a label: whoever asks for it gets this version from now on, in every process within 2 s."""
         version = await desk().label(kind, name, label, move.version)
+        tell("version.label", f"{kind}/{name}", after={label: version.short})
         await undercroft.releases.refresh()
         return _view(version)
 
@@ -108,6 +111,7 @@ def router(undercroft: Undercroft) -> APIRouter:
     async def remove_label(kind: Kind, name: str, label: str) -> Response:
         """Takes a label away."""
         await desk().unlabel(kind, name, label)
+        tell("version.unlabel", f"{kind}/{name}", before={"label": label})
         await undercroft.releases.refresh()
         return Response(status_code=204)
 

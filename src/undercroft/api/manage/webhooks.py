@@ -177,14 +177,15 @@ def router(undercroft: Undercroft) -> APIRouter:
         """Tells it again what it has missed since then, under the events' own ids and in their order."""
         since_us = round(replay.since.timestamp() * 1_000_000)
         hooks = await events.hooks()
-        return WebhookReplayed(
-            events=await hooks.replay(organisation(), webhook_id, since_us=since_us, everything=replay.everything)
-        )
+        count = await hooks.replay(organisation(), webhook_id, since_us=since_us, everything=replay.everything)
+        tell("webhook.replay", webhook_id, after={"events": count})
+        return WebhookReplayed(events=count)
 
     @routes.post("/webhooks/{webhook_id}/test")
     async def test_webhook(webhook_id: str) -> WebhookTestResult:
         """Posts a `webhook.test` at once and tells what came of it."""
         outcome = await (await events.hooks()).test(organisation(), webhook_id)
+        tell("webhook.test", webhook_id, after={"status": outcome.status or None})
         return WebhookTestResult(delivered=outcome.ok, status=outcome.status or None, error=outcome.error)
 
     return routes

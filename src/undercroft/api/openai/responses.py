@@ -131,6 +131,7 @@ class ResponsesCodec:
             is_relayed=is_relayed,
             created_us=call.started_us,
             expires_us=self._responses.expires_us(call.started_us),
+            call=call.id,
         )
         try:
             shelf = await self._responses.desk.shelf()
@@ -230,6 +231,7 @@ async def _accept(
         is_relayed=False,
         created_us=exchange.started_us,
         expires_us=responses.expires_us(exchange.started_us),
+        call=exchange.id,
     )
     background = await responses.desk.background()
     await background.accept(order, kept)

@@ -28,6 +28,7 @@ from undercroft.evaluation.types import Run, Suite
 from undercroft.money import format_usd, parse_usd
 from undercroft.settings.model import Settings
 from undercroft.versions.folder import read_file
+from undercroft.wire.openai.chat.stored import said, spoken
 
 HELP = """Runs evaluations, compares versions, makes cases of feedback.
 
@@ -84,7 +85,7 @@ _REPLAY = (
     "Example: undercroft eval replay support@candidate --against support --limit 50"
 )
 _CASES = (
-    "Writes a case (JSONL) for each piece of feedback on a stored chat completion.  "
+    "Writes a case (JSONL) for each piece of feedback on a stored chat completion or response.  "
     "Example: undercroft eval cases --below 0.5 --since 7d --out cases.jsonl"
 )
 
@@ -153,12 +154,12 @@ async def _stored(options: Namespace, settings: Settings) -> Suite:
     cases = [
         {
             "id": each.id,
-            "messages": turns,
-            "expected": _said(each.answer),
+            "messages": _messages(turns),
+            "expected": said(each.answer),
             "checks": [{"similar": options.similar}],
         }
         for each in kept
-        if (turns := _turns(each.messages))
+        if (turns := spoken(each.messages))
     ]
     if not cases:
         raise InvalidRequest("No chat completions are stored.", hint='Ask with "store": true to keep them.')
@@ -209,19 +210,18 @@ def _cases(options: Namespace, settings: Settings, out: Output) -> int:
 
     def case(each: Remembered) -> dict[str, Any]:
         given = each.feedback
-        value: dict[str, Any] = {"id": given.id, "messages": _turns(each.messages.encode()), "tags": [given.source]}
+        value: dict[str, Any] = {"id": given.id, "messages": _messages(each.turns), "tags": [given.source]}
         if given.label:
             value["tags"].append(given.label)
-        liked = given.score is not None and given.score >= 0.5
-        value["checks"] = [{"similar": {"to": _said(each.answer.encode()), "at_least": 0.8}}] if liked else []
+        liked = given.score is not None and given.score >= 0.5 and each.said
+        value["checks"] = [{"similar": {"to": each.said, "at_least": 0.8}}] if liked else []
         return value
 
     with ready_database(settings, otherwise="Feedback is in the database, which is not ready") as database:
-        found = database.read_sync(
-            partial(remembered, organisation=ORGANISATION, since_us=options.since, below=options.below)
-        )
-    cases = [case(each) for each in found]
-    lines = "".join(msgspec.json.encode(each).decode() + "\n" for each in cases if each["messages"])
+        find = partial(remembered, organisation=ORGANISATION, since_us=options.since, below=options.below)
+        found = database.read_sync(partial(find, now_us=SystemClock().now_us()))
+    cases = [case(each) for each in found if each.turns]
+    lines = "".join(msgspec.json.encode(each).decode() + "\n" for each in cases)
     if options.out is not None:
         options.out.write_text(lines, "utf-8")
         out.show({"cases": len(cases), "file": str(options.out)}, text=f"{len(cases)} cases are in {options.out}.")
@@ -230,23 +230,9 @@ def _cases(options: Namespace, settings: Settings, out: Output) -> int:
     else:
         out.show(cases, text=lines.rstrip("\n"))
     if not cases:
-        out.note('No feedback on stored chat completions: ask with "store": true to keep them.')
+        out.note('No feedback on stored answers: ask with "store": true to keep them.')
     return 0
 
 
-def _turns(messages: bytes) -> list[dict[str, str]]:
-    """The texts of a stored conversation; nothing where it holds more than texts."""
-    turns = []
-    for each in msgspec.json.decode(messages):
-        content = each.get("content")
-        if isinstance(content, list) and all(part.get("type") == "text" for part in content):
-            content = "".join(part["text"] for part in content)
-        if not isinstance(content, str) or each.get("role") not in ("system", "developer", "user", "assistant"):
-            return []
-        turns.append({"role": each["role"], "content": content})
-    return turns
-
-
-def _said(answer: bytes) -> str:
-    choices = msgspec.json.decode(answer).get("choices") or [{}]
-    return str(choices[0].get("message", {}).get("content") or "")
+def _messages(turns: list[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"role": role, "content": text} for role, text in turns]

@@ -9,6 +9,7 @@ from typing import Final, cast, get_args
 
 from sqlalchemy import Connection
 
+from undercroft.access.actions import Action
 from undercroft.access.audit import Act, audited
 from undercroft.assembly.job_effects import ToldEffects
 from undercroft.assembly.job_views import delivery_of, view_of
@@ -124,7 +125,7 @@ def _retry(options: Namespace, out: Output, database: Database) -> int:
     return _each(ids, options, out, partial(_changed, database, retry, "job.retry"))
 
 
-def _changed(database: Database, change: Callable[[Connection, str], Job | None], action: str, id: str) -> Job:
+def _changed(database: Database, change: Callable[[Connection, str], Job | None], action: Action, id: str) -> Job:
     """The job after its change, which is written down in the same transaction. Raises NotFound."""
 
     def work(connection: Connection) -> Job:

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from undercroft.access.accounts import Account, accounts_of, add_account, change_account
+from undercroft.access.actions import Action
 from undercroft.access.audit import Act, audited
 from undercroft.access.passwords import SHORTEST, hash_password
 from undercroft.access.roles import ROLES
@@ -78,10 +79,11 @@ def run(options: Namespace, out: Output) -> int:
             organisation=ORGANISATION,
             now_us=now_us,
         )
+        act = partial(_act, "account.create", changed=())
     else:
         changes = _changes(options)
         work = partial(change_account, user=options.user, changes=changes, organisation=ORGANISATION, now_us=now_us)
-    act = partial(_act, f"account.{options.action}")
+        act = partial(_act, "account.change", changed=tuple(changes))
     with ready_database(settings, otherwise="Accounts cannot be changed") as database:
         account = database.write_sync(audited(work, act, origin=at_the_keyboard(), now_us=now_us))
     out.show(_cells(account), text=f"{account.user}: {account.role}, {_state(account)}.")
@@ -109,8 +111,9 @@ def _password() -> str:
     return sys.stdin.readline().rstrip("\r\n")
 
 
-def _act(action: str, account: Account) -> Act:
-    return Act(action=action, subject=account.user, after={"role": account.role, "state": _state(account)})
+def _act(action: Action, account: Account, *, changed: tuple[str, ...]) -> Act:
+    after = {"role": account.role, "state": _state(account), "changed": changed}
+    return Act(action=action, subject=account.user, after=after)
 
 
 def _state(account: Account) -> str:

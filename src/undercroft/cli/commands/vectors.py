@@ -4,12 +4,13 @@ import asyncio
 import json
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
+from undercroft.access.actions import Action
 from undercroft.access.audit import Act
 from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.assembly.vector_tools import Embedder
@@ -53,7 +54,13 @@ _SEARCH = """The nearest points, by a text or a vector.
 Example: undercroft vectors search notes --text "when is the archive open?" --limit 3
          undercroft vectors search notes --text hours --filter '{"type": "eq", "key": "lang", "value": "en"}'"""
 BATCH: Final = 500
-CHANGES: Final = ("create", "import", "ingest", "forget", "copy")
+CHANGES: Final[Mapping[str, Action]] = {
+    "create": "vectors.create",
+    "import": "vectors.import",
+    "ingest": "vectors.ingest",
+    "forget": "vectors.forget",
+    "copy": "vectors.copy",
+}
 """What the audit log is told of."""
 ORGANISATION: Final = vectors_ingesting.ORGANISATION
 
@@ -92,10 +99,10 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, out: Output) -> int:
     code = _act(options, out)
-    if options.action in CHANGES:
+    if (action := CHANGES.get(options.action)) is not None:
         settings = load(config=options.config, environment=os.environ, directory=Path.cwd()).settings
         with ready_database(settings, otherwise="What was changed cannot be written down") as database:
-            note(database, Act(action=f"vectors.{options.action}", subject=options.collection))
+            note(database, Act(action=action, subject=options.collection))
     return code
 
 

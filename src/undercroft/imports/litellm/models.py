@@ -112,8 +112,11 @@ def _identity(params: Part, place: Place, public: str) -> Table:
         headers["OpenAI-Organization"] = organisation
     kept: dict[str, Value] = {}
     for name, value in headers.items():
-        if variable_of(str(value)) or name.lower() in ("authorization", "api-key", "x-api-key"):
-            params.leave(f"headers.{name}", "secrets do not stand in headers here; take api_key")
+        if name.lower() in ("authorization", "api-key", "x-api-key"):
+            params.leave(f"headers.{name}", "this header is set by undercroft itself; take api_key")
+        elif variable := variable_of(str(value)):
+            params.report.variables.add(variable)
+            kept[str(name)] = f"env:{variable}"
         else:
             kept[str(name)] = str(value)
     if kept:

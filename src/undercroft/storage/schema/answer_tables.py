@@ -42,6 +42,8 @@ responses = Table(
     Column("expires_us", BigInteger, nullable=False),
     Column("owner", Text, nullable=False),
     Column("lease_until_us", BigInteger, nullable=False),
+    Column("call", Text),  # as the ledger knows it: `id` may be the provider's
+    Index("responses_call", "organisation", "call"),
     Index("responses_expires", "expires_us"),
     Index("responses_owner", "owner"),
 )

@@ -103,6 +103,25 @@ def messages_of(body: bytes) -> bytes:
     return bytes(_fields.decode(body)["messages"])
 
 
+def spoken(written: bytes) -> list[tuple[str, str]]:
+    """Role and text of each message; nothing where a conversation holds more than texts."""
+    turns = []
+    for each in _messages.decode(written):
+        content, role = each.get("content"), each.get("role")
+        if isinstance(content, list) and all(part.get("type") == "text" for part in content):
+            content = "".join(part["text"] for part in content)
+        if not isinstance(content, str) or role not in ("system", "developer", "user", "assistant"):
+            return []
+        turns.append((role, content))
+    return turns
+
+
+def said(answer: bytes) -> str:
+    """The text of an answer's first choice."""
+    choices = msgspec.json.decode(answer).get("choices") or [{}]
+    return str(choices[0].get("message", {}).get("content") or "")
+
+
 def decode_update(body: bytes) -> dict[str, str]:
     return read(_update, body).metadata or {}
 

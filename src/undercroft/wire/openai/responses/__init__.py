@@ -26,7 +26,7 @@ from undercroft.wire.openai.responses.file_search import (
     with_passages,
     without_search,
 )
-from undercroft.wire.openai.responses.items import listed
+from undercroft.wire.openai.responses.items import listed, spoken
 from undercroft.wire.openai.responses.portable import as_chat, portable, unknown_response
 from undercroft.wire.openai.responses.request import Asked, ResponsesBody, Turn, decode, request_of
 from undercroft.wire.openai.responses.stream import (
@@ -70,6 +70,7 @@ __all__ = [
     "question_in",
     "read_ended",
     "request_of",
+    "spoken",
     "stopped",
     "unknown_response",
     "whole",

@@ -163,6 +163,17 @@ def _parts(content: Content) -> tuple[Part, ...]:
     return (Part(type="text", text=content),) if isinstance(content, str) else content or ()
 
 
+def spoken(items: Sequence[Item]) -> list[tuple[str, str]]:
+    """Role and text of each turn; nothing where a conversation holds more than texts. Raises InvalidRequest."""
+    turns = []
+    for message in messages_of(items):
+        parts = _parts(message.content)
+        if message.tool_calls or not parts or any(part.type != "text" for part in parts):
+            return []
+        turns.append((message.role, "".join(part.text for part in parts)))
+    return turns
+
+
 INPUT_PLACES: Final = 0x800
 """Ids of input items begin here; those of the output at 0."""
 
