@@ -11,7 +11,7 @@ from kombu.exceptions import KombuError, OperationalError
 from undercroft.clock import SystemClock
 from undercroft.errors import InvalidRequest, Unavailable
 from undercroft.ids import Ids
-from undercroft.jobs.queues.celery_app import DELIVER, IN_TIME
+from undercroft.jobs.queues.celery_app import DELIVER
 from undercroft.telemetry.logs import get_logger
 from undercroft.worker.application import Application, app
 from undercroft.worker.runtime import Runtime
@@ -46,7 +46,7 @@ class PromptTask(Task):  # type: ignore[misc]  # Celery has no types
         if application.settings.jobs.broker_url is None or job.state != "queued":
             return self.AsyncResult(task_id)
         # Celery writes these into logs and events, where prompts have no place.
-        options |= {"retry": False, **IN_TIME, "argsrepr": "(…)", "kwargsrepr": "{…}"}
+        options |= {"retry": False, "argsrepr": "(…)", "kwargsrepr": "{…}"}
         try:
             return super().apply_async(args, kwargs, task_id=task_id, **options)
         except (OperationalError, KombuError, OSError) as error:

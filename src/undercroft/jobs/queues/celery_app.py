@@ -56,7 +56,21 @@ def is_redis(broker_url: str | None) -> bool:
     return (broker_url or "").startswith(("redis", "sentinel"))
 
 
-# Without these a peer that vanished is waited for until TCP gives up, a quarter of an hour.
+class AnswerInTime:
+    """Called with a new connection to RabbitMQ: whatever asks over it waits no longer than for Redis.
+
+    py-amqp has `read_timeout` for that, and reads again when it has passed.
+    """
+
+    def __call__(self, connection: Any, /) -> None:
+        connection.sock.settimeout(ANSWER_S)
+
+    def __json__(self) -> str:
+        """For a worker's `stats`, which Celery sends to `celery inspect` and Flower."""
+        return f"answers within {ANSWER_S:g} s"
+
+
+# Without these one that vanished is waited for until TCP gives up, a quarter of an hour, and one that hangs for ever.
 _REDIS: Final[dict[str, Any]] = {
     "broker_transport_options": {
         "socket_connect_timeout": CONNECT_S,
@@ -66,17 +80,9 @@ _REDIS: Final[dict[str, Any]] = {
     }
 }
 _AMQP: Final[dict[str, Any]] = {
-    # What RabbitMQ confirmed is on its disk. A refusal, as of too large a message, would come to nobody otherwise.
-    "broker_transport_options": {"confirm_publish": True},
+    "broker_transport_options": {"on_open": AnswerInTime()},
     "broker_heartbeat": 10,  # a worker notices after two that were missed; the default is two minutes each
 }
-IN_TIME: Final = {"timeout": ANSWER_S, "confirm_timeout": ANSWER_S}
-"""For who sends: a RabbitMQ that is out of memory or disk takes nothing, and says nothing."""
-
-
-def _answer_in_time(connection: Any) -> None:
-    """py-amqp reads again when its own `read_timeout` has passed; a time-out of the socket's does end a call."""
-    connection.sock.settimeout(ANSWER_S)
 
 
 class CeleryBroker:
@@ -114,8 +120,8 @@ class CeleryBroker:
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         if self._connection is None:
-            # Not in Celery's configuration: workers tell theirs to `celery inspect`, as JSON.
-            options = {} if is_redis(self._app.conf.broker_url) else {"on_open": _answer_in_time}
+            # Only here: a RabbitMQ that has no memory left confirms nothing, and workers would wait for it.
+            options = {} if is_redis(self._app.conf.broker_url) else {"confirm_publish": True}
             self._connection = self._app.connection_for_write(transport_options=options)
             self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
         connection = self._connection
