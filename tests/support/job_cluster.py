@@ -280,7 +280,7 @@ def running_cluster(
 def _serving(folder: Path, toml: str, extra: dict[str, str], *, port: int = 0) -> Iterator[Server]:
     program = command("serve", "--port", str(port), "--role", "gateway,console")
     with started(folder, program, toml=toml, extra=extra) as server:
-        until(lambda: server.ask("/health").status == 200, within_s=START_S)
+        until(lambda: server.ask("/health").json["checks"]["database"] == "ok", within_s=START_S)
         yield server
 
 
