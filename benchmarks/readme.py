@@ -68,9 +68,9 @@ def jobs(result: Figures) -> str:
 
 
 def job_faults(result: Figures) -> str:
-    """What each of both came to, fault by fault."""
+    """What each came to, fault by fault."""
     about = f"{result['jobs']} jobs through each fault, {_machine(result)}. Missing: accepted, and lost or stuck."
-    heads = ["", "fault", "accepted", "refused", "missing", "twice"]
+    heads = ["", "fault", "accepted", "refused", "missing", "begun again", "ended twice"]
     rows = [[str(each[name]) for name in _OUTCOME] for each in result["outcomes"]]
     lines = [heads, ["---", "---", *("---:" for _ in heads[2:])], *rows]
     return about + "\n\n" + _rows(lines)
@@ -165,7 +165,7 @@ def swap(result: Figures) -> str:
 
 
 _FUNCTIONS: Final = {"lambda": "Lambda", "vercel": "Vercel"}
-_OUTCOME: Final = ("who", "fault", "accepted", "refused", "missing", "twice")
+_OUTCOME: Final = ("who", "fault", "accepted", "refused", "missing", "again", "twice")
 SECTIONS: Final[Mapping[str, Callable[[Figures], str]]] = {
     "gateway": gateway,
     "jobs": jobs,

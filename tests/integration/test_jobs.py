@@ -180,6 +180,19 @@ def test_a_cancelled_job_takes_its_upstream_call_with_it(tmp_path: Path) -> None
             assert ended(server, job)["status"] == "cancelled"
 
 
+def test_a_job_whose_own_calls_stop_its_deployment_is_given_up_all_the_same(tmp_path: Path) -> None:
+    with upstream_in_background() as upstream:
+        toml = (
+            '[[models]]\nname = "web-page"\nbreaker = { failures = 2, calls = 4, rest_s = 1 }\n'
+            f'[[models.deployments]]\nprovider = "openai_compatible"\nbase_url = "{upstream.base_url}"\n'
+        )
+        with working(tmp_path, toml) as server:
+            asked = {"model": "web-page", "messages": [{"role": "user", "content": "hi"}]}
+            dead = ended(server, hand_in(server, "chat", asked, max_attempts=3).json["id"], within_s=60)
+    assert (dead["status"], dead["attempts"]) == ("dead", 3)
+    assert dead["error"]["code"] == "upstream_invalid", "and not that nobody was left to ask"
+
+
 def test_those_who_follow_a_job_hear_its_output_and_its_end(tmp_path: Path) -> None:
     with working(tmp_path) as server:
         job = hand_in(server, "count", {"to": 20}).json["id"]

@@ -22,21 +22,21 @@ def program(name: str, *, package: str) -> Path | None:
 
 
 @cache
-def unpacked(package: str) -> Path | None:
-    """A package in a folder of its own: nothing is started, and nobody has to be root."""
+def unpacked(*packages: str) -> Path | None:
+    """Packages in a folder of their own: nothing is started, and nobody has to be root."""
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
         return None
-    folder = Path(tempfile.mkdtemp(prefix=f"undercroft-{package}-"))
-    if not _fetched(folder, package) and (
-        os.geteuid() != 0 or not _ran(folder, "apt-get", "update") or not _fetched(folder, package)
+    folder = Path(tempfile.mkdtemp(prefix=f"undercroft-{packages[0]}-"))
+    if not _fetched(folder, packages) and (
+        os.geteuid() != 0 or not _ran(folder, "apt-get", "update") or not _fetched(folder, packages)
     ):
         return None
-    (archive,) = folder.glob("*.deb")
-    return folder if _ran(folder, "dpkg", "-x", str(archive), str(folder)) else None
+    archives = [str(archive) for archive in folder.glob("*.deb")]
+    return folder if all(_ran(folder, "dpkg", "-x", archive, str(folder)) for archive in archives) else None
 
 
-def _fetched(folder: Path, package: str) -> bool:
-    return _ran(folder, "apt-get", "download", package)
+def _fetched(folder: Path, packages: tuple[str, ...]) -> bool:
+    return _ran(folder, "apt-get", "download", *packages)
 
 
 def _ran(folder: Path, *command: str) -> bool:

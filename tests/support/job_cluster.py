@@ -244,16 +244,26 @@ class Cluster:
 
 @contextmanager
 def running_cluster(
-    folder: Path, delivery: Delivery, *, workers: int = 2, models: str = "", kinds: str = ""
+    folder: Path,
+    delivery: Delivery,
+    *,
+    workers: int = 2,
+    models: str = "",
+    kinds: str = "",
+    broker_url: str = "",
 ) -> Iterator[Cluster]:
-    """A server that accepts and so many workers, ready; `models` and `kinds` of jobs are there besides the usual."""
+    """A server that accepts and so many workers, ready; `models` and `kinds` of jobs are there besides the usual.
+
+    Celery's broker is a Redis of its own, unless `broker_url` names another.
+    """
     toml = f"{TOML}{models}"
     (folder / "job_steps.py").write_text(f"{MODULE}{kinds}")
     with ExitStack() as stack:
         postgres = stack.enter_context(running_postgres())
-        redis = stack.enter_context(running_redis()) if delivery == "celery" else None
+        redis = stack.enter_context(running_redis()) if delivery == "celery" and not broker_url else None
         url = postgres.new_database()
-        extra = {"DATABASE_URL": url} | ({"CELERY_BROKER_URL": redis.url} if redis else {})
+        broker_url = redis.url if redis else broker_url
+        extra = {"DATABASE_URL": url} | ({"CELERY_BROKER_URL": broker_url} if broker_url else {})
         migrated = run(folder, "migrate", toml=toml, extra=extra)
         assert migrated.exit_code == 0, migrated.stderr
         with psycopg.connect(url, autocommit=True) as connection:
@@ -270,7 +280,7 @@ def running_cluster(
 def _serving(folder: Path, toml: str, extra: dict[str, str], *, port: int = 0) -> Iterator[Server]:
     program = command("serve", "--port", str(port), "--role", "gateway,console")
     with started(folder, program, toml=toml, extra=extra) as server:
-        until(lambda: server.ask("/health").status == 200, within_s=START_S)
+        until(lambda: server.ask("/health").json["checks"]["database"] == "ok", within_s=START_S)
         yield server
 
 

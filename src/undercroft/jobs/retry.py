@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from undercroft.errors import NoDeployment, RateLimited, Unavailable, UndercroftError, UpstreamOverloaded
+from undercroft.errors import NoDeployment, RateLimited, Unavailable, UndercroftError, UpstreamError, UpstreamOverloaded
 from undercroft.errors import UpstreamUnreachable as Unreachable
 from undercroft.jobs.types import Blame, Failure
 
@@ -15,13 +15,18 @@ OUTAGES: Final = (UpstreamOverloaded, Unreachable, RateLimited, Unavailable)
 
 
 def failure_of(error: BaseException) -> Failure:
-    """What an exception of a handler's means. Those that are not ours may pass with another try."""
+    """What an exception of a handler's means. Those that are not ours may pass with another try.
+
+    A call whose own failure was the last that its deployment was allowed finds none left to ask: that failure counts,
+    or a job that no deployment survives would be tried for as long as it may take.
+    """
     if not isinstance(error, UndercroftError):
         return Failure(code="handler_failed", message=f"{type(error).__name__}: {error}"[:2000])
-    blame: Blame = "outage" if isinstance(error, OUTAGES) else "job" if error.retryable else "final"
+    why = error.__cause__ if isinstance(error, NoDeployment) and isinstance(error.__cause__, UpstreamError) else error
+    blame: Blame = "outage" if isinstance(why, OUTAGES) else "job" if why.retryable else "final"
     return Failure(
-        code=error.code,
-        message=str(error)[:2000],
+        code=why.code,
+        message=str(why)[:2000],
         blame=blame,
         retry_after_s=error.retry_after_s or 0.0,
         parks=isinstance(error, NoDeployment),

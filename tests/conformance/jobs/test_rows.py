@@ -1,6 +1,7 @@
 """Jobs in the database, on both of them: accepted once, run by one, ended once."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from undercroft.jobs.types import Failed, Failure, Released, Stopped, Succeeded
 
 AGAIN = Failed(Failure(code="odd", message="odd"))
 FINAL = Failed(Failure(code="wrong", message="wrong", blame="final"))
+DAY_US = 86_400_000_000
 
 
 def test_an_accepted_job_is_found_as_it_was_handed_in(rows: JobRows) -> None:
@@ -279,6 +281,34 @@ def test_a_released_job_goes_on_at_no_cost(rows: JobRows) -> None:
     (job,) = rows.claim()
     assert (job.attempts, job.crashes, job.runs, job.status) == (0, 0, 2, "running")
     assert rows.effects.names == ["job.queued", "job.queued"]
+
+
+def test_what_has_ended_is_kept_for_its_time_and_what_has_not_for_ever(rows: JobRows) -> None:
+    def forget(*, keep_us: int, keep_dead_us: int) -> int:
+        return rows.database.write_sync(
+            lambda connection: repository.forget(
+                connection, moment=rows.moment, keep_us=keep_us, keep_dead_us=keep_dead_us
+            )
+        )
+
+    def left() -> set[str]:
+        page = partial(repository.page, organisation="default")
+        return {job.id for job in rows.database.read_sync(page)}
+
+    for name in ("succeeded", "dead", "cancelled"):
+        rows.accept(name)
+    rows.cancel("cancelled")
+    for job in rows.claim(2):
+        rows.settle(job, FINAL if job.id == "dead" else Succeeded(b"1"))
+    rows.accept("child", after=("succeeded",))
+    rows.accept("waiting")
+    assert forget(keep_us=DAY_US, keep_dead_us=DAY_US) == 0
+    assert forget(keep_us=0, keep_dead_us=DAY_US) == 2
+    assert left() == {"dead", "child", "waiting"}
+    assert forget(keep_us=DAY_US, keep_dead_us=0) == 1
+    assert left() == {"child", "waiting"}
+    attempts = partial(repository.attempts, organisation="default", id="dead")
+    assert rows.database.read_sync(attempts) == [], "nor what is known of its runs"
 
 
 class FullEffects:

@@ -69,7 +69,7 @@ FAULTS: tuple[Callable[[Cluster, random.Random], None], ...] = (
 
 def under_faults(cluster: Cluster, *, jobs: int, faults: int, seed: int) -> None:
     """Hands in so many jobs, with a fault whenever another share of them was accepted, and proves them all."""
-    print(f"mixed faults: seed {seed}, {faults} over {jobs} jobs, {cluster.delivery}")
+    print(f"mixed faults: seed {seed}, {faults} over {jobs} jobs, {cluster.delivery}", flush=True)
     rng = random.Random(seed)
     # Each kind comes before any comes twice.
     plan = [fault for _ in range(-(-faults // len(FAULTS))) for fault in rng.sample(FAULTS, len(FAULTS))][:faults]

@@ -44,6 +44,15 @@ def test_an_open_breaker_parks_and_nothing_else_does() -> None:
     assert not failure_of(UpstreamOverloaded("429")).parks
 
 
+def test_a_call_that_left_itself_no_deployment_has_failed_of_itself_and_parks() -> None:
+    error = NoDeployment("open", retry_after_s=10)
+    error.__cause__ = UpstreamGarbled("?")
+    failure = failure_of(error)
+    assert (failure.code, failure.blame, failure.parks, failure.retry_after_s) == ("upstream_invalid", "job", True, 10)
+    error.__cause__ = UpstreamUnreachable("gone")
+    assert failure_of(error).blame == "outage"
+
+
 def test_own_failures_wait_one_two_four_seconds_and_some_jitter() -> None:
     assert [wait_s(OWN, nth=nth, jitter=0) for nth in (1, 2, 3)] == [1, 2, 4]
     assert [wait_s(OWN, nth=nth, jitter=1) for nth in (1, 2, 3)] == [1.25, 2.5, 5]

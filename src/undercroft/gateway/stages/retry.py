@@ -4,7 +4,7 @@ import random
 from typing import Final
 
 from undercroft.clock import Clock
-from undercroft.errors import UpstreamError, UpstreamUnreachable
+from undercroft.errors import NoDeployment, UpstreamError, UpstreamUnreachable
 from undercroft.gateway.call import Call, Deployment, Handler, Trail
 from undercroft.gateway.course import Course, course
 from undercroft.gateway.policy import MAX_ATTEMPTS, WAIT_BEFORE_FALLBACK_S, Policy
@@ -64,11 +64,17 @@ class Retry:
         if trail.given_up:
             _refuse_if_none_is_left(trail)
         attempt = 0
+        failure: UpstreamError | None = None
         while True:
             attempt += 1
             try:
                 reply = await proceed(call)
+            except NoDeployment as error:
+                if failure is None:
+                    raise
+                raise error from failure  # this call's own attempt was one too many
             except UpstreamError as error:
+                failure = error
                 wait_s = self._after(call, error, attempt)
                 if wait_s is None:
                     raise

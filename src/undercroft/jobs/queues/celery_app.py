@@ -21,7 +21,6 @@ ANSWER_S: Final = 3.0
 
 def celery_settings(broker_url: str | None, queues: Sequence[str], *, at_once: int) -> dict[str, Any]:
     """What Celery is told, and why where its own default would lose or double work."""
-    is_redis = (broker_url or "").startswith(("redis", "sentinel"))
     return {
         "broker_url": broker_url,
         "task_default_queue": f"{PREFIX}{queues[0]}",
@@ -35,15 +34,7 @@ def celery_settings(broker_url: str | None, queues: Sequence[str], *, at_once: i
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # else a worker gives up after a hundred tries and never comes back
         "broker_connection_timeout": CONNECT_S,
-        # Without these a peer that vanished is waited for until TCP gives up, a quarter of an hour.
-        "broker_transport_options": {
-            "socket_connect_timeout": CONNECT_S,
-            "socket_timeout": ANSWER_S,
-            "socket_keepalive": True,
-            "health_check_interval": 10,
-        }
-        if is_redis
-        else {"confirm_publish": True},
+        **(_REDIS if is_redis(broker_url) else _AMQP),
         # Retries are timers in rows: a message with an ETA sits in one worker's memory, and dies with it.
         "worker_prefetch_multiplier": 1,
         "worker_concurrency": at_once,
@@ -59,6 +50,39 @@ def celery_settings(broker_url: str | None, queues: Sequence[str], *, at_once: i
         "result_backend": "undercroft.worker.results:JobResults",
         "imports": ["undercroft.worker.tasks"],
     }
+
+
+def is_redis(broker_url: str | None) -> bool:
+    return (broker_url or "").startswith(("redis", "sentinel"))
+
+
+class AnswerInTime:
+    """Called with a new connection to RabbitMQ: whatever asks over it waits no longer than for Redis.
+
+    py-amqp has `read_timeout` for that, and reads again when it has passed.
+    """
+
+    def __call__(self, connection: Any, /) -> None:
+        connection.sock.settimeout(ANSWER_S)
+
+    def __json__(self) -> str:
+        """For a worker's `stats`, which Celery sends to `celery inspect` and Flower."""
+        return f"answers within {ANSWER_S:g} s"
+
+
+# Without these one that vanished is waited for until TCP gives up, a quarter of an hour, and one that hangs for ever.
+_REDIS: Final[dict[str, Any]] = {
+    "broker_transport_options": {
+        "socket_connect_timeout": CONNECT_S,
+        "socket_timeout": ANSWER_S,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }
+}
+_AMQP: Final[dict[str, Any]] = {
+    "broker_transport_options": {"on_open": AnswerInTime()},
+    "broker_heartbeat": 10,  # a worker notices after two that were missed; the default is two minutes each
+}
 
 
 class CeleryBroker:
@@ -87,16 +111,22 @@ class CeleryBroker:
                 return True
             return not connection.default_channel.client.set(MARKER, "here", nx=True)
 
+    def disconnect(self) -> None:
+        """Drops the connection, whatever state it is in, without asking a silent peer to agree. The next is new."""
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            connection.collect()
+
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         if self._connection is None:
-            self._connection = self._app.connection_for_write()
+            # Only here: a RabbitMQ that has no memory left confirms nothing, and workers would wait for it.
+            options = {} if is_redis(self._app.conf.broker_url) else {"confirm_publish": True}
+            self._connection = self._app.connection_for_write(transport_options=options)
             self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
         connection = self._connection
         try:
             yield connection
         except (KombuError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
-            # Whatever state it is in: the next one is new.
-            self._connection = self._producer = None
-            connection.release()
+            self.disconnect()
             raise Unavailable(f"The broker cannot be reached: {error}.", code="broker_unavailable") from error

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from tests.support.gateway import ROLE, Bench, Prompter, said
 from tests.support.moving import moving, outcome, text
 from undercroft.errors import (
+    NoDeployment,
+    UndercroftError,
     UpstreamError,
     UpstreamGarbled,
     UpstreamOverloaded,
@@ -16,8 +18,10 @@ from undercroft.errors import (
     UpstreamTimedOut,
     UpstreamUnreachable,
 )
+from undercroft.gateway.call import Call
 from undercroft.gateway.policy import USUAL, WAIT_BEFORE_FALLBACK_S, Policy
-from undercroft.gateway.stages.retry import after_failure, tries_of
+from undercroft.gateway.stages.retry import Retry, after_failure, tries_of
+from undercroft.llm.reply import Reply
 
 
 def wait(
@@ -101,6 +105,26 @@ def test_a_stream_that_breaks_before_its_first_word_is_asked_for_again_unseen() 
     (ended,) = bench.recorder.ended
     assert (ended.status, ended.attempts, ended.deployment) == (200, 2, "chat/1")
     assert bench.gauge.active == 0
+
+
+def test_a_call_that_left_itself_no_deployment_says_which_failure_of_its_own_did_it() -> None:
+    bench = Bench(Prompter([]))
+
+    async def refused(*errors: UndercroftError) -> NoDeployment:
+        call, left = bench.call(), iter(errors)
+        call.trail.found, (call.trail.deployment,) = bench.model, bench.model.deployments
+
+        async def proceed(_: Call, /) -> Reply:
+            raise next(left)
+
+        retry = Retry(clock=bench.clock, rng=bench.rng)
+        with pytest.raises(NoDeployment) as caught:
+            await moving(bench, asyncio.create_task(retry(call, proceed)))
+        return caught.value
+
+    own = UpstreamGarbled("?")
+    assert asyncio.run(refused(own, NoDeployment("open"))).__cause__ is own
+    assert asyncio.run(refused(NoDeployment("open"))).__cause__ is None
 
 
 def test_an_outage_of_one_deployment_adds_at_most_a_tenth_of_the_calls() -> None:
