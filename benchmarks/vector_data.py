@@ -35,6 +35,8 @@ MODEL: Final = Path(sys.prefix) / "share/undercroft/models/minilm"
 QUERIES: Final = 300
 PASSAGE: Final = range(220, 420)
 """Characters of a passage, about."""
+MOST_TOKENS: Final = 500
+"""The model takes 512, two of which are its own."""
 BATCH: Final = 64
 OF_ONE_FILE: Final = 400
 
@@ -166,7 +168,8 @@ def _cut(text: str) -> Iterator[str]:
             passage = rest[: PASSAGE.stop]
             if len(rest) > PASSAGE.stop:
                 passage = passage.rsplit(" ", 1)[0]
-            yield passage
+            if len(passage.encode()) < MOST_TOKENS:  # no token is shorter than a byte
+                yield passage
             rest = rest[len(passage) :].strip()
 
 
