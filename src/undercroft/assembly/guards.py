@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 GROUP: Final = "undercroft.guards"
 """Entry points of installed packages: a class without arguments that is a Check."""
 
-BUILT_IN: Final = ("pii", "injection", "terms", "size", "schema")
+BUILT_IN: Final = ("pii", "names", "injection", "terms", "size", "schema")
 _SIDES: Final[Mapping[str, "frozenset[Side]"]] = {
     "input": frozenset({"input"}),
     "output": frozenset({"output"}),
@@ -112,6 +112,10 @@ def _check(rule: GuardRule) -> "Check":
             from undercroft.guards.pii import KINDS, PersonalData
 
             return PersonalData(rule.kinds or KINDS)
+        case "names":
+            from undercroft.guards.names import PeopleNames
+
+            return PeopleNames(rule.pipeline or "")
         case "injection":
             from undercroft.guards.injection import Injection
 

@@ -1,7 +1,7 @@
 """Personal data in texts: e-mail addresses, phone numbers, payment cards, IBANs, IP addresses.
 
 Patterns are linear, and what has a check digit is checked: a card by Luhn's formula (ISO/IEC 7812-1, annex B), an IBAN
-by its remainder of 97 (ISO 13616). Names of people need a model of language and are left to guards of your own.
+by its remainder of 97 (ISO 13616). Names of people need a model of language (`names.py`).
 """
 
 import re

@@ -6,7 +6,7 @@ from typing import Final
 from undercroft.settings.locate import Place
 from undercroft.settings.model import GuardRule, Settings
 
-_NEEDS: Final = {"terms": "terms", "size": "max_characters", "schema": "json_schema"}
+_NEEDS: Final = {"terms": "terms", "size": "max_characters", "schema": "json_schema", "names": "pipeline"}
 _OF_ONE_CHECK: Final = {"kinds": "pii", **{setting: check for check, setting in _NEEDS.items()}}
 
 

@@ -313,14 +313,16 @@ class GuardRule(Section):
     name: Name
     """Of your choice: errors, headers and logs say it."""
     check: Name
-    """`pii` (personal data), `injection` (attempts to give the model other orders), `terms`, `size`, `schema` (answers
-    that are no JSON of that shape), or the name of an installed guard."""
+    """`pii` (personal data), `names` (of people), `injection` (attempts to give the model other orders), `terms`,
+    `size`, `schema` (answers that are no JSON of that shape), or the name of an installed guard."""
     action: Literal["block", "mask", "flag"]
     """`block` refuses the call, `mask` puts `[email]` in place of what was found, `flag` only says so."""
     on: Literal["input", "output", "both"] = "both"
     """Whether prompts, answers or both are looked at."""
     kinds: tuple[Literal["email", "phone", "card", "iban", "ip"], ...] = ()
     """Check `pii` only: what counts; default: all."""
+    pipeline: Text | None = None
+    """Check `names` only: a pipeline of spaCy's, as the package is called (`en_core_web_sm`) or a folder."""
     terms: tuple[Text, ...] = ()
     """Check `terms` only: words and phrases, in whatever case."""
     max_characters: Positive | None = None

@@ -32,6 +32,7 @@ def test_a_stored_guardrail_becomes_the_rules_that_the_file_would_have_made() ->
         (GuardSpec(check="schema", json_schema={}), "input", "prompts are no JSON"),
         (GuardSpec(check="schema", json_schema={"type": 7}), "output", "no JSON Schema"),
         (GuardSpec(check="schema", json_schema={"$ref": "http://127.0.0.1/x"}), "output", "not in it"),
+        (GuardSpec(check="names"), "input", "needs pipeline"),
         (GuardSpec(check="nobody"), "input", "no guard 'nobody'"),
         (GuardSpec(check="pii", name="a name"), "input", "name"),
     ],
