@@ -28,6 +28,7 @@ from undercroft.api.manage.rights import demand_of
 from undercroft.cli.main import COMMANDS
 from undercroft.cli.parser import Parser
 from undercroft.errors import ConfigurationError, UndercroftError
+from undercroft.settings.described import descriptions
 from undercroft.settings.model import (
     PROVIDERS,
     Deployment,
@@ -164,8 +165,9 @@ def undescribed() -> list[str]:
     found = []
     for place, section in _sections():
         found += [f"section [{'.'.join(place)}]"] * (section.__dict__.get("__doc__") is None)
+        described = descriptions(section)
         for name, field in section.model_fields.items():
-            if not field.description and not _inner(field.annotation):
+            if name not in described and not _inner(field.annotation):
                 found.append(f"setting {'.'.join((*place, name))}")
     for command in _commands():
         found += [f"command {command.name}"] * (not command.meaning)
@@ -221,6 +223,7 @@ _LISTED: Final = (Model, Deployment, ModerationTerms, GuardRule, JobQueue, JobSc
 
 def _settings_table(place: Sequence[str], section: type[Section]) -> str:
     rows = []
+    described = descriptions(section)
     for name, field in section.model_fields.items():
         at = (*place, name)
         if _inner(field.annotation) or at == ("provider_keys",):
@@ -229,7 +232,7 @@ def _settings_table(place: Sequence[str], section: type[Section]) -> str:
         variables += [plain for plain, where in (*PLAIN.items(), *PLAIN_SECRETS.items()) if where == at]
         names = "<br>".join([f"`{name}`", *(f"<small>`{variable}`</small>" for variable in variables)])
         default = "required" if field.is_required() else _as_toml(field.get_default())
-        rows.append((names, default, _meaning_of_setting(at, field.description or "", variables)))
+        rows.append((names, default, _meaning_of_setting(at, described.get(name, ""), variables)))
     return _table(("setting", "default", "meaning"), rows)
 
 

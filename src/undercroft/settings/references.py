@@ -9,9 +9,9 @@ from undercroft.settings import explain
 from undercroft.settings.draft import Draft, dotted
 from undercroft.settings.files import FileProblem, read_secret
 from undercroft.settings.locate import Place
+from undercroft.settings.secret_places import is_secret
 from undercroft.settings.secret_store import SecretStore, Stores
 from undercroft.settings.secrets import STORED, is_secret_header, stored_name
-from undercroft.settings.shape import settings_shape
 
 _REFERENCE = re.compile(r"(env|file|secret|vault):(.+)", re.DOTALL)
 _STORED_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -27,7 +27,7 @@ def follow_references(draft: Draft, known: Mapping[str, str], directory: Path) -
     followed: set[str] = set()
     stores = Stores(known)
     for place, value in list(draft.leaves()):
-        if not isinstance(value, str) or not settings_shape().is_secret(place):
+        if not isinstance(value, str) or not is_secret(place):
             continue
         reference = _REFERENCE.fullmatch(value)
         if reference is None:
@@ -57,7 +57,7 @@ def stored_references(draft: Draft) -> dict[Place, str]:
         place: name
         for place, value in draft.leaves()
         if isinstance(value, str)
-        and settings_shape().is_secret(place)
+        and is_secret(place)
         and (name := stored_name(value)) is not None
         and not is_opened_when_used(place)
     }

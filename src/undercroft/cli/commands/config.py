@@ -8,7 +8,6 @@ from undercroft.cli.output import Output
 from undercroft.cli.parser import add_config, add_json
 from undercroft.errors import ConfigurationError
 from undercroft.settings.effective import effective
-from undercroft.settings.model import Settings
 from undercroft.settings.sources import load
 
 HELP = """Shows, checks and describes the settings.
@@ -120,7 +119,9 @@ def _import(options: Namespace, out: Output) -> int:
 def _schema(out: Output) -> int:
     import msgspec
 
-    schema = Settings.model_json_schema()
+    from undercroft.settings.described import settings_schema
+
+    schema = settings_schema()
     out.show(schema, text=msgspec.json.format(msgspec.json.encode(schema), indent=2).decode())
     return 0
 
