@@ -54,7 +54,7 @@ def _labelled(name: str, ending: str = "", *, value: str = _WORD, after: Iterabl
     return Shape(name, re.compile(rf"{name}{ending}(?:{before}){_IS}{_REAL}(?P<secret>{value})"), folded=True)
 
 
-_KEYS = (
+_KINDS = (
     "api",
     "secret",
     "access",
@@ -70,7 +70,7 @@ _KEYS = (
 _TOKENS = ("access", "refresh", "auth", "bearer", "api", "session", "id", "metrics", "bot", "csrf", "security")
 
 LABEL: Final = re.compile(
-    rf"(?i)(?:pass(?:word|wd|phrase)|secret|credentials?|(?:{'|'.join(_KEYS)})[_-]?key|(?:{'|'.join(_TOKENS)})[_-]?token"
+    rf"(?i)(?:pass(?:word|wd|phrase)|secret|credentials?|(?:{'|'.join(_KINDS)})[_-]?key|(?:{'|'.join(_TOKENS)})[_-]?token"
     r"|(?:^|[_-])(?:token|cookie|authorization))$"
 )
 """Names of fields whose value is a secret whatever it looks like (`tokens`, a number of them, is not one)."""
@@ -112,7 +112,10 @@ SHAPES: Final[tuple[Shape, ...]] = (
     _labelled("passphrase"),
     _labelled("secret"),
     _labelled("credentials"),
-    _labelled("key", after=_KEYS),
+    _labelled("key", after=_KINDS),
     _labelled("token", after=_TOKENS),
     _labelled("token", value=r"(?=[\w.~+/=-]{0,99}[0-9])[\w.~+/=-]{12,}+"),
 )
+
+KEYS: Final = tuple(shape for shape in SHAPES if not shape.folded)
+"""Those that are known by their look alone, whatever stands before them."""

@@ -13,6 +13,7 @@ from undercroft.errors import (
     UpstreamRefused,
 )
 from undercroft.telemetry.redaction import Redactor
+from undercroft.telemetry.shapes import KEYS
 from undercroft.wire.sse import frame
 
 QUOTA_SPENT: Final = "upstream_quota_spent"
@@ -38,7 +39,8 @@ class ErrorBody(msgspec.Struct, kw_only=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_shapes = Redactor()
+_shapes = Redactor(shapes=KEYS)
+"""Our own words name headers and variables, so only what looks like a key is hidden."""
 
 
 def envelope(error: BaseException, *, request_id: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:

@@ -49,6 +49,14 @@ def test_message_hint_and_param_are_told() -> None:
     assert detail["param"] == "messages[0]"
 
 
+def test_a_key_that_is_quoted_back_is_hidden_and_our_own_words_are_not() -> None:
+    key = "sk-" + "a1" * 20
+    hint = "Send 'Authorization: Bearer KEY', or type export ENCRYPTION_KEY=$(make one)."
+    _, _, detail = answered(errors.InvalidRequest(f"There is no model '{key}'.", param=key, hint=hint))
+    assert detail["message"] == f"There is no model '[REDACTED]'. {hint}"
+    assert detail["param"] == "[REDACTED]"
+
+
 @pytest.mark.parametrize(
     "error", [KeyError("secret"), RecursionError("secret"), errors.ConfigurationError("secret in file:12")]
 )
