@@ -8,6 +8,14 @@ from undercroft.deploy.topology import Options, Topology, placeholders, topology
 from undercroft.settings.sources import load
 
 VERSION = "1.2.3"
+IN_TWO_REGIONS = """
+[deploy]
+regions = ["us-east-1", "eu-west-1"]
+[[models]]
+name = "chat"
+deployments = [{ provider = "openai" }]
+"""
+"""A model that needs a key, in two places."""
 
 
 def described(folder: Path, text: str = "", options: Options | None = None) -> Topology:

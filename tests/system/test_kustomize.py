@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import debian
-from tests.support.deploy import described, rendered
+from tests.support.deploy import IN_TWO_REGIONS, described, rendered
 from undercroft.deploy.checks.folder import read
 from undercroft.deploy.checks.tools import ToolRun, Which, run_all, which
 
@@ -14,13 +14,6 @@ pytestmark = pytest.mark.system
 
 RELEASE = "trixie"
 """The release before has no package of it."""
-SETTINGS = """
-[deploy]
-regions = ["us-east-1", "eu-west-1"]
-[[models]]
-name = "chat"
-deployments = [{ provider = "openai" }]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +27,7 @@ def kustomize() -> Which:
     return which
 
 
-@pytest.mark.parametrize("text", ["", SETTINGS])
+@pytest.mark.parametrize("text", ["", IN_TWO_REGIONS])
 def test_kustomize_builds_all_that_is_rendered(text: str, kustomize: Which, tmp_path: Path) -> None:
     for path, content in rendered("kubernetes", described(tmp_path, text)).items():
         (tmp_path / "out" / path).parent.mkdir(parents=True, exist_ok=True)

@@ -17,18 +17,11 @@ import pytest
 import yaml
 
 from tests.support import azure_api, google_api, terraform_providers, typed_objects
-from tests.support.deploy import described, rendered
+from tests.support.deploy import IN_TWO_REGIONS, described, rendered
 from undercroft.deploy import static
 
 pytestmark = pytest.mark.system
 
-SETTINGS = """
-[deploy]
-regions = ["us-east-1", "eu-west-1"]
-[[models]]
-name = "chat"
-deployments = [{ provider = "openai" }]
-"""
 AZURE = {"Microsoft.App/containerApps": "ContainerApp", "Microsoft.App/jobs": "Job"}
 MODULE = {path: text for path, text in static.texts("terraform-aws").items() if path.endswith(".tf")}
 
@@ -50,7 +43,7 @@ def errors(schema: Mapping[str, Any], name: str, value: Any) -> list[str]:
     return [f"{each.json_path}: {each.message}" for each in found]
 
 
-@pytest.mark.parametrize("text", ["", SETTINGS])
+@pytest.mark.parametrize("text", ["", IN_TWO_REGIONS])
 def test_cloud_runs_files_are_what_its_api_takes(text: str, tmp_path: Path) -> None:
     schema = google_api.cloud_run()
     if schema is None:
@@ -64,7 +57,7 @@ def test_cloud_runs_files_are_what_its_api_takes(text: str, tmp_path: Path) -> N
     assert "containerConcurency" in str(errors(schema, "Service", wrong))
 
 
-@pytest.mark.parametrize("text", ["", SETTINGS])
+@pytest.mark.parametrize("text", ["", IN_TWO_REGIONS])
 def test_container_apps_files_are_what_its_api_takes(text: str, tmp_path: Path) -> None:
     schema = azure_api.container_apps()
     if schema is None:
@@ -114,7 +107,7 @@ def test_what_argo_rollouts_and_keda_are_given_is_what_they_take(tmp_path: Path)
     folder = typed_objects.compiler()
     if folder is None:
         pytest.skip("not run: TypeScript, or the types of Argo Rollouts and KEDA, cannot be fetched here")
-    found = documents("kubernetes", tmp_path, SETTINGS)
+    found = documents("kubernetes", tmp_path, IN_TWO_REGIONS)
     objects = [
         (each["kind"], each) for each in found.values() if each.get("kind") in typed_objects.TYPES and "spec" in each
     ]

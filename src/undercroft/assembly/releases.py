@@ -1,9 +1,9 @@
 """Releases in a running server: the book that calls are answered by, the desk, and the duty of rollouts."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from undercroft.assembly.beside import alongside
 from undercroft.assembly.database import DatabaseLink
@@ -21,25 +21,12 @@ from undercroft.versions.pinned import Pinned
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from undercroft.access.actions import Action
     from undercroft.access.audit import Origin
     from undercroft.releases.book import Book
     from undercroft.releases.desk import Database as Reader
     from undercroft.releases.desk import ReleaseDesk
     from undercroft.releases.types import Moved, Plan, Rollout
     from undercroft.storage.engine import Database
-
-
-MOVES: Final[Mapping[str, "Action"]] = {
-    "started": "release.started",
-    "advanced": "release.advanced",
-    "paused": "release.paused",
-    "resumed": "release.resumed",
-    "promoted": "release.promoted",
-    "rolled_back": "release.rolled_back",
-    "finished": "release.finished",
-}
-"""What the audit log calls each."""
 
 
 class LiveBook:
@@ -163,6 +150,7 @@ class ReleaseOffice:
 def audit(connection: "Connection", moved: "Moved", *, origin: "Origin | None" = None) -> None:
     """A move's entry in the audit log, in the move's own transaction."""
     from undercroft.access.audit import Act, Origin, append
+    from undercroft.releases.types import MOVES
 
     told = {"alias": moved.alias, "rollout": moved.rollout, "reason": moved.reason, "evidence": moved.evidence}
     act = Act(action=MOVES[moved.move], subject=moved.release, after=told)

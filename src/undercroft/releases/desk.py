@@ -10,27 +10,18 @@ from sqlalchemy import Connection
 from undercroft.clock import Clock
 from undercroft.errors import Conflict, InvalidRequest
 from undercroft.events.outbox import Outbox
-from undercroft.events.types import EventType, Fact, ReleaseData
+from undercroft.events.types import Fact, ReleaseData
 from undercroft.ids import Ids
 from undercroft.releases import repository
 from undercroft.releases.decide import Command, Next, after, move_of
 from undercroft.releases.repository import Alias
-from undercroft.releases.types import Manifest, Moved, MoveName, Plan, Release, Rollout, Thresholds
+from undercroft.releases.types import MOVES, Manifest, Moved, MoveName, Plan, Release, Rollout, Thresholds
 from undercroft.storage.counters import RELEASES
 from undercroft.storage.versions import bump
 from undercroft.versions import repository as stored_versions
 from undercroft.versions.content import LATEST, Kind, check_name
 
 T = TypeVar("T")
-EVENTS: dict[MoveName, EventType] = {
-    "started": "release.started",
-    "advanced": "release.advanced",
-    "paused": "release.paused",
-    "resumed": "release.resumed",
-    "promoted": "release.promoted",
-    "rolled_back": "release.rolled_back",
-    "finished": "release.finished",
-}
 
 
 class Database(Protocol):
@@ -276,6 +267,6 @@ class ReleaseDesk:
         repository.add_move(connection, moved)
         self._audit(connection, moved)
         data = ReleaseData(id=moved.release, name=moved.alias, version=moved.rollout, reason=moved.reason)
-        self._outbox.append(connection, Fact(EVENTS[moved.move], data, moved.organisation))
+        self._outbox.append(connection, Fact(MOVES[moved.move], data, moved.organisation))
         bump(connection, RELEASES)
         return moved

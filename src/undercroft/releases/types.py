@@ -1,6 +1,7 @@
 """Releases and how they are rolled out, as values."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -19,6 +20,25 @@ MoveName = Literal["started", "advanced", "paused", "resumed", "promoted", "roll
 GateName = Literal["errors", "latency", "first_token", "cost", "refusals", "feedback", "evaluation"]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0)]
+Told = Literal[
+    "release.started",
+    "release.advanced",
+    "release.paused",
+    "release.resumed",
+    "release.promoted",
+    "release.rolled_back",
+    "release.finished",
+]
+MOVES: Final[Mapping[MoveName, Told]] = {
+    "started": "release.started",
+    "advanced": "release.advanced",
+    "paused": "release.paused",
+    "resumed": "release.resumed",
+    "promoted": "release.promoted",
+    "rolled_back": "release.rolled_back",
+    "finished": "release.finished",
+}
+"""What events and the audit log call each."""
 
 
 class _Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -4,8 +4,7 @@ import re
 from typing import get_args
 
 from undercroft.access.actions import ACTIONS, Action
-from undercroft.assembly.releases import MOVES
-from undercroft.releases.types import MoveName
+from undercroft.releases.types import MOVES, MoveName
 
 
 def test_every_name_is_described_once_in_one_form() -> None:

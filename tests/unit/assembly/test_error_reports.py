@@ -2,14 +2,12 @@
 
 import json
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
+from tests.support.sentry import Envelopes
 from undercroft.assembly.error_reports import ErrorHandler, GroupedErrors, Reports, Sentry
 from undercroft.assembly.kept_telemetry import MOST_ERRORS, KeptErrors
 from undercroft.telemetry.redaction import Redactor
@@ -84,31 +82,10 @@ def test_reports_that_fail_do_not_fail_the_work_and_show_no_secret(capfd: pytest
 
 
 def test_sentry_hears_the_error_scrubbed_and_without_local_variables() -> None:
-    bodies: list[str] = []
-
-    class Door(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            import gzip
-
-            body = self.rfile.read(int(self.headers["content-length"]))
-            is_packed = self.headers.get("content-encoding") == "gzip"
-            bodies.append((gzip.decompress(body) if is_packed else body).decode())
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"{}")
-
-        def log_message(self, *_: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        with heard(Sentry(f"http://public@127.0.0.1:{server.server_port}/1", lambda: REDACTOR, release="1")) as logger:
-            log_all(logger)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    sentry = Envelopes()
+    with sentry.listening() as dsn, heard(Sentry(dsn, lambda: REDACTOR, release="1")) as logger:
+        log_all(logger)
+    bodies = sentry.bodies
     events = [
         json.loads(line) for body in bodies for line in body.splitlines() if '"event_id"' in line and "level" in line
     ]
