@@ -207,10 +207,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     console = Console()
     result = run(rounds=options.rounds, seconds=options.seconds, console=console)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     console.print(table(result))
     console.print(goals_table(result))
     return 0

@@ -105,7 +105,7 @@ def efforts(contender: Contender, name: str, tried: Sequence[int]) -> tuple[int,
     """The least effort that reaches the recall, or the largest there is, and the recall."""
     recall, effort = 0.0, tried[-1]
     for effort in tried:
-        recall = float(contender.ask("measure", name, effort, 0.05)["recall"])
+        recall = float(contender.ask("recall", name, effort)["recall"])
         if recall >= RECALL:
             break
     return effort, recall
@@ -124,9 +124,10 @@ def measure(contenders: Sequence[Contender], say: Console, *, rounds: int, secon
             for each in contenders:
                 seen[each.name].append(each.ask("measure", name, chosen[each.name][0], seconds))
         for each in contenders:
+            effort, recall = chosen[each.name]
             figures = {key: statistics.median(one[key] for one in seen[each.name]) for key in seen[each.name][0]}
-            results[each.name]["filters"][name] = {"effort": chosen[each.name][0], **figures}
-            say.print(f"{name} {each.name}: {figures['qps']:.0f}/s at {figures['recall']:.3f}")
+            results[each.name]["filters"][name] = {"effort": effort, "recall": recall, **figures}
+            say.print(f"{name} {each.name}: {figures['qps']:.0f}/s at {recall:.3f}")
     for contender in contenders:
         if contender.name == "undercroft":
             results[contender.name]["hybrid"] = contender.ask("hybrid")

@@ -2,11 +2,13 @@
 
 import pytest
 
-from benchmarks.__main__ import USUAL, commands
+from benchmarks.__main__ import RESULTS, SHORT, commands
 
 
-def test_without_arguments_every_usual_comparison_is_run() -> None:
-    assert commands([]) == [[name] for name in USUAL]
+def test_without_arguments_every_usual_comparison_has_a_short_run_that_leaves_the_full_results_alone() -> None:
+    assert [name for name, *_ in commands([])] == list(SHORT)
+    for name, *options in commands([]):
+        assert options[-2:] == ["--out", str(RESULTS / f"{name}.json")]
 
 
 def test_options_alone_are_the_gateways() -> None:

@@ -10,6 +10,8 @@ from undercroft.planning.verification.server import chat_request
 TOKENS: Final = (2, 4, 8, 16)
 """Lengths of the local model's answers, equally often: work of different sizes."""
 PROMPT: Final = "Write a short list of things that one finds on a beach."
+MOST_PROMPT: Final = 1_000_000
+"""Characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,11 @@ class Case:
         return range(len(self.messages))
 
 
-def gateway_case(address: Address, *, workers: int) -> Case:
-    return Case("gateway", (chat_request("chat", PROMPT, address),), is_waiting=True, servers=workers)
+def gateway_case(address: Address, *, workers: int, characters: int) -> Case:
+    """`characters`: length of the prompt. Long ones cost the gateway far more than whoever sends them."""
+    prompt = (PROMPT + " ") * (characters // (len(PROMPT) + 1) + 1)
+    message = chat_request("chat", prompt[:characters], address)
+    return Case("gateway", (message,), is_waiting=True, servers=workers)
 
 
 def local_case(address: Address) -> Case:

@@ -16,7 +16,7 @@ from undercroft.clock import SystemClock
 from undercroft.errors import InvalidRequest, NotFound
 from undercroft.planning.bounds import bounded
 from undercroft.planning.verification import machine
-from undercroft.planning.verification.cases import Case, gateway_case, local_case, target_case
+from undercroft.planning.verification.cases import MOST_PROMPT, Case, gateway_case, local_case, target_case
 from undercroft.planning.verification.load import Address, Generator
 from undercroft.planning.verification.report import Line, Report, report
 from undercroft.planning.verification.server import gateway, local_model
@@ -42,6 +42,7 @@ def run(options: Namespace, out: Output) -> int:
         recorded_s=_recorded(options, out) if options.recorded else (),
     ).check()
     bounded("workers", options.workers, least=1, most=1024)
+    bounded("prompt", options.prompt, least=1, most=MOST_PROMPT)
     cores = machine.divide_cores(options.workers)
     before = machine.busy_elsewhere()
     found: list[Line] = []
@@ -93,16 +94,17 @@ def _servers(options: Namespace, cores: machine.Cores) -> list[Serving]:
             hint="Type: undercroft models pull, or verify --workload gateway.",
         )
     known: Mapping[str, Serving] = {
-        "gateway": partial(_gateway, cores, options.workers, options.seed),
+        "gateway": partial(_gateway, cores, options.workers, options.seed, options.prompt),
         "local": partial(_local, cores),
     }
     return [known[name] for name in chosen]
 
 
 @contextmanager
-def _gateway(cores: machine.Cores, workers: int, seed: int) -> Iterator[Loaded]:
+def _gateway(cores: machine.Cores, workers: int, seed: int, characters: int) -> Iterator[Loaded]:
     with gateway(cores, workers=workers, seed=seed) as running:
-        yield Loaded(gateway_case(running.address, workers=workers), running.address, running.pid)
+        case = gateway_case(running.address, workers=workers, characters=characters)
+        yield Loaded(case, running.address, running.pid)
 
 
 @contextmanager

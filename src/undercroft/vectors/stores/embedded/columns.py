@@ -1,6 +1,7 @@
 """One metadata field of all points, so that a filter becomes a mask without a look at the database."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
 import numpy as np
@@ -15,6 +16,27 @@ Key = tuple[str, str | int | float | bool]
 SMALLEST: Final = 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Postings:
+    """Where the values of each code are: those of one side by side, in order."""
+
+    length: int
+    """Values that it knows."""
+    order: NDArray[np.int32]
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, codes: NDArray[np.int32]) -> "Postings":
+        counts = np.bincount(codes)
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        return cls(len(codes), np.argsort(codes, kind="stable").astype(np.int32), starts)
+
+    def places(self, code: int) -> NDArray[np.int32]:
+        if code + 1 >= len(self.starts):
+            return self.order[:0]
+        return self.order[self.starts[code] : self.starts[code + 1]]
+
+
 class Column:
     """Where a field has which value. Values are added at the end only; readers go by the length they know."""
 
@@ -26,15 +48,16 @@ class Column:
         self._known: dict[Key, int] = {}
         self._numbers = np.full(SMALLEST, np.nan)
         """The number that each code stands for."""
+        self._postings: Postings | None = None
 
     def extend(self, values: Iterable[tuple[int, Any]]) -> None:
         """Adds the field's values, each with its point's position, in order."""
         places: list[int] = []
         codes: list[int] = []
         for position, value in values:
-            for one in value if isinstance(value, list | tuple) else (value,):
+            for code in map(self._code, dict.fromkeys(value) if isinstance(value, list | tuple) else (value,)):
                 places.append(position)
-                codes.append(self._code(one))
+                codes.append(code)
         length = self.length + len(places)
         if length > len(self._places):
             self._places = grown(self._places, length)
@@ -42,6 +65,25 @@ class Column:
         self._places[self.length : length] = places
         self._codes[self.length : length] = codes
         self.length = length  # last: whoever reads it finds the rest in place
+
+    def positions(self, value: str | float | bool, *, length: int) -> NDArray[np.int64]:
+        """The points that have this value, in order, going by the first `length` values.
+
+        Values that came since the postings were made are looked through, and become part of them when they are many.
+        """
+        code = self._known.get(key_of(value))
+        if code is None:
+            return np.zeros(0, np.int64)
+        postings = self._postings
+        if postings is None or length - postings.length > max(SMALLEST, postings.length // 8):
+            postings = self._postings = Postings.of(self._codes[:length])
+        found = postings.places(code)
+        if postings.length > length:
+            found = found[found < length]
+        elif postings.length < length:
+            late = np.flatnonzero(self._codes[postings.length : length] == code) + postings.length
+            found = np.concatenate([found, late])
+        return self._places[found].astype(np.int64)
 
     def mask(self, leaf: Eq | In | Range | Exists, *, length: int, points: int) -> Mask:
         """The points among the first `points` that fit, going by the first `length` values."""

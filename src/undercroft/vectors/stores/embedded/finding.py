@@ -47,13 +47,13 @@ class Search:
             case "none":
                 return []
             case "all":
-                positions = self._positions()
+                positions = self.choice.listed()
                 if positions is None:
                     return self._hits(None, scoring.score_all(metric, view.vectors, query))
                 return self._hits(positions, scoring.score_at(metric, view.vectors, positions, query))
             case "signs":
                 assert view.planes is not None
-                found = scoring.by_signs(view.planes, query, self._positions(), way.candidates)
+                found = scoring.by_signs(view.planes, query, self.choice.listed(), way.candidates)
                 return self._hits(found, scoring.score_at(metric, view.vectors, found, query))
             case "graph":
                 return self._by_graph(way, query)
@@ -66,8 +66,8 @@ class Search:
         if found is None:  # it is growing just now
             return self._otherwise(query)
         found = found[found < view.number]
-        if self.choice.mask is not None:
-            found = found[self.choice.mask[found]]
+        if not self.choice.is_all:
+            found = found[self.choice.holds(found)]
         if covered < view.number:
             found = np.concatenate([found, self._uncovered(covered)])
         if len(found) < min(self.query.limit, self.choice.number):
@@ -77,16 +77,11 @@ class Search:
     def _uncovered(self, covered: int) -> Positions:
         """Points that came after the graph was last extended."""
         late = np.arange(covered, self.view.number)
-        return late if self.choice.mask is None else late[self.choice.mask[covered:]]
+        return late if self.choice.is_all else late[self.choice.holds(late)]
 
     def _otherwise(self, query: Floats) -> list[tuple[int, float]]:
         way = without_graph(situation(self.spec, self.view, self.choice), limit=self.query.limit, effort=None)
         return self._run(way, query)
-
-    def _positions(self) -> Positions | None:
-        if self.choice.mask is None:
-            return None
-        return np.flatnonzero(self.choice.mask) if self.choice.positions is None else self.choice.positions
 
     def _hits(self, positions: Positions | None, found: Floats) -> list[tuple[int, float]]:
         top = scoring.best(found, self.query.limit)

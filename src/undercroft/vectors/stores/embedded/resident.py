@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from undercroft.vectors.filters import Eq, Exists, Filter, In, Range, leaves
+from undercroft.vectors.filters import And, Eq, Exists, Filter, In, Range, leaves
 from undercroft.vectors.stores.embedded import scoring, truth
 from undercroft.vectors.stores.embedded.columns import Column, Mask, field_values, grown, mask_of
 from undercroft.vectors.stores.embedded.graph import Graph
@@ -24,19 +24,67 @@ SPARE: Final = 4096
 """Points that an array has room for beyond those it holds, at least."""
 CHOICES: Final = 8_000_000
 """Bytes of answered filters that a view remembers."""
+CHOICE: Final = 500
+"""Bytes of one, besides its arrays."""
+FEW: Final = 8
+"""Points are listed where they are fewer than one in so many."""
 UNIT: Final = 1e-3
 """How far a length may be from 1 for signs to tell who is near."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The points that a search is about."""
+    """The points that a search is about: all, or as a mask, or, where they are few, as a list in order."""
 
     number: int
-    mask: Mask | None
-    """None: all of them."""
-    positions: Positions | None
-    """The same, where they are few enough to be listed."""
+    mask: Mask | None = None
+    positions: Positions | None = None
+
+    @property
+    def is_all(self) -> bool:
+        return self.mask is None and self.positions is None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(each.nbytes for each in (self.mask, self.positions) if each is not None) + CHOICE
+
+    def listed(self) -> Positions | None:
+        """None: all."""
+        return self.positions if self.mask is None else np.flatnonzero(self.mask)
+
+    def holds(self, positions: Positions) -> Mask:
+        """Which of these it is about."""
+        if self.mask is not None:
+            return self.mask[positions]
+        if self.positions is None:
+            return np.ones(len(positions), np.bool_)
+        if not len(self.positions):
+            return np.zeros(len(positions), np.bool_)
+        at = np.minimum(np.searchsorted(self.positions, positions), len(self.positions) - 1)
+        held: Mask = self.positions[at] == positions
+        return held
+
+
+NOBODY: Final = Choice(0, positions=np.zeros(0, np.int64))
+
+
+class Remembered:
+    """Choices by what was asked for, no more than CHOICES bytes of them."""
+
+    def __init__(self) -> None:
+        self._choices: dict[str, Choice] = {}
+        self._size = 0
+
+    def get(self, asked: str) -> Choice | None:
+        return self._choices.get(asked)
+
+    def add(self, asked: str, choice: Choice) -> None:
+        if self._size + choice.size > CHOICES:
+            self._choices.clear()
+            self._size = 0
+        self._choices[asked] = choice
+        self._size += choice.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +103,7 @@ class View:
     columns: Mapping[str, tuple[Column, int]]
     """Each with its length."""
     graph: Graph | None
-    choices: dict[str, Choice] = field(default_factory=dict)
+    choices: Remembered = field(default_factory=Remembered)
 
     def choose(self, namespace: str, where: Filter | None) -> Choice:
         """The living points of a namespace that fit. Every field of `where` must be in `columns`."""
@@ -63,33 +111,47 @@ class View:
         if code is None:
             return NOBODY
         if where is None and self.alive is None and len(self.space_codes) == 1:
-            return Choice(self.number, None, None)
+            return Choice(self.number)
         key = f"{namespace}\n{where!r}"  # not the filter itself: Eq("a", 1) equals Eq("a", True)
         if (known := self.choices.get(key)) is not None:
             return known
-        mask = self._mask(code, where)
-        number = int(np.count_nonzero(mask))
-        positions = np.flatnonzero(mask) if number * 8 < self.number else None
-        choice = Choice(number, mask, positions)
-        if (len(self.choices) + 1) * self.number > CHOICES:
-            self.choices.clear()
-        self.choices[key] = choice
+        choice = self._few(code, where) or self._masked(code, where)
+        self.choices.add(key, choice)
         return choice
 
-    def _mask(self, code: int, where: Filter | None) -> Mask:
+    def _few(self, code: int, where: Filter | None) -> Choice | None:
+        """What one comparison leaves, looked up instead of looked for; None where that is not little."""
+        match where:
+            case Eq():
+                first, others = where, ()
+            case And((Eq() as first, *others)):
+                pass
+            case _:
+                return None
+        column, length = self.columns[first.field]
+        positions = column.positions(first.value, length=length)
+        if len(positions) * FEW >= self.number:
+            return None
+        if self.alive is not None:
+            positions = positions[self.alive[positions]]
+        if len(self.space_codes) > 1:
+            positions = positions[self.spaces[positions] == code]
+        for other in others:
+            positions = positions[mask_of(other, points=self.number, leaf=self._leaf)[positions]]
+        return Choice(len(positions), positions=positions)
+
+    def _masked(self, code: int, where: Filter | None) -> Choice:
         mask: Mask = np.ones(self.number, np.bool_) if self.alive is None else self.alive.copy()
         if len(self.space_codes) > 1:
             mask &= self.spaces == code
         if where is not None:
             mask &= mask_of(where, points=self.number, leaf=self._leaf)
-        return mask
+        number = int(np.count_nonzero(mask))
+        return Choice(number, positions=np.flatnonzero(mask)) if number * FEW < self.number else Choice(number, mask)
 
     def _leaf(self, leaf: Eq | In | Range | Exists) -> Mask:
         column, length = self.columns[leaf.field]
         return column.mask(leaf, length=length, points=self.number)
-
-
-NOBODY: Final = Choice(0, None, None)
 
 
 class Resident:
@@ -153,7 +215,7 @@ class Resident:
             columns = {name: (Column(), 0) for name in missing}
             self._extend_columns(connection, 0, self.view.rows, columns)
             fresh = {name: (column, column.length) for name, (column, _) in columns.items()}
-            self.view = replace(self.view, columns={**self.view.columns, **fresh}, choices={})
+            self.view = replace(self.view, columns={**self.view.columns, **fresh}, choices=Remembered())
 
     def use(self, graph: Graph | None) -> None:
         """From now on searches may ask this graph."""
@@ -243,7 +305,7 @@ class Resident:
             spaces=self._spaces[:number],
             space_codes=codes,
             columns={name: (column, column.length) for name, (column, _) in self.view.columns.items()},
-            choices={},
+            choices=Remembered(),
         )
 
 

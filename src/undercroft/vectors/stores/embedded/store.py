@@ -203,7 +203,7 @@ class EmbeddedStore:
             asked = np.array(rows, np.int64)
             at = np.minimum(np.searchsorted(view.rows, asked), view.number - 1)
             there = view.rows[at] == asked
-            return (there if choice.mask is None else there & choice.mask[at]).tolist()  # type: ignore[no-any-return]
+            return (there if choice.is_all else there & choice.holds(at)).tolist()  # type: ignore[no-any-return]
 
         words = self._shelf(located)[1]
         return words.search(Sought(query.text, query.limit, fits=fits, few=few, living=view.living))
@@ -285,7 +285,7 @@ def _rows(view: View, namespace: str, where: Filter | None) -> list[int]:
     choice = view.choose(namespace, where)
     if not choice.number:
         return []
-    rows = view.rows if choice.mask is None else view.rows[choice.mask]
+    rows = view.rows if choice.is_all else view.rows[choice.listed()]
     return rows.tolist()  # type: ignore[no-any-return]  # numpy's stubs
 
 

@@ -1,5 +1,6 @@
 import random
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,32 @@ def test_a_mask_is_what_the_evaluator_says(seed: int) -> None:
         return columns[of.field].mask(of, length=columns[of.field].length, points=60)
 
     assert mask_of(where, points=60, leaf=leaf).tolist() == [matches(where, point.metadata) for point in points]
+
+
+@given(st.lists(st.lists(st.sampled_from("abc"), max_size=3), max_size=80), st.data())
+def test_the_places_of_a_value_are_those_of_its_mask_whenever_they_were_first_asked_for(
+    values: list[list[str]], data: st.DataObject
+) -> None:
+    column, lengths = Column(), [0]
+    asked = data.draw(st.sets(st.integers(0, len(values))))
+    for place, value in enumerate(values):
+        if place in asked:
+            column.positions("a", length=column.length)
+        column.extend([(place, tuple(value))])
+        lengths.append(column.length)
+    for points in (len(values), len(values) // 2):
+        for value in "abcd":
+            mask = column.mask(Eq("tag", value), length=lengths[points], points=points)
+            assert column.positions(value, length=lengths[points]).tolist() == np.flatnonzero(mask).tolist()
+
+
+def test_postings_are_made_again_when_much_has_come() -> None:
+    column = Column()
+    column.extend((place, place % 2) for place in range(10))
+    assert column.positions(1, length=10).tolist() == [1, 3, 5, 7, 9]
+    column.extend((place, place % 2) for place in range(10, 5000))
+    assert len(column.positions(1, length=5000)) == 2500
+    assert column.positions(1, length=7).tolist() == [1, 3, 5]
 
 
 def test_who_knows_a_shorter_length_sees_nothing_of_what_came_later() -> None:
