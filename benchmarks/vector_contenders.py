@@ -243,7 +243,7 @@ class Session:
         set_folder = folder / "set"
         self._folder = folder / f"of-{name}"
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._vectors = np.load(set_folder / "vectors.npy", mmap_mode="r")
+        self._vectors = np.load(set_folder / "vectors.npy")  # read, not mapped: it is in `_before`
         self._queries = np.load(set_folder / "queries.npy")
         self._truth = json.loads((set_folder / "truth.json").read_text())
         self._texts = json.loads((set_folder / "texts.json").read_text())
@@ -253,7 +253,7 @@ class Session:
 
     def build(self) -> dict[str, Any]:
         """Writes and indexes everything."""
-        times = self._contender.build(np.asarray(self._vectors), self._texts)
+        times = self._contender.build(self._vectors, self._texts)
         return {**times, "efforts": list(self._contender.efforts)}
 
     def recall(self, field: str, effort: int) -> dict[str, Any]:
@@ -290,7 +290,7 @@ class Session:
         return {"rebuild_s": self._contender.rebuild()}
 
     def size(self) -> dict[str, Any]:
-        """Memory above what the process had with nothing but the set mapped, and disk."""
+        """Memory above what the process had with nothing but the set in it, and disk."""
         files = [file for file in self._folder.rglob("*") if file.is_file()]
         return {
             "memory_mb": resident_mb() - self._before,

@@ -129,10 +129,9 @@ def measure(contenders: Sequence[Contender], say: Console, *, rounds: int, secon
             results[each.name]["filters"][name] = {"effort": effort, "recall": recall, **figures}
             say.print(f"{name} {each.name}: {figures['qps']:.0f}/s at {recall:.3f}")
     for contender in contenders:
+        results[contender.name]["size"] = contender.ask("size")  # before hybrid searches: the others have no words
         if contender.name == "undercroft":
             results[contender.name]["hybrid"] = contender.ask("hybrid")
-        results[contender.name]["size"] = contender.ask("size")
-        if contender.name == "undercroft":
             results[contender.name] |= contender.ask("rebuild")
     return results
 

@@ -1,6 +1,8 @@
 """A search as people mean it: by meaning, by words, or both, grouped by document, with the passages that tell why."""
 
+import asyncio
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
@@ -111,19 +113,33 @@ def passage(text: str, query: str, *, longest: int = 300) -> tuple[Span | None, 
     """The part of the text with the most of the query's words, at most `longest` characters, and the words in it."""
     wanted = {_stem(word) for word in re.findall(r"\w+", query.lower())}
     places = [
-        (Span(match.start(), match.end()), _stem(match[0].lower()))
+        (Span(match.start(), match.end()), stem)
         for match in re.finditer(r"\w+", text)
-        if _stem(match[0].lower()) in wanted
+        if (stem := _stem(match[0].lower())) in wanted
     ]
     if not places:
         return None, ()
-    first, count = 0, 0
-    for start in range(len(places)):
-        different = {stem for span, stem in places[start:] if span.end - places[start][0].start <= longest}
-        if len(different) > count:
-            first, count = start, len(different)
-    start, end = _widened(text, places[first][0].start, longest)
+    start, end = _widened(text, places[_densest(places, longest)][0].start, longest)
     return Span(start, end), tuple(span for span, _ in places if start <= span.start and span.end <= end)
+
+
+def _densest(places: Sequence[tuple[Span, str]], longest: int) -> int:
+    """The first of the places from which on most different words end within so many characters."""
+    first, most, end = 0, 0, 0
+    within: Counter[str] = Counter()
+    for start, (span, stem) in enumerate(places):
+        while end < len(places) and places[end][0].end - span.start <= longest:
+            within[places[end][1]] += 1
+            end += 1
+        if len(within) > most:
+            first, most = start, len(within)
+        if end == start:  # a word that is longer than that
+            end += 1
+        elif within[stem] == 1:
+            del within[stem]
+        else:
+            within[stem] -= 1
+    return first
 
 
 def _widened(text: str, start: int, longest: int) -> tuple[int, int]:
@@ -184,8 +200,10 @@ async def _hits(store: VectorStore, collection: str, request: Request, limit: in
         hits = await store.search_text(collection, _words(request, limit))
     else:
         deep = min(MOST, limit * DEEP)
-        dense = await store.search(collection, _dense(request, deep, threshold=None))
-        words = await store.search_text(collection, _words(request, deep))
+        words, dense = await asyncio.gather(  # words first: they are looked for in a thread
+            store.search_text(collection, _words(request, deep)),
+            store.search(collection, _dense(request, deep, threshold=None)),
+        )
         hits = fuse([(request.weights.dense, dense), (request.weights.words, words)], limit=limit)
     return hits if request.threshold is None else [hit for hit in hits if hit.score >= request.threshold]
 

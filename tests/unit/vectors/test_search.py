@@ -99,6 +99,14 @@ def test_hits_without_the_field_stand_alone() -> None:
     assert len(grouped(hits, "source", groups=5, size=1)) == 3
 
 
+def test_the_passage_is_where_most_different_words_are_together() -> None:
+    text = "tower tower tower" + " and" * 40 + " the tower by the river" + " and" * 40 + " a river"
+    span, words = passage(text, "tower river", longest=60)
+    assert span is not None
+    assert [text[word.start : word.end] for word in words] == ["tower", "river"]
+    assert passage("towertowertower is long", "towertowertower", longest=5)[0] is not None
+
+
 def test_the_passage_holds_the_words_that_were_asked_for() -> None:
     text = "Nothing here. " * 30 + "The castle had towers of stone. They fell in a storm." + " And so on." * 30
     span, words = passage(text, "which tower fell")

@@ -21,12 +21,12 @@ class Cores(Struct, frozen=True):
 
 
 def divide_cores(workers: int) -> Cores:
-    """The last usable core for the generator and its stand-in, the first ones for the server: one for each worker, the
-    generator's among them where there are not enough."""
+    """The last usable core for the generator and its stand-in, the first ones for the server."""
     if not hasattr(os, "sched_getaffinity"):
         return Cores()
     usable = sorted(os.sched_getaffinity(0))
-    return Cores(frozenset(usable[:workers]), frozenset(usable[-1:]))
+    servers = usable[: max(1, min(workers, len(usable) - 1))]
+    return Cores(frozenset(servers), frozenset(usable[-1:]))
 
 
 def pin(cores: frozenset[int]) -> None:

@@ -111,7 +111,7 @@ class Meter:
         costs = [alone]
         for _ in range(BURSTS):
             cost = costs[-1]
-            rate = max(QUIET_RATE, self._case.servers / cost.burst_s)
+            rate = max(QUIET_RATE, self._case.cores / cost.burst_s)
             arrivals = poisson(rate, BURST_S, self._case.kinds, self._rng)
             outcome, used = await self._watched(partial(self._generator.open_loop, arrivals))
             self._check(outcome)

@@ -104,25 +104,39 @@ def play(
     return found
 
 
+class Queues(Struct, frozen=True):
+    """Who takes the next request, and how fast."""
+
+    count: int
+    is_shared: bool
+    """One queue before all of them; otherwise each has one of its own, and requests come to any at random."""
+    slower: float = 1.0
+    """Times the CPU time that a request's work takes, where servers share cores."""
+
+
+def one_queue(cores: int) -> Queues:
+    """The better end: whoever is free takes the next."""
+    return Queues(cores, is_shared=True)
+
+
+def queues(servers: int, cores: int) -> Queues:
+    """The worse end: each process has its own share of the cores, and nobody helps a neighbour."""
+    return Queues(servers, is_shared=False, slower=servers / cores)
+
+
 def play_waiting(
-    arrivals: Sequence[Arrival],
-    calibration: Calibration,
-    *,
-    rate: float,
-    servers: int,
-    is_shared: bool,
-    rng: random.Random,
+    arrivals: Sequence[Arrival], calibration: Calibration, *, rate: float, queues: Queues, rng: random.Random
 ) -> list[float]:
     """Latencies of these arrivals where most of an answer is waiting: only its CPU time queues."""
-    cpu_s = 0.0 if calibration.cpu is None else calibration.cpu.at(rate)
-    free = [0.0] * servers
+    cpu_s = 0.0 if calibration.cpu is None else calibration.cpu.at(rate) * queues.slower
+    free = [0.0] * queues.count
     found = []
     for arrival in arrivals:
         sample = calibration.latencies_s[arrival.kind]
         base = sample[int(rng.random() * len(sample))]
-        chosen = 0 if is_shared else int(rng.random() * servers)
+        chosen = 0 if queues.is_shared else int(rng.random() * queues.count)
         start = max(arrival.due_s, free[chosen])
-        if is_shared:
+        if queues.is_shared:
             heapq.heapreplace(free, start + cpu_s)
         else:
             free[chosen] = start + cpu_s

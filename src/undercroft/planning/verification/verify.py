@@ -91,7 +91,7 @@ class Verification:
                 f"{case.name}: {cpu.quiet_s * 1e6:.0f} us of CPU for a request at {cpu.quiet_rate:.0f}/s, "
                 f"{cpu.burst_s * 1e6:.0f} us in bursts of {cpu.burst_rate:.0f}/s (measured)"
             )
-            return prediction.max_rate_of_cores(calibration, case.servers)
+            return prediction.max_rate_of_cores(calibration, case.cores)
         if self._limit is None:
             self._limit = await self._found_limit()
         return self._limit
@@ -115,7 +115,7 @@ class Verification:
         if case.is_waiting:
             at_once = min(MOST_AT_ONCE, math.ceil(1.5 * predicted * calibration.mean_s(case.kinds)) + 8)
         outcome, used = await self._meter.saturate(at_once=at_once, seconds=min(SATURATE_S, course.duration_s))
-        busy = None if used.cpu_s is None else used.cpu_s / used.seconds / case.servers
+        busy = None if used.cpu_s is None else used.cpu_s / used.seconds / case.cores
         if busy is not None and busy < BUSY:
             self.notes.append(
                 f"{case.name}: at saturation its cores were {busy:.0%} busy: the load generator, or somebody else "
@@ -166,11 +166,8 @@ class Verification:
     ) -> Percentiles:
         case, rng = self._case, self._rng
         if case.is_waiting:
-            return percentiles(
-                prediction.play_waiting(
-                    arrivals, calibration, rate=rate, servers=case.servers, is_shared=is_shared, rng=rng
-                )
-            )
+            queues = prediction.one_queue(case.cores) if is_shared else prediction.queues(case.servers, case.cores)
+            return percentiles(prediction.play_waiting(arrivals, calibration, rate=rate, queues=queues, rng=rng))
         return percentiles(prediction.play(arrivals, calibration, servers=case.servers, is_shared=is_shared, rng=rng))
 
     def _note_late(self, outcome: Outcome, count: int, share: float) -> None:

@@ -9,11 +9,14 @@ from undercroft.planning.verification.load import poisson, replayed
 from undercroft.planning.verification.prediction import (
     Calibration,
     CpuCost,
+    Queues,
     max_rate_of_cores,
     max_rate_of_one_queue,
+    one_queue,
     percentiles,
     play,
     play_waiting,
+    queues,
 )
 
 SERVICES = tuple(lognormal(0.02, 0.5, points=500))
@@ -53,10 +56,26 @@ def test_random_routing_is_slower_than_one_queue() -> None:
 def test_what_mostly_waits_queues_for_its_cpu_time_only() -> None:
     quiet = Calibration(latencies_s=((0.08,),), cpu=CpuCost(10, 0.001, 1000, 0.001), memory_mb=None)
     arrivals = poisson(500, 200, [0], random.Random(1))
-    played = play_waiting(arrivals, quiet, rate=500, servers=1, is_shared=True, rng=random.Random(2))
+    played = play_waiting(arrivals, quiet, rate=500, queues=one_queue(1), rng=random.Random(2))
     queue = Queue(rate=len(arrivals) / 200, service_s=0.001, servers=1, scv=0.0)
 
     assert sum(played) / len(played) == pytest.approx(0.08 + queue.mean_wait_s, rel=0.01)
+
+
+def test_processes_that_share_a_core_are_as_fast_as_it_at_best_and_have_a_share_each_at_worst() -> None:
+    quiet = Calibration(latencies_s=((0.0,),), cpu=CpuCost(10, 0.001, 1000, 0.001), memory_mb=None)
+    arrivals = poisson(500, 200, [0], random.Random(1))
+    rate = len(arrivals) / 200
+    best, worst = (
+        play_waiting(arrivals, quiet, rate=500, queues=each, rng=random.Random(2))
+        for each in (one_queue(1), queues(2, 1))
+    )
+
+    alone = Queue(rate=rate, service_s=0.001, servers=1, scv=0.0)
+    halved = Queue(rate=rate / 2, service_s=0.002, servers=1, scv=0.0)
+    assert sum(best) / len(best) == pytest.approx(alone.mean_wait_s, rel=0.03)
+    assert sum(worst) / len(worst) == pytest.approx(halved.mean_wait_s, rel=0.03)
+    assert queues(2, 2) == Queues(2, is_shared=False)
 
 
 def test_cpu_lies_between_alone_and_in_bursts() -> None:

@@ -80,13 +80,6 @@ def verify(parser: ArgumentParser) -> None:
         "--load", action="append", type=float, default=[], metavar="SHARE", help="of the maximum; default: 0.3 0.5 0.6"
     )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="gateway processes (default: 1)")
-    parser.add_argument(
-        "--prompt",
-        type=int,
-        default=55,
-        metavar="N",
-        help="characters of each request to the gateway; long ones cost it far more than the load generator (default: 55)",
-    )
     parser.add_argument("--target", metavar="URL", help="a server that runs already, with a model of --model's name")
     parser.add_argument("--model", default="chat", metavar="NAME", help="what to ask of --target (default: chat)")
     parser.add_argument("--key", metavar="NAME", help="environment variable with the key of --target")

@@ -16,7 +16,7 @@ from undercroft.clock import SystemClock
 from undercroft.errors import InvalidRequest, NotFound
 from undercroft.planning.bounds import bounded
 from undercroft.planning.verification import machine
-from undercroft.planning.verification.cases import MOST_PROMPT, Case, gateway_case, local_case, target_case
+from undercroft.planning.verification.cases import Case, gateway_case, local_case, target_case
 from undercroft.planning.verification.load import Address, Generator
 from undercroft.planning.verification.report import Line, Report, report
 from undercroft.planning.verification.server import gateway, local_model
@@ -42,7 +42,6 @@ def run(options: Namespace, out: Output) -> int:
         recorded_s=_recorded(options, out) if options.recorded else (),
     ).check()
     bounded("workers", options.workers, least=1, most=1024)
-    bounded("prompt", options.prompt, least=1, most=MOST_PROMPT)
     cores = machine.divide_cores(options.workers)
     before = machine.busy_elsewhere()
     found: list[Line] = []
@@ -55,6 +54,8 @@ def run(options: Namespace, out: Output) -> int:
         found += lines
         calibrated += told
         notes += noted
+    if options.target is None and 0 < len(cores.server) < options.workers:
+        notes.append(f"{options.workers} workers share {len(cores.server)} of the cores: the load generator has one")
     if options.target is None and not cores.is_apart:
         notes.append("server and load generator share a core: this machine has too few, or cannot pin")
     if before is not None and before > 0.5:
@@ -94,16 +95,16 @@ def _servers(options: Namespace, cores: machine.Cores) -> list[Serving]:
             hint="Type: undercroft models pull, or verify --workload gateway.",
         )
     known: Mapping[str, Serving] = {
-        "gateway": partial(_gateway, cores, options.workers, options.seed, options.prompt),
+        "gateway": partial(_gateway, cores, options.workers, options.seed),
         "local": partial(_local, cores),
     }
     return [known[name] for name in chosen]
 
 
 @contextmanager
-def _gateway(cores: machine.Cores, workers: int, seed: int, characters: int) -> Iterator[Loaded]:
+def _gateway(cores: machine.Cores, workers: int, seed: int) -> Iterator[Loaded]:
     with gateway(cores, workers=workers, seed=seed) as running:
-        case = gateway_case(running.address, workers=workers, characters=characters)
+        case = gateway_case(running.address, workers=workers, cores=len(cores.server) or workers)
         yield Loaded(case, running.address, running.pid)
 
 
