@@ -52,6 +52,25 @@ def every_route(data_dir: Path) -> list[Route]:
     return asyncio.run(built())
 
 
+def test_a_path_leads_to_the_family_that_has_it(tmp_path: Path) -> None:
+    async def made() -> tuple[dict[str, list[str]], list[str]]:
+        application = Application(Settings(data_dir=tmp_path), bind="loopback")
+        try:
+            undercroft = await application.start()
+            late = {each.begins: [route.path for route in each.make()] for each in builtin.families(undercroft)}
+            return late, [route.path for route in builtin.at_once(application, undercroft)]
+        finally:
+            await application.stop()
+
+    late, at_once = asyncio.run(made())
+    assert len(late) > 10
+    for begins, paths in late.items():
+        for path in paths:
+            assert max((each for each in late if path.startswith(each)), key=len) == begins
+            assert path not in at_once
+    assert not [path for path in at_once if path.startswith(tuple(late))]
+
+
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:80", "127.0.0.1", "[::1]:8000", "ai.example.com", "localhost."]
 )

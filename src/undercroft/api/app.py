@@ -65,7 +65,7 @@ class Application:
     ) -> None:
         """`reloading` says where another configuration comes from, `applied` learns of each that is put in force.
 
-        `is_frozen`: nothing runs between requests (`api/serverless.py`).
+        `is_frozen`: nothing runs between requests (`api/frozen.py`).
         """
         self.settings = settings
         self.closing = False
@@ -118,7 +118,7 @@ class Application:
 
     def _take(self, undercroft: Undercroft) -> None:
         """From here on requests are served by this one; those that have begun keep the one they began with."""
-        self._router = Router(builtin.table(self, undercroft))
+        self._router = Router(builtin.at_once(self, undercroft), builtin.families(undercroft))
         server = undercroft.settings.server
         self._trusted = networks_of(server.trusted_proxies)
         self._origins = frozenset(server.cors_origins)
@@ -144,6 +144,11 @@ class Application:
         self._installation.enforce(fresh, generation=generation)
         self.settings = settings
         self._applied(settings)
+
+    async def settle(self) -> None:
+        """Makes what was left for the first request that needs it: a server has the time, once its port answers."""
+        await asyncio.to_thread(builtin.load)
+        self._router.make()
 
     async def stop(self) -> None:
         """Takes everything down in reverse order; what is spooled is shipped first."""

@@ -5,7 +5,6 @@ from typing import Final
 
 from undercroft.api.exchange import Exchange
 from undercroft.wire import errors
-from undercroft.wire.anthropic import errors as anthropic_errors
 
 Envelope = Callable[..., tuple[int, list[tuple[bytes, bytes]], bytes]]
 """`envelope(error, request_id=…)`: status, headers and body."""
@@ -19,7 +18,14 @@ def envelope_of(exchange: Exchange) -> Envelope:
     """By the path, not the route: many requests fail before theirs is found, or have none."""
     path = exchange.path
     if path == ANTHROPIC or path.startswith(f"{ANTHROPIC}/"):
-        return anthropic_errors.envelope
+        return _anthropic()
     if (path == SHARED or path.startswith(f"{SHARED}/")) and exchange.header(b"anthropic-version"):
-        return anthropic_errors.envelope
+        return _anthropic()
     return errors.envelope
+
+
+def _anthropic() -> Envelope:
+    # With the whole of that format, which no start is to pay for.
+    from undercroft.wire.anthropic.errors import envelope
+
+    return envelope

@@ -63,6 +63,9 @@ class ModelHost:
             embedding=uses(self._settings, "local_embedding") or self._settings.cache.semantic,
         )
 
+    async def settle(self) -> None:
+        """Nothing was put off."""
+
     async def refresh(self) -> None:
         """Another configuration may want a model that is not loaded yet."""
 

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from undercroft import __version__
 from undercroft.assembly import Undercroft
-from undercroft.wire.openapi import document as wire_document
 
 REFUSALS: Final[Mapping[str, str]] = {
     "400": "The request cannot be understood.",
@@ -24,6 +23,7 @@ NOT_OURS: Final = ("HTTPValidationError", "ValidationError")
 def document(undercroft: Undercroft) -> dict[str, Any]:
     """The AI routes as `wire` describes them, joined by the management API as FastAPI describes it."""
     from undercroft.api.manage import management_app, plans
+    from undercroft.wire.openapi import document as wire_document
 
     merged = wire_document(version=__version__)
     managed = management_app(undercroft).openapi()

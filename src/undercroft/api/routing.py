@@ -26,24 +26,36 @@ class Route:
     metered: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Routes that are made when the first request for one of them comes: what reads and writes their format takes
+    long to import, and a process that starts for one request needs one format."""
+
+    begins: str
+    """What their paths begin with; routes of none else do."""
+    make: Callable[[], Iterable[Route]]
+
+
 class Router:
     """Looks a route up: exact paths by dictionary, templates one by one."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
-        self.routes = tuple(routes)
+    def __init__(self, routes: Iterable[Route], families: Iterable[Family] = ()) -> None:
+        self._families = list(families)
         self._exact: dict[str, dict[str, Route]] = {}
         self._templates: list[tuple[str, str, str, dict[str, Route]]] = []
         """Prefix, name, what comes after it, and the routes by method; the longest endings first, then the longest
         prefixes."""
         self._patterns: list[tuple[str, re.Pattern[str], dict[str, Route]]] = []
         """Of templates with several names: what comes before the first, the whole, and the routes by method."""
-        for route in self.routes:
-            self._table(route.path)[route.method] = route
+        self._add(routes)
 
     def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
         """The route and the path's values. Raises NotFound or MethodNotAllowed; HEAD is answered as GET."""
         methods = self._exact.get(path)
         values: Mapping[str, str] = {}
+        if methods is None and self._families:
+            self.make(path)
+            methods = self._exact.get(path)
         if methods is None:
             methods, values = self._match(path)
         route = methods.get("GET" if method == "HEAD" else method)
@@ -51,6 +63,17 @@ class Router:
             allowed = tuple(sorted(methods))
             raise MethodNotAllowed(f"{path} does not take {method}; it takes {', '.join(allowed)}.", allowed=allowed)
         return route, values
+
+    def make(self, path: str | None = None) -> None:
+        """Makes the families that may have a route for `path`; without one, all of them."""
+        for family in self._families[:]:
+            if path is None or path.startswith(family.begins):
+                self._add(family.make())
+                self._families.remove(family)
+
+    def _add(self, routes: Iterable[Route]) -> None:
+        for route in routes:
+            self._table(route.path)[route.method] = route
 
     def _match(self, path: str) -> tuple[dict[str, Route], Mapping[str, str]]:
         for prefix, pattern, methods in self._patterns:

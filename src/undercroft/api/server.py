@@ -54,6 +54,10 @@ class Service(Protocol):
 
     async def stop(self) -> None: ...
 
+    async def settle(self) -> None:
+        """The port answers: what the start has put off may be done now."""
+        ...
+
     async def refresh(self) -> None:
         """SIGHUP: another configuration may be there to be put in force."""
         ...
@@ -86,13 +90,19 @@ class Server(uvicorn.Server):
         self._lifeline = lifeline
         self._terminal = Terminal()
         self._refreshing: set[asyncio.Task[None]] = set()
+        self._settling: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         # Not through uvicorn's lifespan: what goes wrong here is to end the process in one line, not in a traceback.
         await self._application.start()
         await super().startup(sockets)
         self._ready()
-        asyncio.get_running_loop().call_later(SETTLED_AFTER_S, spare_the_settled)
+        self._settling = asyncio.create_task(self._settle())
+
+    async def _settle(self) -> None:
+        await asyncio.sleep(SETTLED_AFTER_S)
+        await self._application.settle()
+        spare_the_settled()
 
     async def main_loop(self) -> None:
         sweeping = asyncio.create_task(self._watchman.run())
@@ -100,6 +110,8 @@ class Server(uvicorn.Server):
             await super().main_loop()
         finally:
             sweeping.cancel()
+            if self._settling is not None:
+                self._settling.cancel()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         with contextlib.suppress(TimeoutError):

@@ -2,7 +2,7 @@
 limits as a call over HTTP, and with its answer."""
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -10,7 +10,6 @@ from undercroft.assembly.job_kinds import GatewayInForce
 from undercroft.assembly.reloads import UnderWay
 from undercroft.assembly.responses import Responses
 from undercroft.batches.types import KIND, ItemInput, ItemResult
-from undercroft.batches.validation import Checked
 from undercroft.clock import Clock
 from undercroft.errors import InvalidRequest, UndercroftError
 from undercroft.gateway.call import Call
@@ -23,8 +22,10 @@ from undercroft.record import Usage, Who
 from undercroft.telemetry.trace_context import trace_in
 from undercroft.wire.body import read
 from undercroft.wire.errors import envelope
-from undercroft.wire.openai import chat, completions, embeddings, moderations
-from undercroft.wire.openai import responses as wire
+
+if TYPE_CHECKING:
+    from undercroft.batches.validation import Checked
+    from undercroft.wire.openai import responses as wire
 
 ENDPOINT: Final = "/v1/batches"
 NOT_IN_A_BATCH: Final = ("stream", "background", "previous_response_id")
@@ -48,8 +49,10 @@ class BatchItems:
         self._ids = ids
         self._clock = clock
 
-    def look(self, endpoint: str, body: bytes, /) -> Checked:
+    def look(self, endpoint: str, body: bytes, /) -> "Checked":
         """Raises InvalidRequest and ModelNotFound."""
+        from undercroft.batches.validation import Checked
+
         request = _decode(endpoint, body)
         gateway = self._in_force.gateway()
         lane = gateway.lane(request)
@@ -87,6 +90,8 @@ class BatchItems:
         body = bytes(asked.body)
         request = _decode(asked.url, body)
         if asked.url == "/v1/responses":
+            from undercroft.wire.openai import responses as wire
+
             assert isinstance(request, ChatRequest)
             fitting, dropped = self._in_force.responses().fit(request, who)
             return fitting, _Responding(wire.decode(body), dropped, self._clock).whole
@@ -111,12 +116,14 @@ class BatchItems:
 class _Responding:
     """Writes a response that nobody keeps: the batch's files do."""
 
-    def __init__(self, asked: wire.Asked, dropped: tuple[str, ...], clock: Clock) -> None:
+    def __init__(self, asked: "wire.Asked", dropped: tuple[str, ...], clock: Clock) -> None:
         self._asked = asked
         self._dropped = dropped
         self._clock = clock
 
     def whole(self, call: Call, chunk: Chunk) -> bytes:
+        from undercroft.wire.openai import responses as wire
+
         call.trail.dropped += self._dropped
         suffix = call.id.removeprefix("req_")
         begun = wire.begun(
@@ -129,15 +136,30 @@ class _Responding:
 
 def _decode(endpoint: str, body: bytes) -> Request:
     """Raises InvalidRequest, also for what a batch has no place for."""
-    decode = _READERS.get(endpoint)
-    if decode is None:
-        raise InvalidRequest(f"Batches cannot be for {endpoint[:100]}.", code="invalid_url", param="url")
-    request = decode(body)
+    request = _read(endpoint, body)
     named = read(_fields, body)
     for name in NOT_IN_A_BATCH:
         if name in named and bytes(named[name]) not in _ABSENT:
             raise InvalidRequest(f"'{name}' is not possible in a batch.", code="unsupported_parameter", param=name)
     return request
+
+
+def _read(endpoint: str, body: bytes) -> Request:
+    # Imported here, as all formats are by the routes that have them: no start needs one.
+    from undercroft.wire.openai import chat, completions, embeddings, moderations, responses
+
+    match endpoint:
+        case "/v1/chat/completions":
+            return chat.decode(body)
+        case "/v1/completions":
+            return completions.decode(body)
+        case "/v1/embeddings":
+            return embeddings.decode(body)
+        case "/v1/moderations":
+            return moderations.decode(body)
+        case "/v1/responses":
+            return responses.request_of(responses.decode(body), None)
+    raise InvalidRequest(f"Batches cannot be for {endpoint[:100]}.", code="invalid_url", param="url")
 
 
 def _refused(error: UndercroftError, call_id: str) -> ItemResult:
@@ -147,6 +169,8 @@ def _refused(error: UndercroftError, call_id: str) -> ItemResult:
 
 
 def _chatted(call: Call, chunk: Chunk) -> bytes:
+    from undercroft.wire.openai import chat
+
     assert isinstance(call.request, ChatRequest)
     return chat.whole(
         chunk,
@@ -158,30 +182,25 @@ def _chatted(call: Call, chunk: Chunk) -> bytes:
 
 
 def _completed(call: Call, chunk: Chunk) -> bytes:
+    from undercroft.wire.openai import completions
+
     named = "cmpl-" + call.id.removeprefix("req_")
     return completions.whole(chunk, id=named, created=call.started_us // 1_000_000, model=call.answered_by)
 
 
 def _embedded(call: Call, chunk: Chunk) -> bytes:
+    from undercroft.wire.openai import embeddings
+
     assert isinstance(call.request, EmbeddingsRequest)
     return embeddings.whole(chunk, model=call.answered_by, base64=call.request.base64)
 
 
 def _moderated(call: Call, chunk: Chunk) -> bytes:
+    from undercroft.wire.openai import moderations
+
     return moderations.whole(chunk, id="modr-" + call.id.removeprefix("req_"), model=call.answered_by)
 
 
-def _response(body: bytes) -> ChatRequest:
-    return wire.request_of(wire.decode(body), None)
-
-
-_READERS: Final[dict[str, Callable[[bytes], Request]]] = {
-    "/v1/chat/completions": chat.decode,
-    "/v1/completions": completions.decode,
-    "/v1/embeddings": embeddings.decode,
-    "/v1/moderations": moderations.decode,
-    "/v1/responses": _response,
-}
 _WRITERS: Final[dict[str, Callable[[Call, Chunk], bytes]]] = {
     "/v1/chat/completions": _chatted,
     "/v1/completions": _completed,

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -14,12 +14,13 @@ from undercroft.egress.http1 import request_head
 from undercroft.egress.origin import Origin
 from undercroft.errors import UndercroftError
 from undercroft.ids import Ids
-from undercroft.providers.local.chat import QUALITY, LocalChat
-from undercroft.providers.local.dialect import DEFAULT_SYSTEM_PROMPT
-from undercroft.providers.local.embedder import LocalEmbedder
-from undercroft.providers.local.weights import locate
-from undercroft.providers.openai_compatible import OpenAICompatible
+from undercroft.providers.local.weights import Weights, locate
 from undercroft.settings.model import Settings
+
+if TYPE_CHECKING:
+    from undercroft.providers.local.chat import LocalChat
+    from undercroft.providers.local.embedder import LocalEmbedder
+    from undercroft.providers.openai_compatible import OpenAICompatible
 
 LOCAL: Final = "local"
 LOCAL_EMBEDDING: Final = "local-embedding"
@@ -62,15 +63,7 @@ class OwnModels:
         weights = locate(local.models_dir, settings.data_dir)
         gguf = local.chat_gguf or (weights.chat if weights else None)
         self.chat = _chat(settings, gguf, ids=ids) if gguf else None
-        self.embedding: LocalEmbedder | None = None
-        if weights is not None:
-            self.embedding = LocalEmbedder(
-                weights.embedder,
-                weights.tokenizer,
-                queue=local.queue,
-                threads=local.threads,
-                load_timeout_s=local.load_timeout_s,
-            )
+        self.embedding = _embedding(settings, weights) if weights else None
 
     @property
     def notes(self) -> Mapping[str, Mapping[str, object]]:
@@ -92,7 +85,7 @@ class OwnModels:
     async def close(self) -> None:
         await asyncio.gather(*(model.close() for _, model in self._models()))
 
-    def _models(self) -> list[tuple[str, LocalChat | LocalEmbedder]]:
+    def _models(self) -> "list[tuple[str, LocalChat | LocalEmbedder]]":
         both = ((LOCAL, self.chat), (LOCAL_EMBEDDING, self.embedding))
         return [(name, model) for name, model in both if model is not None]
 
@@ -108,7 +101,9 @@ class SharedModels:
         self._clock = clock
         self._origin = Origin("unix", str(socket))
 
-        def remote(name: str) -> OpenAICompatible:
+        def remote(name: str) -> "OpenAICompatible":
+            from undercroft.providers.openai_compatible import OpenAICompatible
+
             return OpenAICompatible(
                 LOCAL, base_url=f"unix:{socket}", api_key=None, model=name, client=client, clock=clock
             )
@@ -151,7 +146,25 @@ def has_something_to_answer_with(settings: Settings) -> bool:
     )
 
 
-def _chat(settings: Settings, gguf: Path, *, ids: Ids) -> LocalChat:
+def _embedding(settings: Settings, weights: Weights) -> "LocalEmbedder":
+    # Imported where there are weights: most installations have none, and a function never has.
+    from undercroft.providers.local.embedder import LocalEmbedder
+
+    local = settings.local
+    return LocalEmbedder(
+        weights.embedder,
+        weights.tokenizer,
+        queue=local.queue,
+        threads=local.threads,
+        load_timeout_s=local.load_timeout_s,
+    )
+
+
+def _chat(settings: Settings, gguf: Path, *, ids: Ids) -> "LocalChat":
+    # As the embedder.
+    from undercroft.providers.local.chat import QUALITY, LocalChat
+    from undercroft.providers.local.dialect import DEFAULT_SYSTEM_PROMPT
+
     local = settings.local
     is_own = local.chat_gguf is not None
     return LocalChat(

@@ -82,6 +82,7 @@ class EventDesk:
         self._hooks: Hooks | None = None
         self._outbox: Outbox | None = None
         self._is_there = asyncio.Event()
+        self._working: asyncio.Task[None] | None = None
 
     def configure(self, settings: Settings) -> None:
         """From now on these networks may be reached."""
@@ -89,7 +90,7 @@ class EventDesk:
 
     async def hooks(self) -> "Hooks":
         """Raises Unavailable while the database is away."""
-        await self._is_there.wait()
+        await self._opened()
         self._link.database()
         if self._hooks is None:
             raise Unavailable("The server is shutting down.", code="interrupted")
@@ -97,7 +98,7 @@ class EventDesk:
 
     async def outbox(self) -> "Outbox":
         """For those who write events in transactions of their own. Raises Unavailable at the end."""
-        await self._is_there.wait()
+        await self._opened()
         if self._outbox is None:
             raise Unavailable("The server is shutting down.", code="interrupted")
         return self._outbox
@@ -120,15 +121,28 @@ class EventDesk:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Tells events for as long as the block lasts."""
-        task = asyncio.create_task(self._run())
-        task.add_done_callback(lambda _: self._close())
+        """Tells events for as long as the block lasts. A process that is frozen between requests tells none, and opens
+        what writes them when somebody wants to."""
+        if not self._is_frozen:
+            self._begin()
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            if self._working is None:
+                self._close()
+            else:
+                self._working.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._working
+
+    async def _opened(self) -> None:
+        if self._is_frozen and self._working is None and not self._is_there.is_set():
+            self._begin()
+        await self._is_there.wait()
+
+    def _begin(self) -> None:
+        self._working = asyncio.create_task(self._run())
+        self._working.add_done_callback(lambda _: self._close())
 
     def _close(self) -> None:
         self._hooks = self._outbox = None

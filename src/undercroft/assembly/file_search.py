@@ -2,16 +2,16 @@
 
 import asyncio
 from dataclasses import replace
-from typing import Final
-
-import msgspec
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from undercroft.assembly.knowledge import Caller, KnowledgeOffice
 from undercroft.errors import NotFound
 from undercroft.gateway.call import Model
 from undercroft.llm.types import ChatRequest
 from undercroft.telemetry.tracing import Tracing
-from undercroft.wire.openai import responses as wire
+
+if TYPE_CHECKING:
+    from undercroft.wire.openai import responses as wire  # imported where it is used, as in assembly/responses.py
 
 USUAL_CONTEXT: Final = 16_000
 """Tokens, of a model that does not say how many it takes."""
@@ -19,11 +19,11 @@ SHARE: Final = 2
 """The part of a model's context that passages may fill is one in so many."""
 
 
-class Led(msgspec.Struct, frozen=True):
+class Led(NamedTuple):
     """A request with what was found for it."""
 
     request: ChatRequest
-    retrieved: wire.Retrieved | None
+    retrieved: "wire.Retrieved | None"
 
 
 class FileSearch:
@@ -33,8 +33,10 @@ class FileSearch:
         self._knowledge = knowledge
         self._tracing = tracing
 
-    async def is_ours(self, asked: wire.Asked, caller: Caller, *, model: Model) -> bool:
+    async def is_ours(self, asked: "wire.Asked", caller: Caller, *, model: Model) -> bool:
         """Whether to search here. Raises NotFound for a vector store that nobody knows."""
+        from undercroft.wire.openai import responses as wire
+
         tool = wire.asked_search(asked.body)
         if tool is None:
             return False
@@ -48,8 +50,10 @@ class FileSearch:
             raise
         return True
 
-    async def lead(self, asked: wire.Asked, request: ChatRequest, caller: Caller, *, model: Model) -> Led:
+    async def lead(self, asked: "wire.Asked", request: ChatRequest, caller: Caller, *, model: Model) -> Led:
         """The request behind what was found for it. Raises InvalidRequest, NotFound, and what the models raise."""
+        from undercroft.wire.openai import responses as wire
+
         tool, question = wire.asked_search(asked.body), wire.question_in(request)
         if tool is None or not question:
             return Led(wire.without_search(request), None)
@@ -62,10 +66,11 @@ class FileSearch:
         tokens = (context if isinstance(context, int) else USUAL_CONTEXT) // SHARE
         return Led(*wire.with_passages(request, retrieved, most_tokens=tokens))
 
-    async def _found(self, tool: wire.FileSearchBody, question: str, caller: Caller) -> list[wire.Cited]:
+    async def _found(self, tool: "wire.FileSearchBody", question: str, caller: Caller) -> "list[wire.Cited]":
         from undercroft.vectors.filters import parse
         from undercroft.vectors.knowledge.finding import merged
         from undercroft.vectors.knowledge.types import Question
+        from undercroft.wire.openai import responses as wire
 
         ranking = tool.ranking_options
         hybrid = ranking.hybrid_search if ranking else None

@@ -12,11 +12,11 @@ from undercroft.files.types import StoredFile
 from undercroft.ids import Ids
 from undercroft.settings.model import Settings
 from undercroft.telemetry.logs import get_logger
-from undercroft.wire.openai.files import FileObject
 
 if TYPE_CHECKING:
     from undercroft.files.blob import BlobStore
     from undercroft.files.cabinet import Cabinet, Transactions
+    from undercroft.wire.openai.files import FileObject
 
 FOLDER: Final = "files"
 """Of the data directory."""
@@ -90,8 +90,10 @@ def blobs_of(settings: Settings, database: "Transactions") -> "BlobStore":
             return DatabaseBlobs(database)
 
 
-def told(file: StoredFile) -> FileObject:
+def told(file: StoredFile) -> "FileObject":
     """A file as the wire has it."""
+    from undercroft.wire.openai.files import FileObject
+
     return FileObject(
         id=file.id,
         bytes=file.size_bytes,

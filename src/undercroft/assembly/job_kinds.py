@@ -18,7 +18,6 @@ from undercroft.llm.reply import Reply, joined
 from undercroft.llm.types import ChatRequest, Chunk, EmbeddingsRequest, Usage
 from undercroft.telemetry.trace_context import trace_in
 from undercroft.wire import generate
-from undercroft.wire.openai import chat, embeddings
 
 ENDPOINT: Final = "/api/v1/jobs"
 R = TypeVar("R", bound=ChatRequest | EmbeddingsRequest)
@@ -105,7 +104,18 @@ def _generated(call: Call, _: ChatRequest, answer: Chunk) -> bytes:
     return generate.whole(answer, model=call.answered_by, usage=usage, cost_nano=call.trail.cost_nano)
 
 
+# Other formats are imported with the first job that has them: no start needs one.
+
+
+def _chat(body: bytes) -> ChatRequest:
+    from undercroft.wire.openai import chat
+
+    return chat.decode(body)
+
+
 def _chatted(call: Call, request: ChatRequest, answer: Chunk) -> bytes:
+    from undercroft.wire.openai import chat
+
     return chat.whole(
         answer,
         id="chatcmpl-" + call.id.removeprefix("req_"),
@@ -115,7 +125,15 @@ def _chatted(call: Call, request: ChatRequest, answer: Chunk) -> bytes:
     )
 
 
+def _embeddings(body: bytes) -> EmbeddingsRequest:
+    from undercroft.wire.openai import embeddings
+
+    return embeddings.decode(body)
+
+
 def _embedded(call: Call, request: EmbeddingsRequest, answer: Chunk) -> bytes:
+    from undercroft.wire.openai import embeddings
+
     return embeddings.whole(answer, model=call.answered_by, base64=request.base64)
 
 
@@ -135,7 +153,7 @@ def built_in(*, limits: Limits, in_force: GatewayInForce, ids: Ids, clock: Clock
         CallHandler(
             "chat",
             asks="chat",
-            decode=chat.decode,
+            decode=_chat,
             encode=_chatted,
             limits=limits,
             in_force=in_force,
@@ -145,7 +163,7 @@ def built_in(*, limits: Limits, in_force: GatewayInForce, ids: Ids, clock: Clock
         CallHandler(
             "embeddings",
             asks="embeddings",
-            decode=embeddings.decode,
+            decode=_embeddings,
             encode=_embedded,
             limits=limits,
             in_force=in_force,

@@ -1,8 +1,11 @@
-"""From what the operator wrote of a deployment to the object that answers for it: a line for each kind of provider."""
+"""From what the operator wrote of a deployment to the object that answers for it: a line for each kind of provider.
+
+A kind is imported when the first deployment names it: no installation has them all, and each brings a format along.
+"""
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
@@ -10,16 +13,13 @@ from undercroft.assembly.bundled import BundledModels
 from undercroft.clock import Clock
 from undercroft.egress.client import Client
 from undercroft.errors import ConfigurationError, Unavailable
-from undercroft.providers.anthropic import Anthropic
-from undercroft.providers.azure import azure
-from undercroft.providers.gemini import Gemini
-from undercroft.providers.openai_compatible import Manners
-from undercroft.providers.openai_responses import OpenAIResponses
 from undercroft.providers.rules import Rules, Terms
-from undercroft.providers.scripted import Scripted
 from undercroft.settings.model import Deployment, Settings
 from undercroft.settings.presets import PRESETS, Quirks
 from undercroft.settings.secrets import stored_name
+
+if TYPE_CHECKING:
+    from undercroft.providers.openai_compatible import Manners
 
 Builder = Callable[[Deployment, str, bool], object]
 """Deployment, the provider's name for the model, and whether to drop what it cannot do."""
@@ -95,6 +95,8 @@ class Providers:
         return self._connections if name is None else self._connections.filling(key, partial(self._stored, name))
 
     def _anthropic(self, deployment: Deployment, model: str, drop_unsupported: bool, /) -> object:
+        from undercroft.providers.anthropic import Anthropic
+
         return Anthropic(
             deployment.provider,
             base_url=deployment.base_url or ANTHROPIC_URL,
@@ -106,6 +108,8 @@ class Providers:
         )
 
     def _preset(self, deployment: Deployment, model: str, drop_unsupported: bool, /) -> object:
+        from undercroft.providers.openai_responses import OpenAIResponses
+
         preset = PRESETS[deployment.provider]
         base_url = deployment.base_url or preset.base_url
         if base_url is None:
@@ -124,6 +128,8 @@ class Providers:
         )
 
     def _azure(self, deployment: Deployment, model: str, drop_unsupported: bool, /) -> object:
+        from undercroft.providers.azure import azure
+
         if deployment.base_url is None:
             raise ConfigurationError("A deployment of provider azure needs its base_url, the resource's endpoint.")
         return azure(
@@ -138,6 +144,8 @@ class Providers:
         )
 
     def _gemini(self, deployment: Deployment, model: str, drop_unsupported: bool, /) -> object:
+        from undercroft.providers.gemini import Gemini
+
         return Gemini(
             base_url=deployment.base_url,
             api_key=self._key(deployment),
@@ -149,10 +157,14 @@ class Providers:
         )
 
     def _scripted(self, deployment: Deployment, _: str, __: bool, /) -> object:
+        from undercroft.providers.scripted import Scripted
+
         return Scripted(deployment.script or "Hello from the script.", clock=self._clock)
 
 
-def _manners(deployment: Deployment, quirks: Quirks, drop_unsupported: bool) -> Manners:
+def _manners(deployment: Deployment, quirks: Quirks, drop_unsupported: bool) -> "Manners":
+    from undercroft.providers.openai_compatible import Manners
+
     return Manners(quirks=quirks, drop_unsupported=drop_unsupported, headers=_headers(deployment))
 
 

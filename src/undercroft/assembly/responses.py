@@ -1,4 +1,7 @@
-"""What the Responses routes work with: where responses are kept, and what answers them in the background."""
+"""What the Responses routes work with: where responses are kept, and what answers them in the background.
+
+Their format is imported where it is used: it is the largest there is, and no start needs it.
+"""
 
 import asyncio
 import contextlib
@@ -21,15 +24,15 @@ from undercroft.ids import Ids
 from undercroft.llm.types import ChatRequest
 from undercroft.llm.unsupported import Unsupported
 from undercroft.record import Who
-from undercroft.responses.background import Background
-from undercroft.responses.types import Order, Told
 from undercroft.settings.model import Responses as ResponsesSettings
 from undercroft.settings.model import Settings
 from undercroft.telemetry.trace_context import trace_in
-from undercroft.wire.openai import responses as wire
 
 if TYPE_CHECKING:
+    from undercroft.responses.background import Background
     from undercroft.responses.shelf import Shelf
+    from undercroft.responses.types import Order, Told
+    from undercroft.wire.openai import responses as wire
 
 ENDPOINT = "/v1/responses"
 
@@ -56,18 +59,18 @@ class ResponseDesk:
 
     async def can_keep(self) -> bool:
         """Whether the database is there, as far as is known."""
-        await self._is_there.wait()
+        await self._opened()
         return self._link.ready and self._shelf is not None
 
     async def shelf(self) -> "Shelf":
         """Raises Unavailable while the database is away."""
-        await self._is_there.wait()
+        await self._opened()
         self._link.database()
         if self._shelf is None:
             raise Unavailable("The server is shutting down.", code="interrupted")
         return self._shelf
 
-    async def background(self) -> Background:
+    async def background(self) -> "Background":
         """Raises Unavailable while the database is away, and InvalidRequest where nothing runs between requests."""
         await self.shelf()
         if self._background is None:
@@ -81,7 +84,11 @@ class ResponseDesk:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Answers background responses for as long as the block lasts."""
+        """Answers background responses for as long as the block lasts. A process that is frozen between requests has
+        no background: it opens the shelf when somebody wants something of it."""
+        if self._is_frozen:
+            yield
+            return
         async with beside(self._run, opened=self._is_there, close=self._close):
             yield
 
@@ -89,19 +96,26 @@ class ResponseDesk:
         self._shelf = None
         self._is_there.set()
 
-    async def _run(self, stop: asyncio.Event) -> None:
-        await self._link.first_look()
+    async def _opened(self) -> None:
+        if self._is_frozen:
+            await self._link.first_look()
+            self._shelf = self._shelf or self._new_shelf()
+        else:
+            await self._is_there.wait()
+
+    def _new_shelf(self) -> "Shelf":
         # Imported here, with SQLAlchemy, once the port has long been answering.
-        from undercroft.responses.backgrounds.in_process import InProcess
         from undercroft.responses.shelf import Shelf
 
+        return Shelf(self._link, clock=self._clock)
+
+    async def _run(self, stop: asyncio.Event) -> None:
+        await self._link.first_look()
+        # As the shelf.
+        from undercroft.responses.backgrounds.in_process import InProcess
+
         settings = self._settings
-        shelf = Shelf(self._link, clock=self._clock)
-        if self._is_frozen:
-            self._shelf = shelf
-            self._is_there.set()
-            await stop.wait()
-            return
+        shelf = self._new_shelf()
         background = InProcess(
             self._link,
             shelf,
@@ -117,7 +131,7 @@ class ResponseDesk:
             self._is_there.set()
             await stop.wait()
 
-    def _answer(self, order: Order) -> AsyncGenerator[Told, None]:
+    def _answer(self, order: "Order") -> "AsyncGenerator[Told, None]":
         assert self._in_force is not None, "nothing is accepted before a configuration is in force"
         return self._in_force.answer(order)
 
@@ -149,6 +163,8 @@ class Responses:
         Where some deployments speak the format, the provider of each decides for itself; what a release or a stored
         prompt writes anew is asked as a chat.
         """
+        from undercroft.wire.openai import responses as wire
+
         ways = self._gateway.ways(request, who)
         is_rewritten = request.prompt is not None or any(pinned is not None and pinned.rewrites for _, pinned in ways)
         if not is_rewritten and all(any(each.speaks_responses for each in model.deployments) for model, _ in ways):
@@ -157,19 +173,25 @@ class Responses:
         return (wire.as_chat(plain) if is_rewritten else plain), dropped
 
     def _portable(self, request: ChatRequest, model: str) -> tuple[ChatRequest, tuple[str, ...]]:
+        from undercroft.wire.openai import responses as wire
+
         unsupported = Unsupported(model, drop=model in self._dropping)
         return wire.portable(request, unsupported), tuple(unsupported.names)
 
-    async def searches(self, asked: wire.Asked, request: ChatRequest, caller: Caller) -> bool:
+    async def searches(self, asked: "wire.Asked", request: ChatRequest, caller: Caller) -> bool:
         """Whether vector stores are searched here ahead of the answer. Raises NotFound for one that nobody knows."""
+        from undercroft.wire.openai import responses as wire
+
         if not asked.body.tools or wire.asked_search(asked.body) is None:
             return False
         return await self._search.is_ours(asked, caller, model=self._model(request, caller.who))
 
     async def lead(
-        self, asked: wire.Asked, request: ChatRequest, caller: Caller
-    ) -> tuple[ChatRequest, tuple[str, ...], wire.Retrieved | None]:
+        self, asked: "wire.Asked", request: ChatRequest, caller: Caller
+    ) -> "tuple[ChatRequest, tuple[str, ...], wire.Retrieved | None]":
         """As `fit`, with what was found in vector stores before the question. Whoever answers does so as in a chat."""
+        from undercroft.wire.openai import responses as wire
+
         model = self._model(request, caller.who)
         led = await self._search.lead(asked, request, caller, model=model)
         plain, dropped = self._portable(led.request, model.name)
@@ -185,9 +207,12 @@ class Responses:
     def expires_us(self, created_us: int) -> int:
         return created_us + self.settings.keep_days * 86_400_000_000
 
-    async def answer(self, order: Order) -> AsyncGenerator[Told, None]:
+    async def answer(self, order: "Order") -> "AsyncGenerator[Told, None]":
         """Makes an answer for `responses/background.py`."""
-        queued = _responses.decode(order.queued)
+        from undercroft.responses.types import Told
+        from undercroft.wire.openai import responses as wire
+
+        queued = msgspec.json.decode(order.queued, type=wire.Response)
         suffix = order.id.removeprefix("resp_")
         changes = {
             "id": order.id,
@@ -199,7 +224,7 @@ class Responses:
         writer: wire.ResponseStream | None = None
         retrieved: wire.Retrieved | None = None
 
-        def begin() -> wire.ResponseStream:
+        def begin() -> "wire.ResponseStream":
             model = (call.answered_by if call else "") or queued.model
             begun = msgspec.structs.replace(queued, status="in_progress", model=model)
             return wire.ResponseStream(
@@ -231,7 +256,7 @@ class Responses:
         finally:
             self._under_way.end()
 
-    def _call(self, order: Order, request: ChatRequest) -> Call:
+    def _call(self, order: "Order", request: ChatRequest) -> Call:
         started = self._clock.monotonic()
         return Call(
             id=order.call_id,
@@ -246,8 +271,5 @@ class Responses:
         )
 
 
-def _caller_of(order: Order) -> Caller:
+def _caller_of(order: "Order") -> Caller:
     return Caller(order.who, endpoint=ENDPOINT, traceparent=order.trace)
-
-
-_responses = msgspec.json.Decoder(wire.Response)

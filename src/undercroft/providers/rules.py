@@ -1,12 +1,13 @@
-"""The built-in moderation: a small set of rules that needs no model, no network and no key."""
+"""The built-in moderation: a small set of rules that needs no model, no network and no key.
+
+It is in every catalogue and rarely called: what only judging needs is imported for the first judgement.
+"""
 
 import asyncio
-import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.resources import files
 from math import prod
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -14,8 +15,9 @@ from undercroft.errors import InvalidRequest
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import Chunk, ModerationRequest, Part, Usage, Verdict
 from undercroft.llm.unsupported import Unsupported
-from undercroft.providers.phrases import Index, Phrase, parse, plain_phrase
-from undercroft.wire.openai.moderations import CATEGORIES
+
+if TYPE_CHECKING:
+    from undercroft.providers.phrases import Phrase
 
 QUALITY: Final = "rules"
 LABEL: Final = "undercroft-rules"
@@ -97,6 +99,8 @@ class Judge:
     """All rules, ready to be applied."""
 
     def __init__(self, terms: Iterable[Terms] = ()) -> None:
+        from undercroft.providers.phrases import Index, parse, plain_phrase
+
         lists, rules = built_in()
         phrases: list[Phrase] = []
         self._rule_of: list[int] = []
@@ -109,7 +113,7 @@ class Judge:
         self._index = Index(phrases)
 
     def _add(
-        self, categories: tuple[str, ...], score: float, found_by: Iterable[Phrase], phrases: list[Phrase]
+        self, categories: tuple[str, ...], score: float, found_by: "Iterable[Phrase]", phrases: "list[Phrase]"
     ) -> None:
         for phrase in found_by:
             phrases.append(phrase)
@@ -124,7 +128,7 @@ class Judge:
             flagged=any(categories.values()),
             categories=categories,
             scores=scores,
-            applied_to={name: ["text"] for name in CATEGORIES},
+            applied_to={name: ["text"] for name in scores},
         )
 
 
@@ -133,6 +137,8 @@ def scored(applying: Iterable[tuple[tuple[str, ...], float]]) -> dict[str, float
 
     What belongs to `violence/graphic` belongs to `violence` too.
     """
+    from undercroft.wire.openai.moderations import CATEGORIES
+
     doubts: dict[str, list[float]] = {name: [] for name in CATEGORIES}
     for categories, score in applying:
         for category in categories:
@@ -147,6 +153,9 @@ def scored(applying: Iterable[tuple[tuple[str, ...], float]]) -> dict[str, float
 @cache
 def built_in() -> tuple[Mapping[str, tuple[str, ...]], tuple[Rule, ...]]:
     """The lists and rules of the data file."""
+    import tomllib
+    from importlib.resources import files
+
     source = files("undercroft.providers").joinpath("rules.toml").read_text("utf-8")
     read = msgspec.convert(tomllib.loads(source), _RuleFile)
     return read.lists, read.rules

@@ -226,7 +226,7 @@ def _unused_keys(layers: Mapping[str, Variable], followed: Collection[str], prov
 
 
 def _warn(settings: Settings, draft: Draft, *, unused: list[Origin]) -> None:
-    defaults = dict(leaves(Settings().model_dump()))
+    defaults = dict(leaves(Settings().model_dump())) if rules.NOT_USED_YET else {}
     for place, _ in draft.leaves():
         value = draft.value(place)
         given = tuple(value) if isinstance(value, list) else value  # TOML has lists where settings have tuples

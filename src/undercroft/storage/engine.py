@@ -8,7 +8,6 @@ from sqlalchemy.exc import ArgumentError
 
 from undercroft.clock import Clock
 from undercroft.errors import ConfigurationError, MissingExtra
-from undercroft.storage.engines.sqlite import SqliteDatabase
 from undercroft.storage.migrate import SchemaState
 from undercroft.storage.transaction import Work
 
@@ -71,6 +70,9 @@ def open_database(
     """
     file = data_dir / FILE_NAME if url is None else _sqlite_file(url)
     if file is not None:
+        # Only the engine that is used is imported, with its dialect and driver.
+        from undercroft.storage.engines.sqlite import SqliteDatabase
+
         return SqliteDatabase(file, clock=clock, is_durable=is_durable, migrates=migrates)
     parsed = _server(url or "")
     try:

