@@ -1,6 +1,5 @@
 """The OpenAPI document of all routes, and the page people read it on."""
 
-import html
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -124,4 +123,6 @@ def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _text(value: object) -> str:
+    import html  # as in pages.py
+
     return html.escape(str(value))

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import html
 from functools import cache
 from importlib.resources import files
 from string import Template
@@ -19,6 +18,8 @@ from undercroft.assembly import Undercroft
 def routes(undercroft: Undercroft) -> list[Route]:
     async def first_page(exchange: Exchange) -> None:
         """What is running and how to use it."""
+        import html  # its table of entities is for who reads pages
+
         models = undercroft.gateway.catalogue.models()
         chatting = [model.name for model in models if model.does("chat")]
         listed = [f"<li><code>{html.escape(model.name)}</code></li>" for model in models]

@@ -1,6 +1,5 @@
 """Which public model names exist, and which one a request gets."""
 
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -95,6 +94,8 @@ class Catalogue:
                 param="model",
                 hint="Type: undercroft models pull   or add [[models]] to undercroft.toml.",
             )
+        import difflib  # for whoever mistypes a name, not for every start
+
         nearest = difflib.get_close_matches(name, able, n=1)
         meant = f" Did you mean '{nearest[0]}'?" if nearest else ""
         shown = ", ".join(able[:20]) + (", …" if len(able) > 20 else "")

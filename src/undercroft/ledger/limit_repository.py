@@ -7,7 +7,6 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, and_, delete, func, select
 
 from undercroft.ledger.limits import Limit, Scope, counted_in
-from undercroft.ledger.shipping import GONE
 from undercroft.ledger.slices import Slice, Window
 from undercroft.storage.schema import calls, insert, limits, spool_offsets
 
@@ -48,6 +47,8 @@ def _limit_of(row: RowMapping) -> Limit:
 
 def spent_by(connection: Connection, *, held: Slice) -> int | None:
     """What a dead process used of a slice; None while its records are still on their way to the ledger."""
+    from undercroft.ledger.shipping import GONE  # with all of shipping, which functions never need
+
     is_gone = connection.execute(
         select(spool_offsets.c.spool).where(
             spool_offsets.c.spool == held.owner, spool_offsets.c.segment == GONE.segment

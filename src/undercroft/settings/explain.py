@@ -1,6 +1,5 @@
 """The words for what is wrong with the settings: where, what was got, what is taken, and the nearest valid name."""
 
-import difflib
 import json
 from collections.abc import Iterable
 from typing import Any, Final
@@ -15,6 +14,8 @@ MASK: Final = "[REDACTED]"
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate most like `name`, if any is."""
+    import difflib  # where something is wrong, not at every start
+
     found = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
     return found[0] if found else None
 

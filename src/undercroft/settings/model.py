@@ -102,7 +102,7 @@ class Server(Section):
     """Longest time for one AI call, from its first byte to its last."""
     shutdown_grace_s: Seconds = 30.0
     """How long open answers may take to finish after SIGTERM."""
-    limits: ServerLimits = ServerLimits()
+    limits: ServerLimits = ServerLimits.model_construct()
 
     @property
     def roles(self) -> frozenset[str]:
@@ -237,7 +237,7 @@ class Model(Section):
     """How a deployment is chosen; weighted and least_busy go by weight, prompt_size takes the smallest that fits."""
     sticky: Literal["none", "user", "conversation"] = "none"
     """What stays with one deployment, so that its provider's prompt cache is hit, as long as that can take the call."""
-    breaker: Breaker = Breaker()
+    breaker: Breaker = Breaker.model_construct()
     drop_unsupported: bool = False
     """Leave out what a deployment cannot do, and say so in `x-undercroft-dropped`, instead of refusing the call."""
     fallbacks: Names = ()
@@ -649,29 +649,29 @@ class Settings(Section):
     """Embedded state: database, spool, keys."""
     encryption_key: SecretStr | None = None
     """Fernet keys for stored secrets, comma-separated: the first encrypts, all decrypt. (ENCRYPTION_KEY)"""
-    server: Server = Server()
-    database: Database = Database()
+    server: Server = Server.model_construct()
+    database: Database = Database.model_construct()
     models: tuple[Model, ...] = ()
-    reliability: Reliability = Reliability()
-    local: Local = Local()
-    moderation: Moderation = Moderation()
-    guards: Guards = Guards()
-    access: Access = Access()
-    ledger: Ledger = Ledger()
-    responses: Responses = Responses()
-    redis: Redis = Redis()
-    events: Events = Events()
-    files: Files = Files()
-    jobs: Jobs = Jobs()
-    vectors: Vectors = Vectors()
-    telemetry: Telemetry = Telemetry()
-    egress: Egress = Egress()
-    limits: Limits = Limits()
-    cache: Cache = Cache()
-    slo: Slo = Slo()
-    releases: Releases = Releases()
-    retention: Retention = Retention()
-    deploy: Deploy = Deploy()
+    reliability: Reliability = Reliability.model_construct()
+    local: Local = Local.model_construct()
+    moderation: Moderation = Moderation.model_construct()
+    guards: Guards = Guards.model_construct()
+    access: Access = Access.model_construct()
+    ledger: Ledger = Ledger.model_construct()
+    responses: Responses = Responses.model_construct()
+    redis: Redis = Redis.model_construct()
+    events: Events = Events.model_construct()
+    files: Files = Files.model_construct()
+    jobs: Jobs = Jobs.model_construct()
+    vectors: Vectors = Vectors.model_construct()
+    telemetry: Telemetry = Telemetry.model_construct()
+    egress: Egress = Egress.model_construct()
+    limits: Limits = Limits.model_construct()
+    cache: Cache = Cache.model_construct()
+    slo: Slo = Slo.model_construct()
+    releases: Releases = Releases.model_construct()
+    retention: Retention = Retention.model_construct()
+    deploy: Deploy = Deploy.model_construct()
     provider_keys: dict[str, SecretStr] = {}
     """Keys by provider name, from each provider's usual variable (OPENAI_API_KEY …)."""
 

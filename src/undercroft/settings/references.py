@@ -9,7 +9,7 @@ from undercroft.settings import explain
 from undercroft.settings.draft import Draft, dotted
 from undercroft.settings.files import FileProblem, read_secret
 from undercroft.settings.locate import Place
-from undercroft.settings.secret_places import is_secret
+from undercroft.settings.places import is_secret
 from undercroft.settings.secret_store import SecretStore, Stores
 from undercroft.settings.secrets import STORED, is_secret_header, stored_name
 

@@ -60,7 +60,7 @@ class Releases(Section):
     """Probability of rolling back a candidate that is no worse, over a whole rollout."""
     check_interval_s: Seconds = 1.0
     """How often gates are looked at."""
-    gates: ReleaseGates = ReleaseGates()
+    gates: ReleaseGates = ReleaseGates.model_construct()
     online: tuple[OnlineEvaluation, ...] = ()
     """Which aliases are evaluated while they answer; none unless they are named here."""
     online_max_cost: Usd = "1.00"

@@ -11,8 +11,9 @@ from undercroft.settings import explain
 from undercroft.settings.draft import Draft, Origin, dotted
 from undercroft.settings.files import FileProblem, read_secret
 from undercroft.settings.locate import Place
+from undercroft.settings.places import Kind, is_secret, kind_at
 from undercroft.settings.presets import PRESETS
-from undercroft.settings.shape import Schema, settings_shape
+from undercroft.settings.shape import settings_shape
 
 PREFIX: Final = "UNDERCROFT_"
 NOT_SETTINGS: Final = ("UNDERCROFT_CONFIG", "UNDERCROFT_DEBUG")
@@ -115,35 +116,35 @@ class _Layer:
                 self._draft.put(place, secret, variable.origin)
 
     def put_nested(self, name: str) -> None:
-        shape, place = settings_shape(), _place(name)
+        place = _place(name)
         base = name.removesuffix("_FILE")
-        if shape.at(place) is not None:
-            if shape.is_secret(place):
+        if kind_at(place) is not None:
+            if is_secret(place):
                 self.put_secret(name, place)
             else:
                 self._put(name, place)
-        elif base != name and shape.is_secret(_place(base)):
+        elif base != name and is_secret(_place(base)):
             if base not in self.variables:  # otherwise its own turn reports the two
                 self.put_secret(base, _place(base))
-        elif len(place) > 1 and (shape.at(place[:1]) or {}).get("type") == "array":
+        elif len(place) > 1 and kind_at(place[:1]) == "array":
             self._complain(
                 name, f"no such setting; {place[0]} is a list: write it as JSON in {variable_name(place[:1])}"
             )
         elif not _is_service_link(name, self.variables[name].text):
-            candidates = [*_OTHERS_TURN, *(variable_name(other) for other in shape.all_names())]
+            candidates = [*_OTHERS_TURN, *(variable_name(other) for other in settings_shape().all_names())]
             self._complain(name, "no such setting" + explain.did_you_mean(name, candidates))
 
     def _put(self, name: str, place: Place) -> None:
-        variable, shape = self.variables[name], settings_shape()
+        variable = self.variables[name]
         try:
             variable.text.encode()
         except UnicodeEncodeError:
             self._complain(name, f"{dotted(place)} takes UTF-8 text")
             return
         try:
-            value = _converted(variable.text, shape.at(place) or {})
+            value = _converted(variable.text, kind_at(place))
         except (ValueError, RecursionError):
-            self._complain(name, f"{dotted(place)} takes {shape.takes(place)}, written as JSON")
+            self._complain(name, f"{dotted(place)} takes {settings_shape().takes(place)}, written as JSON")
             return
         self._put_tree(place, value, variable.origin)
 
@@ -168,12 +169,12 @@ def variable_name(place: Place) -> str:
     return PREFIX + "__".join(str(step) for step in place).upper()
 
 
-def _converted(text: str, schema: Schema) -> Any:
+def _converted(text: str, kind: Kind | None) -> Any:
     """The text as the setting's type; text that does not fit stays text, which validation then refuses.
 
     Raises ValueError where JSON was needed and something else came.
     """
-    match schema.get("type"):
+    match kind:
         case "integer" if re.fullmatch(r"\s*[+-]?[0-9]{1,30}\s*", text):
             return int(text)
         case "number":

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TextIO
 import msgspec
 
 from undercroft.clock import rfc3339
+from undercroft.telemetry.imported import when_imported
 from undercroft.telemetry.redaction import DEEPEST, Redactor, as_text, secrets_in
 from undercroft.telemetry.trace_context import current
 
@@ -20,6 +21,7 @@ _FIELDS: Final = "_fields"
 """The record's attribute that carries structlog's fields: as `extra`, `name` and others would be refused."""
 _OWN_KEYS: Final = ("event", "level", "logger", "timestamp", "exception", "stack")
 _COLOURS: Final = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
+_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _configuring = threading.Lock()
 
 
@@ -35,8 +37,6 @@ def configure_logging(
     `auto` writes readable lines on a terminal and JSON otherwise. Secrets known from the environment, those in
     `secrets` and everything that looks like one are replaced. A second call replaces the first.
     """
-    import structlog
-
     redactor = Redactor([*secrets_in(os.environ), *secrets])
     handler = _Handler(stream)
     handler.setFormatter(_Lines(redactor, readable=is_readable(format, handler.stream)))
@@ -55,12 +55,7 @@ def configure_logging(
         for name in ("uvicorn.error", "alembic"):  # each start and each migration in ten lines; ours take one
             logging.getLogger(name).setLevel(logging.WARNING)
         logging.captureWarnings(capture=True)
-        structlog.configure(
-            processors=_processors(),
-            wrapper_class=structlog.stdlib.BoundLogger,
-            logger_factory=structlog.stdlib.LoggerFactory(),
-            cache_logger_on_first_use=False,
-        )
+        when_imported("structlog", _configure_structlog)
 
 
 def get_logger(name: str | None = None) -> Any:
@@ -68,11 +63,46 @@ def get_logger(name: str | None = None) -> Any:
 
     Without `configure_logging` it behaves as any library's logger does: what is logged goes where the program sends it.
     """
+    return _Logger(logging.getLogger(name or sys._getframe(1).f_globals.get("__name__", "undercroft")))
+
+
+class _Logger:
+    """structlog's own from its first line on: most of a start's loggers have nothing to say, and importing structlog
+    (which imports rich where it is installed) takes as long as reading the settings."""
+
+    __slots__ = ("_logger", "_made")
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._made: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _LEVELS and not self._logger.isEnabledFor(_LEVELS[name]):
+            return _pass_over
+        if self._made is None:
+            import structlog
+
+            self._made = structlog.wrap_logger(
+                self._logger,
+                processors=_processors(),
+                wrapper_class=structlog.stdlib.BoundLogger,
+                cache_logger_on_first_use=True,
+            )
+        return getattr(self._made, name)
+
+
+def _pass_over(*_: object, **__: object) -> None:
+    """What becomes of a line below the level."""
+
+
+def _configure_structlog() -> None:
     import structlog
 
-    logger = logging.getLogger(name or sys._getframe(1).f_globals.get("__name__", "undercroft"))
-    return structlog.wrap_logger(
-        logger, processors=_processors(), wrapper_class=structlog.stdlib.BoundLogger, cache_logger_on_first_use=True
+    structlog.configure(
+        processors=_processors(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
     )
 
 

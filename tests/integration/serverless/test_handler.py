@@ -26,6 +26,34 @@ base_url = "http://127.0.0.1:9/v1"
 """
 
 
+TELLING = f"""{HANDLER}
+import sys
+
+answering = handler
+
+
+def handler(event, context):
+    answer = answering(event, context)
+    (Path(__file__).parent / "modules").write_text(" ".join(sys.modules))
+    return answer
+"""
+NEEDLESS = frozenset(
+    {
+        "alembic", "argparse", "boto3", "celery", "cronsim", "cryptography", "difflib", "fastapi", "html", "httpx",
+        "jinja2", "jsonschema", "numpy", "opentelemetry", "prometheus_client", "redis", "rich", "sqlite3",
+        "standardwebhooks", "starlette", "structlog", "uvicorn", "yaml",
+    }
+)  # fmt: skip
+"""Packages that the first answer of a function has no use for."""
+NEEDLESS_PARTS = (
+    "sqlalchemy.ext", "sqlalchemy.orm", "undercroft.api.anthropic.", "undercroft.api.manage.app",
+    "undercroft.api.openai.", "undercroft.ledger.shipping", "undercroft.providers.local.chat",
+    "undercroft.providers.openai_compatible", "undercroft.responses", "undercroft.storage.engines.sqlite",
+    "undercroft.storage.schema.job_tables", "undercroft.wire.anthropic", "undercroft.wire.gemini",
+    "undercroft.wire.openai.chat", "undercroft.wire.openai.responses", "undercroft.wire.openapi",
+)  # fmt: skip
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     code = tmp_path / "task"
@@ -55,6 +83,17 @@ def test_a_function_answers_and_wants_a_key(folder: Path, environment: dict[str,
         status, events = generate(running, stream=True)
         assert status == 200
         assert events.endswith("data: [DONE]\n\n")
+
+
+def test_a_first_answer_imports_nothing_that_it_does_without(folder: Path, environment: dict[str, str]) -> None:
+    (folder / "handler.py").write_text(TELLING)
+    with function(folder, environment=environment) as running:
+        assert generate(running)[0] == 200
+        imported = (folder / "modules").read_text().split()
+
+    assert "sqlalchemy" in imported
+    assert not NEEDLESS.intersection(name.partition(".")[0] for name in imported)
+    assert not [name for name in imported if name.startswith(NEEDLESS_PARTS)]
 
 
 @pytest.mark.parametrize("fields", [{}, {"stream": True}, {"model": "nobody"}], ids=["whole", "streamed", "refused"])

@@ -77,6 +77,23 @@ def test_structlog_is_not_imported_before_it_is_used() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_a_line_that_nobody_reads_imports_nothing() -> None:
+    program = (
+        "import sys, undercroft as u; u.configure_logging(); "
+        "u.get_logger('a').debug('x'); sys.exit('structlog' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
+
+
+def test_a_library_that_brings_structlog_along_later_writes_our_lines() -> None:
+    program = (
+        "import undercroft as u; u.configure_logging(); import structlog; structlog.get_logger('a').info('x', k=1)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    line = json.loads(done.stdout)
+    assert (line["event"], line["level"], line["k"]) == ("x", "info", 1)
+
+
 def test_a_second_call_replaces_the_first() -> None:
     first = configured()
     second = configured(level="warning")

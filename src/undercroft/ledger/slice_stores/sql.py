@@ -5,16 +5,18 @@ Whoever changes how much of a window is out holds its sum's row, so that changes
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, delete, func, select, update
 
 from undercroft.clock import Clock
-from undercroft.ledger.shipping import Transactions
 from undercroft.ledger.slices import Slice, Window, slice_size
 from undercroft.storage.duties import database_now
 from undercroft.storage.schema import insert, slices
+
+if TYPE_CHECKING:
+    from undercroft.ledger.shipping import Transactions
 
 LEASE_S: Final = 10.0
 SETTLED: Final = ""
@@ -31,7 +33,7 @@ class SqlSliceStore:
 
     def __init__(
         self,
-        database: Transactions,
+        database: "Transactions",
         *,
         clock: Clock,
         lease_s: float = LEASE_S,

@@ -1,9 +1,10 @@
-"""Where secrets are wanted, read from the types: a JSON Schema says it too, and takes longer to make than the rest of
-a start."""
+"""What is wanted where, read from the types: a JSON Schema says it too, and takes longer to make than the rest of
+reading the settings."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
@@ -11,12 +12,41 @@ from undercroft.settings.locate import Place
 from undercroft.settings.model import Settings
 
 
+Kind = Literal["boolean", "integer", "number", "string", "array", "object"]
+"""A type in JSON Schema's words."""
+_KINDS: Final[Mapping[Any, Kind]] = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    Path: "string",
+    SecretStr: "string",
+    tuple: "array",
+    dict: "object",
+    Mapping: "object",
+}
+
+
 def is_secret(place: Place) -> bool:
     """Whether what is written there is a secret; False also where there is no such setting."""
+    return _wanted(place) is SecretStr
+
+
+def kind_at(place: Place) -> Kind | None:
+    """What is written there; None where there is no such setting."""
+    wanted = _wanted(place)
+    if get_origin(wanted) is Literal:
+        wanted = type(get_args(wanted)[0])
+    if isinstance(wanted, type) and issubclass(wanted, BaseModel):
+        return "object"
+    return _KINDS.get(get_origin(wanted) or wanted)
+
+
+def _wanted(place: Place) -> Any:
     wanted: Any = Settings
     for step in place:
         wanted = _inside(wanted, step)
-    return wanted is SecretStr
+    return wanted
 
 
 def _inside(table: Any, step: str | int) -> Any:

@@ -1,10 +1,10 @@
-"""Where a secret is wanted is told alike by the types and by the JSON Schema."""
+"""What is wanted where is told alike by the types and by the JSON Schema."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from undercroft.settings.locate import Place
-from undercroft.settings.secret_places import is_secret
+from undercroft.settings.places import is_secret, kind_at
 from undercroft.settings.shape import settings_shape
 
 
@@ -29,6 +29,25 @@ def test_types_and_schema_agree_on_every_place() -> None:
     assert sum(told.values()) > 10
     assert told["models", 0, "deployments", 0, "api_key"]
     assert told["models", 0, "deployments", 0, "headers", "any"]
+
+
+def tables(place: Place) -> Iterator[Place]:
+    """What stands around a setting."""
+    yield from (place[:length] for length in range(1, len(place)))
+
+
+def test_they_agree_on_its_kind_as_well() -> None:
+    shape = settings_shape()
+    everywhere = {each for place in places() for each in (place, *tables(place))}
+    told = {place: kind_at(place) for place in everywhere}
+    assert told == {place: (shape.at(place) or {}).get("type") for place in everywhere}
+    assert set(told.values()) == {"boolean", "integer", "number", "string", "array", "object"}
+
+
+def test_what_is_no_setting_has_no_kind() -> None:
+    assert kind_at(("server", "nothing")) is None
+    assert kind_at(("server", "port", "deeper")) is None
+    assert kind_at(("models", "x", "name")) is None
 
 
 def test_what_is_no_setting_wants_no_secret() -> None:
