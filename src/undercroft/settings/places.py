@@ -11,7 +11,6 @@ from pydantic import BaseModel, SecretStr
 from undercroft.settings.locate import Place
 from undercroft.settings.model import Settings
 
-
 Kind = Literal["boolean", "integer", "number", "string", "array", "object"]
 """A type in JSON Schema's words."""
 _KINDS: Final[Mapping[Any, Kind]] = {
