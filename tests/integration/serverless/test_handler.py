@@ -47,7 +47,7 @@ NEEDLESS = frozenset(
 """Packages that the first answer of a function has no use for."""
 NEEDLESS_PARTS = (
     "sqlalchemy.ext", "sqlalchemy.orm", "undercroft.api.anthropic.", "undercroft.api.manage.app",
-    "undercroft.api.openai.", "undercroft.ledger.shipping", "undercroft.providers.local.chat",
+    "undercroft.api.openai.", "undercroft.ledger.shipping",
     "undercroft.providers.openai_compatible", "undercroft.responses", "undercroft.storage.engines.sqlite",
     "undercroft.storage.schema.job_tables", "undercroft.wire.anthropic", "undercroft.wire.gemini",
     "undercroft.wire.openai.chat", "undercroft.wire.openai.responses", "undercroft.wire.openapi",

@@ -27,6 +27,7 @@ from pathlib import Path
 from undercroft.clock import SystemClock
 from undercroft.errors import ConfigurationError
 from undercroft.storage.engine import open_database
+from undercroft.storage.engines import sqlite  # while this user may still read where Python is
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)
