@@ -139,7 +139,10 @@ def vercel_function(folder: Path) -> VercelFunction:
     (bundle / ".vercel" / "project.json").write_text(json.dumps(project))
     path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
     program = tools / "node_modules" / ".bin" / "vercel"
-    built = _ran([program, "build", "--yes"], bundle, PATH=path, PYENV_VERSION="", VERCEL_TELEMETRY_DISABLED="1")
+    told = json.loads((bundle / "vercel.json").read_text())["build"]["env"]  # as `vercel deploy` tells the host's build
+    built = _ran(
+        [program, "build", "--yes"], bundle, PATH=path, PYENV_VERSION="", VERCEL_TELEMETRY_DISABLED="1", **told
+    )
     assert built.returncode == 0, built.stdout + built.stderr
     return VercelFunction(_materialised(bundle, folder / "function"), python)
 

@@ -9,6 +9,9 @@ from undercroft.deploy.targets import function
 from undercroft.deploy.topology import Topology
 
 EXTRAS: Final = ("postgres",)
+COMPILED: Final = "315532800"
+"""Any moment will do. With one, pip has compiled modules checked by their sources' contents and not by their times,
+which Vercel's packaging replaces: each cold start would compile everything anew, as nothing can be written there."""
 
 
 class Vercel:
@@ -60,6 +63,7 @@ def _configuration(topology: Topology) -> str:
     described = {
         "$schema": "https://openapi.vercel.sh/vercel.json",
         "framework": None,
+        "build": {"env": {"SOURCE_DATE_EPOCH": COMPILED}},
         "functions": {
             "api/index.py": {
                 "memory": topology.function.memory_mib,
