@@ -68,6 +68,7 @@ def test_a_lambda_function_is_given_its_memory_time_and_secrets(tmp_path: Path) 
 def test_vercel_sends_every_path_to_the_function(tmp_path: Path) -> None:
     files = rendered("vercel", described(tmp_path, EVERYTHING))
     configuration = json.loads(files["vercel.json"])
+    assert configuration["build"]["env"]["SOURCE_DATE_EPOCH"].isdecimal()
 
     assert configuration["rewrites"] == [{"source": "/(.*)", "destination": "/api/index"}]
     assert configuration["functions"]["api/index.py"]["maxDuration"] == 300
