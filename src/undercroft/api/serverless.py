@@ -3,7 +3,8 @@
 import asyncio
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,16 +14,28 @@ if TYPE_CHECKING:
     from undercroft.api.frozen import OneLoop
 
 YOUNG_OBJECTS: Final = 20_000
-"""As a server's (`api/server.py`), from the beginning: a start makes objects that stay, and looking through them for
-garbage again and again is a part of it that can be felt."""
+"""As a server's (`api/server.py`)."""
+
+
+@contextmanager
+def unsearched() -> Iterator[None]:
+    """Looks for no garbage among what is made in there: a start makes objects that stay, and going through them again
+    and again takes as long as connecting to the database. They are left alone afterwards, too."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+        gc.enable()
 
 
 def vercel_app(folder: Path, *, timeout_s: int) -> "OneLoop":
     """What Vercel's Python runtime calls. Raises ConfigurationError."""
-    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
-    from undercroft.api.frozen import OneLoop, serverless_app
+    with unsearched():
+        from undercroft.api.frozen import OneLoop, serverless_app
 
-    return OneLoop(serverless_app(folder, timeout_s=timeout_s))
+        return OneLoop(serverless_app(folder, timeout_s=timeout_s))
 
 
 def lambda_handler(folder: Path, *, timeout_s: int) -> Callable[[Any, Any], Any]:
@@ -31,19 +44,18 @@ def lambda_handler(folder: Path, *, timeout_s: int) -> Callable[[Any, Any], Any]
     It starts everything at once, and connects: Lambda gives a new function its whole CPU only until it is ready for its
     first event.
     """
-    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
-    from undercroft.api.frozen import serverless_app
+    with unsearched():
+        from undercroft.api.frozen import serverless_app
 
-    try:
-        from mangum import Mangum
-    except ImportError as error:
-        raise MissingExtra("AWS Lambda", extra="lambda") from error
+        try:
+            from mangum import Mangum
+        except ImportError as error:
+            raise MissingExtra("AWS Lambda", extra="lambda") from error
 
-    _log_once()
-    app = serverless_app(folder, timeout_s=timeout_s)
-    handler = Mangum(app, lifespan="off")
-    asyncio.get_event_loop().run_until_complete(app.begin())
-    return handler
+        _log_once()
+        app = serverless_app(folder, timeout_s=timeout_s)
+        asyncio.get_event_loop().run_until_complete(app.begin())
+        return Mangum(app, lifespan="off")
 
 
 def _log_once() -> None:
