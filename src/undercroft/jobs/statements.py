@@ -8,11 +8,13 @@ Jobs move several thousand times a second, so their statements go round SQLAlche
                  processes share and no change of the time moves
     {locked}     passes over rows that another transaction has (SQLite has one writer at a time)
     {lock}       waits for such rows
-    {items(x)}   the strings of the JSON array :x, one a row
+    {items(x)}   a query for the strings of the JSON array :x, one a row
+    {in} {ni}    around a query: whether what stands before is among its rows. PostgreSQL makes an array of them first,
+                 which it looks up in an index; a join with rows that it knows nothing of reads the whole table
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -20,7 +22,8 @@ import msgspec
 from sqlalchemy import Connection
 
 from undercroft.clock import Clock
-from undercroft.storage.plain import execute
+from undercroft.storage import plain
+from undercroft.storage.plain import Rows
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -37,8 +40,10 @@ def moment_of(clock: Clock) -> Moment:
 # One moment for a whole statement: `clock_timestamp()` moves on while it runs.
 _SERVER_NOW: Final = "CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS bigint)"
 _MARKS: Final[Mapping[str, Mapping[str, str]]] = {
-    "sqlite": {"now": ":wall_us", "steady": ":steady_us", "locked": "", "lock": ""},
+    "sqlite": {"now": ":wall_us", "steady": ":steady_us", "locked": "", "lock": "", "in": "IN (", "ni": ")"},
     "postgresql": {
+        "in": "= ANY (ARRAY(",
+        "ni": "))",
         "now": _SERVER_NOW,
         "steady": _SERVER_NOW,
         "locked": "FOR UPDATE SKIP LOCKED",
@@ -49,10 +54,15 @@ _MARK: Final = re.compile(r"\{(\w+)(?:\((\w+)\))?\}")
 _NAME: Final = re.compile(r":(\w+)")
 
 
-def run(connection: Connection, statement: str, moment: Moment, **values: Any) -> list[tuple[Any, ...]]:
+def run(connection: Connection, statement: str, moment: Moment, **values: Any) -> Rows:
     """Executes a statement of ours; its rows, where it returns any."""
+    return begin(connection, statement, moment, **values)()
+
+
+def begin(connection: Connection, statement: str, moment: Moment, **values: Any) -> Callable[[], Rows]:
+    """The same for who asks for the rows later, maybe when the transaction is over (`storage/plain.py`)."""
     values["wall_us"], values["steady_us"] = moment.wall_us, moment.steady_us
-    return execute(connection, _text(connection.dialect.name, statement), values)
+    return plain.begin(connection, _text(connection.dialect.name, statement), values)
 
 
 def relax(connection: Connection) -> None:
@@ -61,7 +71,7 @@ def relax(connection: Connection) -> None:
     A crash of the database may take it back; then the job is queued again, and its run's token counts for nothing.
     """
     if connection.dialect.name == "postgresql":
-        execute(connection, "SET LOCAL synchronous_commit = off", {})
+        plain.execute(connection, "SET LOCAL synchronous_commit = off", {})
 
 
 @lru_cache(maxsize=256)
@@ -71,8 +81,8 @@ def _text(dialect: str, statement: str) -> str:
         if name != "items":
             return _MARKS[dialect][name]
         if dialect == "sqlite":
-            return f"(SELECT value FROM json_each(:{argument}))"
-        return f"(SELECT jsonb_array_elements_text(CAST(:{argument} AS jsonb)))"
+            return f"SELECT value FROM json_each(:{argument})"
+        return f"SELECT jsonb_array_elements_text(CAST(:{argument} AS jsonb))"
 
     text = _MARK.sub(mark, statement)
     return text if dialect == "sqlite" else _NAME.sub(r"%(\1)s", text)

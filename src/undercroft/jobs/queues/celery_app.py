@@ -7,6 +7,7 @@ from typing import Any, Final
 from celery import Celery
 from kombu import Connection, Queue
 from kombu.exceptions import KombuError
+from kombu.utils.uuid import uuid
 
 from undercroft.errors import Unavailable
 from undercroft.jobs.queues.celery import Address
@@ -94,9 +95,19 @@ class CeleryBroker:
         self._producer: Any = None
 
     def send(self, queue: str, jobs: Sequence[Address], /) -> None:
+        """The queue is there: its depth was asked for before."""
         with self._connected():
-            arguments = [list(map(list, jobs))]
-            self._app.send_task(DELIVER, args=arguments, queue=f"{PREFIX}{queue}", producer=self._producer)
+            # What Celery's `send_task` sends, without looking for routes, results and signals that a hint has not.
+            message = self._app.amqp.create_task_message(
+                uuid(), DELIVER, [list(map(list, jobs))], argsrepr="(…)", kwargsrepr="{}", ignore_result=True
+            )
+            self._producer.publish(
+                message.body,
+                routing_key=f"{PREFIX}{queue}",
+                serializer="json",
+                headers=message.headers,
+                **message.properties,
+            )
 
     def depth(self, queue: str, /) -> int:
         with self._connected() as connection:
