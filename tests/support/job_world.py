@@ -211,9 +211,9 @@ class World:
         """Jobs that a worker's own process takes, which may die of it: without a key nobody asks twice."""
         for _ in range(BESIDE):
             await self.clock.sleep(self.rng.uniform(0, FAULTS_S / BESIDE))
-            fields = {"concurrency_key": "k"} if self.rng.random() < 0.3 else {}
+            key = "k" if self.rng.random() < 0.3 else None
             with suppress(Unavailable):
-                accepted = await desk.accept(Who(), Wanted(kind="work", input=b'{"after":[]}', **fields))
+                accepted = await desk.accept(Who(), Wanted(kind="work", input=b'{"after":[]}', concurrency_key=key))
                 self.outcome.accepted[accepted.job.id] = accepted.job.id
 
     async def ask(self, key: str, **fields: Any) -> None:

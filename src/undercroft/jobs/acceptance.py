@@ -83,9 +83,9 @@ class Acceptance:
             except Exception:  # noqa: BLE001 - some job cannot be written: it fails alone
                 await asyncio.gather(*(self._fall_back(each) for each in turn))
             else:
-                for (_, waiting), accepted in zip(turn, taken, strict=True):
-                    if not waiting.done():
-                        waiting.set_result(accepted)
+                for (_, accepted), what in zip(turn, taken, strict=True):
+                    if not accepted.done():
+                        accepted.set_result(what)
 
     def _next(self) -> list[Handed]:
         turn = [self._waiting.popleft()]

@@ -93,7 +93,8 @@ class PostgresDatabase:
             return work(connection)
 
     def write_sync(self, work: Work[T], /) -> T:
-        if isinstance(work, Pipelined) and psycopg.Pipeline.is_supported():
+        is_pipelined = isinstance(work, Pipelined) and psycopg.Pipeline.is_supported()
+        if is_pipelined:
             with _explained(), self._pipelines.connect() as connection:
                 return _in_pipeline(connection, work)
         with _explained(), self._engine.begin() as connection:
