@@ -20,7 +20,6 @@ from undercroft.jobs.crew import Transactions
 from undercroft.jobs.effects import Effects, Gathered, reached
 from undercroft.jobs.statements import Moment, moment_of
 from undercroft.jobs.types import Accepted, Job, JobSpec
-from undercroft.storage.transaction import Pipelined
 
 AT_ONCE: Final = 64
 """Jobs of one turn."""
@@ -99,7 +98,7 @@ class Acceptance:
         asked = self._room.lend() if self._room is not None else None
         work = partial(_accept, specs=specs, asked=asked, effects=self._effects, moment=moment_of(self._clock))
         try:
-            taken, claimed = await self._database.write(Pipelined(work))
+            taken, claimed = await self._database.write(work)
         except BaseException as error:
             if self._room is not None and asked is not None:
                 self._room.lose(asked, is_doubtful=not isinstance(error, Exception) or isinstance(error, Unavailable))
@@ -107,7 +106,7 @@ class Acceptance:
         if self._room is not None and asked is not None:
             self._room.fill(asked, claimed)
         placed = {job.id for job in claimed}
-        return [Accepted(job, is_placed=job.id in placed) for job in taken.jobs()]
+        return [Accepted(job, is_placed=job.id in placed) for job in taken]
 
     async def _fall_back(self, handed: Handed) -> None:
         spec, accepted = handed
@@ -122,7 +121,7 @@ class Acceptance:
 
 def _accept(
     connection: Connection, *, specs: Sequence[JobSpec], asked: Claim | None, effects: Effects, moment: Moment
-) -> tuple[repository.Taken, list[Job]]:
+) -> tuple[list[Job], list[Job]]:
     told = Gathered()
     taken = repository.accept_plain(connection, specs, moment=moment, effects=told)
     claimed = claim_heads(connection, asked, moment=moment) if asked is not None else []

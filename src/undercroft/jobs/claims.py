@@ -259,14 +259,16 @@ _HEAD: Final = f"""
 SELECT {_CANDIDATE} FROM jobs WHERE state = 'queued' AND queue = :queue AND organisation = :organisation
 ORDER BY rank, run_at_us LIMIT :limit {{locked}}"""
 _NAMED: Final = f"""
-SELECT {_CANDIDATE} FROM jobs WHERE organisation = :organisation AND id {{in}}{{items(ids)}}{{ni}} AND state = 'queued'
+SELECT {_CANDIDATE} FROM jobs
+WHERE organisation = :organisation AND id {{in}}{{items(ids)}}{{ni}} AND state{{by_id}} = 'queued'
 ORDER BY rank, run_at_us {{locked}}"""
 _RUN: Final = """
 UPDATE jobs SET state = 'running', token = :token, worker = :worker, runs = runs + 1, progress = NULL,
   lease_until_us = {steady} + :lease_us, started_us = {now}"""
 _TAKE: Final = f"""{_RUN}
-WHERE organisation = :organisation AND id {{in}}{{items(ids)}}{{ni}} AND state = 'queued' RETURNING {COLUMNS}"""
-_FREE: Final = f"AND state = 'queued' AND substr(lane, 1, {len(KEY_LANE)}) <> '{KEY_LANE}'"
+WHERE organisation = :organisation AND id {{in}}{{items(ids)}}{{ni}} AND state{{by_id}} = 'queued'
+RETURNING {COLUMNS}"""
+_FREE: Final = f"AND state{{by_id}} = 'queued' AND substr(lane, 1, {len(KEY_LANE)}) <> '{KEY_LANE}'"
 """In no limited lane."""
 _TAKE_NAMED: Final = f"""{_RUN}
 WHERE organisation = :organisation AND id {{in}}

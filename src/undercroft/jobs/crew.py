@@ -25,7 +25,6 @@ from undercroft.jobs.handlers import Handlers, JobContext
 from undercroft.jobs.retry import failure_of
 from undercroft.jobs.statements import Moment, moment_of, relax
 from undercroft.jobs.types import DEFAULT_QUEUE, Failed, Failure, Job, Outcome, Released, Saying
-from undercroft.storage.transaction import Pipelined
 from undercroft.telemetry.logs import get_logger
 
 T = TypeVar("T")
@@ -254,7 +253,7 @@ class Crew:
         promised = free if claims or named else 0
         self._promised += promised
         try:
-            settled, claimed = await self._database.write(Pipelined(partial(turn, moment=moment_of(self._clock))))
+            settled, claimed = await self._database.write(partial(turn, moment=moment_of(self._clock)))
         except Unavailable:
             self._doubtful[asked.token] = self._clock.monotonic()
             raise

@@ -93,7 +93,11 @@ def _succeed(connection: Connection, ended: Sequence[Ended], moment: Moment) -> 
         if isinstance(each.outcome, Succeeded)
     }
     rows = [(*place, job.token, result) for place, (job, result) in runs.items()]
-    values = {"done": msgspec.json.encode(rows).decode(), "ids": array([named for _, named in runs])}
+    values = {
+        "done": msgspec.json.encode(rows).decode(),
+        "organisations": array(sorted({organisation for organisation, _ in runs})),
+        "ids": array([named for _, named in runs]),
+    }
     return [
         _succeeded(*runs[organisation, named], *now)
         for organisation, named, *now in run(connection, _SUCCEED[connection.dialect.name], moment, **values)
@@ -142,8 +146,8 @@ _MINE: Final = f"SELECT {COLUMNS}, {{now}} FROM jobs WHERE organisation = :organ
 _DONE: Final = """
 UPDATE jobs SET state = 'succeeded', result = done.result, error = NULL, unique_key = NULL, finished_us = {{now}}
 FROM {source} WHERE {narrowed}jobs.organisation = done.organisation AND jobs.id = done.id AND jobs.token = done.token
-  AND jobs.state = 'running' RETURNING jobs.organisation, jobs.id, jobs.awaited, jobs.cancel_requested, jobs.progress,
-  jobs.finished_us"""
+  AND jobs.state{{by_id}} = 'running' RETURNING jobs.organisation, jobs.id, jobs.awaited, jobs.cancel_requested,
+  jobs.progress, jobs.finished_us"""
 _SUCCEED: Final = {
     "sqlite": _DONE.format(
         source="""(SELECT json_extract(value, '$[0]') AS organisation, json_extract(value, '$[1]') AS id,
@@ -154,7 +158,7 @@ _SUCCEED: Final = {
     "postgresql": _DONE.format(
         source="""(SELECT value ->> 0 AS organisation, value ->> 1 AS id, value ->> 2 AS token, value ->> 3 AS result
       FROM json_array_elements(CAST(:done AS json)) AS each (value)) AS done""",
-        narrowed="jobs.id {in}{items(ids)}{ni} AND ",
+        narrowed="jobs.organisation {in}{items(organisations)}{ni} AND jobs.id {in}{items(ids)}{ni} AND ",
     ),
 }
 """However many, one statement: a round trip for each would cost more than all the rest."""

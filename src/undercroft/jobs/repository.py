@@ -2,7 +2,7 @@
 (`find`, `page`, `attempts` and `pieces_after` also for `read`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -14,9 +14,8 @@ from undercroft.jobs.claims import is_limited, release_held
 from undercroft.jobs.effects import Effects, reached
 from undercroft.jobs.links import abandon_dependents
 from undercroft.jobs.rows import COLUMNS, GIVEN, NUMBERS, error_of, job_of, jobs_of, new_job, values_of
-from undercroft.jobs.statements import Moment, array, begin, run
+from undercroft.jobs.statements import Moment, array, run
 from undercroft.jobs.types import Accepted, Attempt, Job, JobSpec, Saying, Status
-from undercroft.storage.plain import Rows
 
 SWEPT: Final = 500
 """Jobs that one sweep deletes, so that it holds nobody up for long."""
@@ -49,34 +48,20 @@ def is_plain(spec: JobSpec) -> bool:
     return not spec.after and spec.idempotency_key is None and spec.unique_key is None
 
 
-class Taken:
-    """Jobs that were taken, as they are: asked for when their transaction is over, that costs no waiting within it."""
-
-    def __init__(self, specs: Sequence[JobSpec], rows: Callable[[], Rows], moment: Moment) -> None:
-        self._specs = specs
-        self._rows = rows
-        self._moment = moment
-
-    def jobs(self) -> list[Job]:
-        """As many as there were specs, in their order."""
-        rows = self._rows()
-        now_us = rows[0][0] if rows else self._moment.wall_us
-        return [new_job(spec, now_us) for spec in self._specs]
-
-
-def accept_plain(connection: Connection, specs: Sequence[JobSpec], *, moment: Moment, effects: Effects) -> Taken:
-    """Takes jobs that are plain, in one statement."""
+def accept_plain(connection: Connection, specs: Sequence[JobSpec], *, moment: Moment, effects: Effects) -> list[Job]:
+    """Takes jobs that are plain, in one statement: as many as there are specs, in their order."""
     given = msgspec.json.encode([values_of(spec) for spec in specs]).decode()
-    taken = Taken(specs, begin(connection, _ACCEPT_ALL[connection.dialect.name], moment, given=given), moment)
-    # What is told of a new job does not say when it was made.
-    effects.append(connection, [reached(new_job(spec, moment.wall_us)) for spec in specs])
-    return taken
+    rows = run(connection, _ACCEPT_ALL[connection.dialect.name], moment, given=given)
+    now_us = rows[0][0] if rows else moment.wall_us
+    jobs = [new_job(spec, now_us) for spec in specs]
+    effects.append(connection, [reached(job) for job in jobs])
+    return jobs
 
 
 def accept_all(connection: Connection, specs: Sequence[JobSpec], *, moment: Moment, effects: Effects) -> list[Job]:
     """Takes jobs of any kind, in their order. Raises what `accept` does."""
     if specs and all(map(is_plain, specs)):
-        return accept_plain(connection, specs, moment=moment, effects=effects).jobs()
+        return accept_plain(connection, specs, moment=moment, effects=effects)
     return [accept(connection, spec, moment=moment, effects=effects).job for spec in specs]
 
 

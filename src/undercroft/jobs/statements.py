@@ -11,10 +11,12 @@ Jobs move several thousand times a second, so their statements go round SQLAlche
     {items(x)}   a query for the strings of the JSON array :x, one a row
     {in} {ni}    around a query: whether what stands before is among its rows. PostgreSQL makes an array of them first,
                  which it looks up in an index; a join with rows that it knows nothing of reads the whole table
+    {by_id}      behind a state, where ids are given: else PostgreSQL, which thinks that few jobs are in any state,
+                 looks through all that are in this one
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -22,8 +24,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from undercroft.clock import Clock
-from undercroft.storage import plain
-from undercroft.storage.plain import Rows
+from undercroft.storage.plain import execute
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -40,8 +41,17 @@ def moment_of(clock: Clock) -> Moment:
 # One moment for a whole statement: `clock_timestamp()` moves on while it runs.
 _SERVER_NOW: Final = "CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS bigint)"
 _MARKS: Final[Mapping[str, Mapping[str, str]]] = {
-    "sqlite": {"now": ":wall_us", "steady": ":steady_us", "locked": "", "lock": "", "in": "IN (", "ni": ")"},
+    "sqlite": {
+        "now": ":wall_us",
+        "steady": ":steady_us",
+        "locked": "",
+        "lock": "",
+        "in": "IN (",
+        "ni": ")",
+        "by_id": "",
+    },
     "postgresql": {
+        "by_id": " || ''",
         "in": "= ANY (ARRAY(",
         "ni": "))",
         "now": _SERVER_NOW,
@@ -54,15 +64,10 @@ _MARK: Final = re.compile(r"\{(\w+)(?:\((\w+)\))?\}")
 _NAME: Final = re.compile(r":(\w+)")
 
 
-def run(connection: Connection, statement: str, moment: Moment, **values: Any) -> Rows:
+def run(connection: Connection, statement: str, moment: Moment, **values: Any) -> list[tuple[Any, ...]]:
     """Executes a statement of ours; its rows, where it returns any."""
-    return begin(connection, statement, moment, **values)()
-
-
-def begin(connection: Connection, statement: str, moment: Moment, **values: Any) -> Callable[[], Rows]:
-    """The same for who asks for the rows later, maybe when the transaction is over (`storage/plain.py`)."""
     values["wall_us"], values["steady_us"] = moment.wall_us, moment.steady_us
-    return plain.begin(connection, _text(connection.dialect.name, statement), values)
+    return execute(connection, _text(connection.dialect.name, statement), values)
 
 
 def relax(connection: Connection) -> None:
@@ -71,7 +76,7 @@ def relax(connection: Connection) -> None:
     A crash of the database may take it back; then the job is queued again, and its run's token counts for nothing.
     """
     if connection.dialect.name == "postgresql":
-        plain.execute(connection, "SET LOCAL synchronous_commit = off", {})
+        execute(connection, "SET LOCAL synchronous_commit = off", {})
 
 
 @lru_cache(maxsize=256)

@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Generic, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
@@ -18,22 +17,6 @@ Work = Callable[[Connection], T]
 A write's outcome is unknown when the connection breaks during COMMIT, so a work that may be tried again says what
 should hold afterwards (ON CONFLICT, absolute values) instead of what to add.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Pipelined(Generic[T]):
-    """A work that waits only for rows that it looks at: to a server, everything else travels along with the next
-    statement, and the last ones with the COMMIT.
-
-    For works most of whose statements go through `plain.py`; an error may come up later than its statement, and always
-    before the write returns.
-    """
-
-    work: Work[T]
-
-    def __call__(self, connection: Connection, /) -> T:
-        return self.work(connection)
-
 
 WAIT_S = 10.0
 """How long a work waits for its turn. Longer than SQLite's busy time-out, so that the lock's own error comes first."""

@@ -9,11 +9,11 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from undercroft.errors import Unavailable
-from undercroft.storage import plain, versions
+from undercroft.storage import versions
 from undercroft.storage.engine import Database
 from undercroft.storage.schema import organisations
 from undercroft.storage.schema import versions as table
-from undercroft.storage.transaction import Pipelined, Work
+from undercroft.storage.transaction import Work
 
 
 def put(name: str) -> Work[None]:
@@ -148,50 +148,3 @@ def test_what_was_accepted_is_done_before_closing_and_nothing_after(database: Da
 def test_closing_twice_is_no_error(database: Database) -> None:
     database.close()
     database.close()
-
-
-def plainly(connection: Connection, name: str, returning: str = "") -> plain.Rows:
-    statement = f"INSERT INTO versions (name, counter) VALUES ('{name}', 1) {returning}"
-    return plain.execute(connection, statement, {})
-
-
-def test_a_pipelined_work_sees_its_own_rows_and_is_there_when_the_write_returns(database: Database) -> None:
-    def work(connection: Connection) -> tuple[plain.Rows, set[str], plain.Rows]:
-        plainly(connection, "a")
-        returned = plainly(connection, "b", "RETURNING name, counter")
-        put("c")(connection)
-        seen = names(connection)
-        plainly(connection, "d")
-        return returned, seen, plain.execute(connection, "SELECT count(*) FROM versions", {})
-
-    returned, seen, count = database.write_sync(Pipelined(work))
-    assert ([tuple(row) for row in returned], seen, [tuple(row) for row in count]) == ([("b", 1)], set("abc"), [(4,)])
-    assert database.read_sync(names) == set("abcd")
-
-
-def test_rows_of_a_pipelined_work_can_be_asked_for_when_it_is_over(database: Database) -> None:
-    statement = "INSERT INTO versions (name, counter) VALUES ('a', 7) RETURNING counter"
-    rows = database.write_sync(Pipelined(lambda connection: plain.begin(connection, statement, {})))
-    assert [tuple(row) for row in rows()] == [(7,)]
-
-
-@pytest.mark.parametrize("last", ["", "RETURNING name"])
-def test_a_pipelined_work_of_which_a_statement_fails_leaves_nothing(database: Database, last: str) -> None:
-    def work(connection: Connection) -> None:
-        plainly(connection, "a")
-        plainly(connection, "b")
-        plainly(connection, "b", last)
-
-    def stop(connection: Connection) -> None:
-        plainly(connection, "c")
-        raise ZeroDivisionError
-
-    for _ in range(3):  # and the connection is as good as before
-        with pytest.raises(IntegrityError):
-            database.write_sync(Pipelined(work))
-        with pytest.raises(ZeroDivisionError):
-            database.write_sync(Pipelined(stop))
-    assert database.read_sync(names) == set()
-    database.write_sync(put("a"))
-    database.write_sync(Pipelined(put("b")))
-    assert database.read_sync(names) == {"a", "b"}

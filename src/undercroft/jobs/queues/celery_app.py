@@ -16,6 +16,7 @@ DELIVER: Final = "undercroft.deliver"
 PREFIX: Final = "undercroft."
 """Of Celery's queues, which may share a broker with other programs'."""
 MARKER: Final = "undercroft:broker"
+TRANSPORT: Final = "undercroft.jobs.queues.redis_transport:Transport"
 CONNECT_S: Final = 2.0
 ANSWER_S: Final = 3.0
 
@@ -36,6 +37,7 @@ def celery_settings(broker_url: str | None, queues: Sequence[str], *, at_once: i
         "broker_connection_max_retries": None,  # else a worker gives up after a hundred tries and never comes back
         "broker_connection_timeout": CONNECT_S,
         **(_REDIS if is_redis(broker_url) else _AMQP),
+        **({"broker_transport": TRANSPORT} if (broker_url or "").startswith("redis://") else {}),
         # Retries are timers in rows: a message with an ETA sits in one worker's memory, and dies with it.
         "worker_prefetch_multiplier": 1,
         "worker_concurrency": at_once,

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 import psycopg
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, func, select
+from sqlalchemy import Engine, NullPool, create_engine, event, func, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
@@ -16,8 +16,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from undercroft.errors import ConfigurationError, Unavailable, UndercroftError
 from undercroft.storage import migrate
 from undercroft.storage.migrate import SchemaState
-from undercroft.storage.plain import execute, explained
-from undercroft.storage.transaction import Pipelined, Threads, Work, busy
+from undercroft.storage.transaction import Threads, Work, busy
 
 T = TypeVar("T")
 
@@ -49,9 +48,6 @@ MIGRATION_LIMITS: Final = "SELECT set_config('statement_timeout', '0', false), s
 MIGRATION_LOCK: Final = 0x756E646572
 """The advisory lock of all who migrate this database: "under" in ASCII."""
 
-PIPELINE: Final = "pipeline"
-"""Where a connection's own notes hold the pipeline that is open."""
-
 
 class PostgresDatabase:
     """A database on a PostgreSQL server, shared with other processes and machines."""
@@ -74,8 +70,6 @@ class PostgresDatabase:
         event.listen(self._engine, "connect", _settle)
         event.listen(self._engine, "checkout", _doubt)
         self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self._pipelines = self._engine.execution_options(isolation_level="AUTOCOMMIT")  # the work's BEGIN is ours
-        event.listen(self._pipelines, "after_cursor_execute", _await_answers)
         self._threads = Threads(pool_size)
 
     @property
@@ -93,10 +87,6 @@ class PostgresDatabase:
             return work(connection)
 
     def write_sync(self, work: Work[T], /) -> T:
-        is_pipelined = isinstance(work, Pipelined) and psycopg.Pipeline.is_supported()
-        if is_pipelined:
-            with _explained(), self._pipelines.connect() as connection:
-                return _in_pipeline(connection, work)
         with _explained(), self._engine.begin() as connection:
             return work(connection)
 
@@ -201,31 +191,6 @@ def _settle(session: psycopg.Connection[Any], record: object) -> None:
     _check_server(session, record)
     session.execute(LIMITS)
     session.commit()
-
-
-def _in_pipeline(connection: Connection, work: Work[T]) -> T:
-    """Runs a work between BEGIN and COMMIT that cost no round trips of their own. What goes wrong leaves the
-    transaction open, and the pool takes it back."""
-    session = connection.connection.driver_connection
-    assert isinstance(session, psycopg.Connection)
-    try:
-        with session.pipeline() as pipeline:
-            connection.info[PIPELINE] = pipeline
-            execute(connection, "BEGIN", {})
-            result = work(connection)
-            execute(connection, "COMMIT", {})
-        # Here everything has been answered: a work or a COMMIT that failed does not come this far.
-    except psycopg.Error as error:
-        raise explained(connection, "COMMIT", error) from error
-    finally:
-        connection.info.pop(PIPELINE, None)
-    return result
-
-
-def _await_answers(connection: Connection, *_: object) -> None:
-    """A statement of SQLAlchemy's own, in a pipeline: it looks at its result as soon as it is executed."""
-    if (pipeline := connection.info.get(PIPELINE)) is not None:
-        pipeline.sync()
 
 
 def _doubt(session: psycopg.Connection[Any], *_: object) -> None:
