@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 FLUSH_S: Final = 0.5
 """How often progress and output are written, for those who follow from another process."""
-LINGER_S: Final = 0.01
+LINGER_S: Final = 0.015
 """How long a crew with room that has just claimed something, and something just before that, keeps how a run came
 out, to write it along with what it claims next."""
 BEAT_S: Final = 1.0
