@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 LEASE_S = 5.0
 JOBS = 14
+BESIDE = 3
+"""And of each worker's own."""
 FAULTS_S = 25.0
 """How long things go wrong; then everything is given time to come to rest."""
 REST_S = 120.0
@@ -198,21 +200,25 @@ class World:
         watching.expect = tending.expect
         process.start(crew.run())
         process.start(tending.run())
+        process.start(self.ask_beside(self.desk(Inline(crew.wake), crew=crew, room=crew, expect=tending.expect)))
         self.processes.append((process, worker))
+
+    def desk(self, queue: Inline, **fields: Any) -> Desk:
+        parts: dict[str, Any] = {"effects": self.outcome, "ids": self.ids, "clock": self.clock}
+        return Desk(self.link, self.handlers, queue, queues=("default",), **parts, **fields)
+
+    async def ask_beside(self, desk: Desk) -> None:
+        """Jobs that a worker's own process takes, which may die of it: without a key nobody asks twice."""
+        for _ in range(BESIDE):
+            await self.clock.sleep(self.rng.uniform(0, FAULTS_S / BESIDE))
+            key = "k" if self.rng.random() < 0.3 else None
+            with suppress(Unavailable):
+                accepted = await desk.accept(Who(), Wanted(kind="work", input=b'{"after":[]}', concurrency_key=key))
+                self.outcome.accepted[accepted.job.id] = accepted.job.id
 
     async def ask(self, key: str, **fields: Any) -> None:
         """A client that goes on until it is told 202."""
-        desk = Desk(
-            self.link,
-            self.handlers,
-            Inline(),
-            queues=("default",),
-            effects=self.outcome,
-            crew=None,
-            expect=lambda _: None,
-            ids=self.ids,
-            clock=self.clock,
-        )
+        desk = self.desk(Inline(), crew=None, expect=lambda _: None)
         given = msgspec.json.encode({"after": fields.get("after", ())})
         wanted = Wanted(kind="work", input=given, idempotency_key=key, **fields)
         while True:
@@ -301,7 +307,7 @@ def faults_of(outcome: Outcome) -> list[str]:
     """What was promised and not kept."""
     rows = {job.id: job for job in outcome.rows}
     found = [f"{key}: {told} is lost" for key, told in outcome.accepted.items() if told not in rows]
-    keys = Counter(job.idempotency_key for job in outcome.rows)
+    keys = Counter(job.idempotency_key for job in outcome.rows if job.idempotency_key is not None)
     found += [f"{key} was accepted {count} times" for key, count in keys.items() if count > 1]
     for job in outcome.rows:
         if job.state not in ENDED:

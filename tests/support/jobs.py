@@ -68,6 +68,13 @@ class JobRows:
         )
         return self.database.write_sync(lambda connection: claims.claim(connection, asked, moment=self.moment))
 
+    def claim_named(self, ids: Sequence[tuple[str, str]]) -> list[Job]:
+        self.claims += 1
+        asked = Claim(worker="me", token=f"token-{self.claims}", lease_us=LEASE_US, limit=0, queues=("default",))
+        return self.database.write_sync(
+            lambda connection: claims.claim_named(connection, asked, ids, moment=self.moment)
+        )
+
     def settle(self, job: Job, outcome: Outcome | None = None) -> Settled:
         ended = [Ended(job, outcome or Succeeded(b'"done"'))]
         return self.database.write_sync(

@@ -156,7 +156,7 @@ class EventDesk:
 
         async with contextlib.AsyncExitStack() as stack:
             sinks = await self._sinks(stack)
-            outbox = Outbox(self._clock)
+            outbox = Outbox(self._clock, heard=partial(_is_heard, sinks))
             dispatcher = Dispatcher(
                 self._link,
                 holder=self._holder,
@@ -234,6 +234,11 @@ class EventDesk:
     def _wake(self, dispatcher: "Dispatcher") -> None:
         """The change is about to be committed: it is looked for a moment later, or at the next turn."""
         self._loop.call_soon_threadsafe(self._loop.call_later, WAKE_S, dispatcher.wake)
+
+
+def _is_heard(sinks: "Sinks", type: str) -> bool:
+    """Whether some function, or the stream, wants events of this type: every process has the same ones."""
+    return any(wants(type) for wants, _ in sinks.fixed.values())
 
 
 def webhook_sinks(

@@ -78,6 +78,7 @@ async def workshop(
             queues=settings.jobs.queue_names,
             effects=effects,
             crew=crew,
+            room=crew if settings.job_delivery == "inline" else None,
             expect=expecting,
             ids=ids,
             clock=clock,

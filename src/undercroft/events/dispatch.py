@@ -176,7 +176,7 @@ class Dispatcher:
     async def _take_turn(self) -> int:
         """Spreads what is new and begins to tell what is due; how many attempts it began."""
         self._turned = self._clock.monotonic()
-        has_work = await self._database.read(partial(repository.has_work, now_us=self._clock.now_us()))
+        has_work, self._outbox.has_webhooks = await self._database.read(self._survey)
         if not has_work and not self._telling:
             await self._let_go()
             return 0
@@ -185,6 +185,10 @@ class Dispatcher:
         due = await self._database.read(partial(repository.places_due, now_us=self._clock.now_us()))
         self._rng.shuffle(due)  # where there is not room for all, none is always the last
         return sum([await self._begin(place) for place in due])
+
+    def _survey(self, connection: Connection) -> tuple[bool, bool]:
+        """Whether there is something to tell, and whether any webhook might want to hear of what comes."""
+        return repository.has_work(connection, now_us=self._clock.now_us()), webhooks.are_any(connection)
 
     async def _held(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` while the duty is ours. Raises DutyLost, with nothing changed."""

@@ -18,12 +18,22 @@ from undercroft.storage.schema import event_marks, insert
 class Outbox:
     """Writes events down; the dispatcher (`dispatch.py`) brings them to whoever wants them, after the commit."""
 
-    def __init__(self, clock: Clock, *, entropy: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        entropy: Callable[[int], bytes] = os.urandom,
+        heard: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        """`heard` says whether anybody but webhooks wants events of a type; who cannot know says yes."""
         self._clock = clock
+        self._heard = heard
         self._ids = Ids(clock, entropy=entropy)
         self._lock = threading.Lock()  # works run in the database's threads, and Ids are for one
         self.appended: Callable[[], None] = lambda: None
         """Called, in any thread, when there will soon be something to bring."""
+        self.has_webhooks = True
+        """Whether there are any, as far as the dispatcher beside us knows."""
 
     def append(self, connection: Connection, *facts: Fact) -> list[Event]:
         """Writes `facts` in the caller's transaction.
@@ -33,8 +43,10 @@ class Outbox:
         """
         with self._lock:
             told = [_event(fact, id=self._ids.new("evt_"), at_us=self._clock.now_us()) for fact in facts]
-        write(connection, told)
-        self.appended()
+        wanted = [bool(event.address) or self._heard(event.type) for event in told]
+        _write(connection, told, wanted)
+        if self.has_webhooks or any(wanted):
+            self.appended()
         return told
 
     def append_once(self, connection: Connection, fact: Fact, *, mark: str, until_us: int) -> bool:
@@ -47,10 +59,13 @@ class Outbox:
         return True
 
 
-def write(connection: Connection, told: Sequence[Event]) -> None:
-    """Stores events in their order."""
+def _write(connection: Connection, told: Sequence[Event], wanted: Sequence[bool]) -> None:
+    """Stores events in their order. Those that nobody wants, webhooks included, need not be spread (`dispatch.py`):
+    most of what happens where nobody listens, and it would cost as much again as writing them."""
     if told:
-        rows = msgspec.json.encode([_row(event) for event in told]).decode()
+        rows = msgspec.json.encode(
+            [_row(event, is_wanted) for event, is_wanted in zip(told, wanted, strict=True)]
+        ).decode()
         execute(connection, _WRITE[connection.dialect.name], {"rows": rows})
 
 
@@ -59,12 +74,16 @@ _WRITE: Final = {
     "sqlite": """
 INSERT INTO events (organisation, id, type, subject, data, at_us, spread, address, number)
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-  json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'), FALSE,
+  json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
+  NOT (json_extract(value, '$[7]') OR EXISTS (
+    SELECT 1 FROM webhooks WHERE organisation = json_extract(value, '$[0]') AND enabled)),
   json_extract(value, '$[6]'), (SELECT COALESCE(MAX(number), 0) FROM events) + 1 + key
 FROM json_each(:rows)""",
     "postgresql": """
 INSERT INTO events (organisation, id, type, subject, data, at_us, spread, address, number)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, CAST(value ->> 5 AS bigint), FALSE,
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, CAST(value ->> 5 AS bigint),
+  NOT (CAST(value ->> 7 AS boolean) OR EXISTS (
+    SELECT 1 FROM webhooks WHERE organisation = value ->> 0 AND enabled)),
   value ->> 6, nextval('events_numbers')
 FROM json_array_elements(CAST(%(rows)s AS json)) WITH ORDINALITY AS each (value, place) ORDER BY place""",
 }
@@ -83,6 +102,7 @@ def _event(fact: Fact, *, id: str, at_us: int) -> Event:
     )
 
 
-def _row(event: Event) -> tuple[Any, ...]:
+def _row(event: Event, is_wanted: bool) -> tuple[Any, ...]:
     data = msgspec.json.encode(event.data).decode()
-    return event.organisation, event.id, event.type, event.subject, data, event.at_us, event.address or None
+    address = event.address or None
+    return event.organisation, event.id, event.type, event.subject, data, event.at_us, address, is_wanted

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select, update
 
 from undercroft.egress.guard import parse_url
 from undercroft.errors import AddressRefused
@@ -84,6 +84,11 @@ def listed(connection: Connection, *, organisation: str) -> list[Webhook]:
 def enabled(connection: Connection) -> list[Webhook]:
     """Those that are to be told, of all organisations."""
     return [_webhook(row) for row in connection.execute(select(webhooks).where(webhooks.c.enabled))]
+
+
+def are_any(connection: Connection) -> bool:
+    """Whether some organisation has one that is to be told."""
+    return bool(connection.execute(select(exists().where(webhooks.c.enabled))).scalar_one())
 
 
 def change(

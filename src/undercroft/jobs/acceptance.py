@@ -1,20 +1,24 @@
 """Takes jobs in turns: those that are handed in while one transaction is under way share the next one.
 
-A caller alone waits for nobody; of a thousand at once, a commit and its statements carry many.
+A caller alone waits for nobody; of a thousand at once, a commit and its statements carry many. Where a crew beside has
+room, the transaction that takes jobs is also the one that claims for it.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
+
+from sqlalchemy import Connection
 
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
 from undercroft.jobs import repository
+from undercroft.jobs.claims import Claim, claim_heads
 from undercroft.jobs.crew import Transactions
-from undercroft.jobs.effects import Effects
-from undercroft.jobs.statements import moment_of
+from undercroft.jobs.effects import Effects, Gathered, reached
+from undercroft.jobs.statements import Moment, moment_of
 from undercroft.jobs.types import Accepted, Job, JobSpec
 
 AT_ONCE: Final = 64
@@ -25,11 +29,29 @@ BYTES_AT_ONCE: Final = 1_000_000
 Handed = tuple[JobSpec, "asyncio.Future[Accepted]"]
 
 
+class Room(Protocol):
+    """A crew's, that others may claim for."""
+
+    def lend(self) -> Claim | None:
+        """All of it, where there is much; else None. Given back by one of the others."""
+        ...
+
+    def fill(self, asked: Claim, jobs: Sequence[Job], /) -> None:
+        """These were claimed."""
+        ...
+
+    def lose(self, asked: Claim, /, *, is_doubtful: bool) -> None:
+        """Nothing was or, where nobody knows, maybe something."""
+        ...
+
+
 class Acceptance:
     """Where jobs become rows."""
 
-    def __init__(self, database: Transactions, *, effects: Effects, clock: Clock) -> None:
+    def __init__(self, database: Transactions, *, effects: Effects, room: Room | None = None, clock: Clock) -> None:
+        """`room` is the crew's that works on all queues beside, where there is one."""
         self._database = database
+        self._room = room
         self._effects = effects
         self._clock = clock
         self._waiting: deque[Handed] = deque()
@@ -53,16 +75,16 @@ class Acceptance:
         while self._waiting:
             turn = self._next()
             try:
-                jobs = await self._write([spec for spec, _ in turn])
+                taken = await self._write([spec for spec, _ in turn])
             except Unavailable as error:
                 for _, accepted in turn:
                     _refuse(accepted, error)
             except Exception:  # noqa: BLE001 - some job cannot be written: it fails alone
                 await asyncio.gather(*(self._fall_back(each) for each in turn))
             else:
-                for (_, accepted), job in zip(turn, jobs, strict=True):
+                for (_, accepted), what in zip(turn, taken, strict=True):
                     if not accepted.done():
-                        accepted.set_result(Accepted(job))
+                        accepted.set_result(what)
 
     def _next(self) -> list[Handed]:
         turn = [self._waiting.popleft()]
@@ -72,11 +94,19 @@ class Acceptance:
             size += len(turn[-1][0].input)
         return turn
 
-    async def _write(self, specs: Sequence[JobSpec]) -> list[Job]:
-        moment = moment_of(self._clock)
-        return await self._database.write(
-            partial(repository.accept_plain, specs=specs, moment=moment, effects=self._effects)
-        )
+    async def _write(self, specs: Sequence[JobSpec]) -> list[Accepted]:
+        asked = self._room.lend() if self._room is not None else None
+        work = partial(_accept, specs=specs, asked=asked, effects=self._effects, moment=moment_of(self._clock))
+        try:
+            taken, claimed = await self._database.write(work)
+        except BaseException as error:
+            if self._room is not None and asked is not None:
+                self._room.lose(asked, is_doubtful=not isinstance(error, Exception) or isinstance(error, Unavailable))
+            raise
+        if self._room is not None and asked is not None:
+            self._room.fill(asked, claimed)
+        placed = {job.id for job in claimed}
+        return [Accepted(job, is_placed=job.id in placed) for job in taken]
 
     async def _fall_back(self, handed: Handed) -> None:
         spec, accepted = handed
@@ -87,6 +117,17 @@ class Acceptance:
         else:
             if not accepted.done():
                 accepted.set_result(taken)
+
+
+def _accept(
+    connection: Connection, *, specs: Sequence[JobSpec], asked: Claim | None, effects: Effects, moment: Moment
+) -> tuple[list[Job], list[Job]]:
+    told = Gathered()
+    taken = repository.accept_plain(connection, specs, moment=moment, effects=told)
+    claimed = claim_heads(connection, asked, moment=moment) if asked is not None else []
+    told.append(connection, [reached(job) for job in claimed])
+    told.write(connection, effects)
+    return taken, claimed
 
 
 def _refuse(accepted: "asyncio.Future[Accepted]", error: Exception) -> None:

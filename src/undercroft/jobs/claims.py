@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from undercroft.jobs.rows import COLUMNS, OF_JOBS, jobs_of
 from undercroft.jobs.statements import Moment, array, relax, run
 from undercroft.jobs.types import Job
+from undercroft.storage.plain import execute
 
 TENANTS: Final = 64
 """Organisations that one claim looks at, in turn."""
@@ -51,25 +52,50 @@ class Candidate(msgspec.Struct, frozen=True):
 
 def claim(connection: Connection, asked: Claim, *, moment: Moment) -> list[Job]:
     """Up to `limit` queued jobs, running from now on under the claim's token; those of most urgency first."""
-    taken: list[Job] = []
+    taken = claim_heads(connection, asked, moment=moment)
     for _ in range(ROUNDS):
         wanted = asked.limit - len(taken)
+        if wanted <= 0:
+            break
         found, may_be_more = _fairly(connection, asked, moment, wanted)
         fresh, put_away = _within_limits(connection, asked, found, moment)
         taken += _take(connection, asked, fresh, moment)
-        if len(taken) >= asked.limit or not (put_away or (found and may_be_more)):
+        if not (put_away or (found and may_be_more)):
             break
+    return taken
+
+
+def claim_heads(connection: Connection, asked: Claim, *, moment: Moment) -> list[Job]:
+    """The same in one statement for each organisation, as far as that goes: the first jobs of the one queue that are in
+    no limited lane, where the claim itself has no limits. What it leaves, nobody has looked at yet."""
+    if len(asked.queues) != 1 or asked.queue_limits or asked.parked or not asked.limit:
+        return []
+    (queue,) = asked.queues
+    tenants = _tenants(connection, queue, asked.after, moment)[: asked.limit]
+    taken: list[Job] = []
+    for place, organisation in enumerate(tenants):
+        share = -(-(asked.limit - len(taken)) // (len(tenants) - place))
+        named = {"queue": queue, "organisation": organisation, "limit": share}
+        taken += _in_turn(run(connection, _TAKE_HEAD, moment, **named, **_under(asked)))
     return taken
 
 
 def claim_named(connection: Connection, asked: Claim, ids: Sequence[tuple[str, str]], *, moment: Moment) -> list[Job]:
     """The same for jobs that were delivered, by organisation and id: those of them that are still to be run."""
+    taken: list[Job] = []
     candidates: list[Candidate] = []
     for organisation in sorted({organisation for organisation, _ in ids}):
-        wanted = array([named for tenant, named in ids if tenant == organisation])
-        candidates += _candidates(run(connection, _NAMED, moment, organisation=organisation, ids=wanted))
+        wanted = [named for tenant, named in ids if tenant == organisation]
+        if not asked.parked and not asked.queue_limits:  # most are limited by nothing, and taken in one statement
+            free = _in_turn(
+                run(connection, _TAKE_NAMED, moment, organisation=organisation, ids=array(wanted), **_under(asked))
+            )
+            taken += free
+            if len(free) == len(wanted):
+                continue
+        candidates += _candidates(run(connection, _NAMED, moment, organisation=organisation, ids=array(wanted)))
     fresh, _ = _within_limits(connection, asked, candidates, moment)
-    return _take(connection, asked, fresh, moment)
+    return taken + _take(connection, asked, fresh, moment)
 
 
 def renew(connection: Connection, *, worker: str, lease_us: int, moment: Moment) -> dict[tuple[str, str], bool]:
@@ -194,16 +220,23 @@ def _take(connection: Connection, asked: Claim, chosen: Sequence[Candidate], mom
     taken: list[Job] = []
     for organisation in dict.fromkeys(each.organisation for each in chosen):
         ids = array([each.id for each in chosen if each.organisation == organisation])
-        values = {"token": asked.token, "worker": asked.worker, "lease_us": asked.lease_us}
-        taken += jobs_of(run(connection, _TAKE, moment, organisation=organisation, ids=ids, **values))
+        taken += jobs_of(run(connection, _TAKE, moment, organisation=organisation, ids=ids, **_under(asked)))
     place = {(each.organisation, each.id): at for at, each in enumerate(chosen)}
     return sorted(taken, key=lambda job: place[job.organisation, job.id])
+
+
+def _under(asked: Claim) -> dict[str, Any]:
+    return {"token": asked.token, "worker": asked.worker, "lease_us": asked.lease_us}
+
+
+def _in_turn(rows: Sequence[tuple[Any, ...]]) -> list[Job]:
+    return sorted(jobs_of(rows), key=lambda job: (job.rank, job.run_at_us))
 
 
 def _take_turn(connection: Connection, name: str) -> None:
     """Until the transaction's end. SQLite has one writer anyway."""
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0))", {"name": name})
+        execute(connection, "SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0))", {"name": name})
 
 
 def _candidates(rows: Sequence[tuple[Any, ...]]) -> list[Candidate]:
@@ -226,12 +259,27 @@ _HEAD: Final = f"""
 SELECT {_CANDIDATE} FROM jobs WHERE state = 'queued' AND queue = :queue AND organisation = :organisation
 ORDER BY rank, run_at_us LIMIT :limit {{locked}}"""
 _NAMED: Final = f"""
-SELECT {_CANDIDATE} FROM jobs WHERE organisation = :organisation AND id IN {{items(ids)}} AND state = 'queued'
+SELECT {_CANDIDATE} FROM jobs
+WHERE organisation = :organisation AND id {{in}}{{items(ids)}}{{ni}} AND state{{by_id}} = 'queued'
 ORDER BY rank, run_at_us {{locked}}"""
-_TAKE: Final = f"""
+_RUN: Final = """
 UPDATE jobs SET state = 'running', token = :token, worker = :worker, runs = runs + 1, progress = NULL,
-  lease_until_us = {{steady}} + :lease_us, started_us = {{now}}
-WHERE organisation = :organisation AND id IN {{items(ids)}} AND state = 'queued' RETURNING {COLUMNS}"""
+  lease_until_us = {steady} + :lease_us, started_us = {now}"""
+_TAKE: Final = f"""{_RUN}
+WHERE organisation = :organisation AND id {{in}}{{items(ids)}}{{ni}} AND state{{by_id}} = 'queued'
+RETURNING {COLUMNS}"""
+_FREE: Final = f"AND state{{by_id}} = 'queued' AND substr(lane, 1, {len(KEY_LANE)}) <> '{KEY_LANE}'"
+"""In no limited lane."""
+_TAKE_NAMED: Final = f"""{_RUN}
+WHERE organisation = :organisation AND id {{in}}
+  SELECT id FROM jobs WHERE organisation = :organisation AND id {{in}}{{items(ids)}}{{ni}} {_FREE}
+  ORDER BY id {{locked}}
+{{ni}} {_FREE} RETURNING {COLUMNS}"""
+_TAKE_HEAD: Final = f"""{_RUN}
+WHERE organisation = :organisation AND id {{in}}
+  SELECT id FROM jobs WHERE state = 'queued' AND queue = :queue AND organisation = :organisation
+  ORDER BY rank, run_at_us LIMIT :limit {{locked}}
+{{ni}} {_FREE} RETURNING {COLUMNS}"""
 _RUNNING_IN_QUEUE: Final = "SELECT count(*) FROM jobs WHERE state = 'running' AND queue = :queue"
 _RUNNING_IN_LANE: Final = """
 SELECT count(*) FROM jobs WHERE state = 'running' AND organisation = :organisation AND lane = :lane"""

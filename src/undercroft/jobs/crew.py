@@ -31,6 +31,9 @@ T = TypeVar("T")
 
 FLUSH_S: Final = 0.5
 """How often progress and output are written, for those who follow from another process."""
+LINGER_S: Final = 0.015
+"""How long a crew with room that has just claimed something, and something just before that, keeps how a run came
+out, to write it along with what it claims next."""
 BEAT_S: Final = 1.0
 """How often leases are renewed, and how soon a run that was cancelled or lost elsewhere is broken off here."""
 FIRST_PAUSE_S: Final = 0.05
@@ -110,6 +113,11 @@ class Crew:
         self._unsaid: list[Saying] = []
         """What runs that have ended said last."""
         self._named: list[tuple[str, str]] = []
+        self._promised = 0
+        """Room that claims under way may fill."""
+        self._claimed_at = 0.0
+        self._gap_s = LINGER_S
+        """Between its two latest claims."""
         self._doubtful: dict[str, float] = {}
         """Tokens of claims of which nobody knows whether they were made, or will be; each with when it was tried."""
         self._parked: dict[str, float] = {}
@@ -134,11 +142,35 @@ class Crew:
 
         Names save a search while there is room. Who comes next when there is some again, is decided then.
         """
-        room = self.terms.at_once - len(self._running) - len(self._named)
+        room = self._room() - len(self._named)
         self._named += ids[: max(0, room)]
         if len(ids) > room:
             self._may_be_more = True
         self._changed.set()
+
+    def lend(self) -> Claim | None:
+        """All the room there is, if that is much and no claim is under way; for who hands jobs in, and claims in the
+        same transaction. One of the next two gives it back."""
+        if self._promised or self._is_closing or self._is_scarce():
+            return None
+        self._promised = self._room()
+        return self._claim(self._promised)
+
+    def fill(self, asked: Claim, jobs: Sequence[Job], /) -> None:
+        """These were claimed: they begin."""
+        self._promised -= asked.limit
+        for job in jobs:
+            self._start(job)
+        if len(jobs) == asked.limit:
+            self._may_be_more = True
+        self._changed.set()
+
+    def lose(self, asked: Claim, /, *, is_doubtful: bool) -> None:
+        """Nothing was claimed or, where nobody knows, maybe something."""
+        self._promised -= asked.limit
+        if is_doubtful:
+            self._doubtful[asked.token] = self._clock.monotonic()
+        self.wake()
 
     def cancel(self, id: str) -> None:
         """Breaks a job off if it runs here."""
@@ -199,11 +231,17 @@ class Crew:
                 await self._clock.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 self._changed.set()
-            if self._is_closing and not self._running and not self._ended:
+            if self._is_closing and not self._running and not self._ended and not self._promised:
                 self._idle.set()
 
+    def _room(self) -> int:
+        return self.terms.at_once - len(self._running) - self._promised
+
+    def _is_scarce(self) -> bool:
+        return 2 * self._room() < self.terms.at_once
+
     async def _turn(self, ended: list[Ended], unsaid: list[Saying]) -> None:
-        free = 0 if self._is_closing else self.terms.at_once - len(self._running)
+        free = 0 if self._is_closing else self._room()
         claims = free > 0 and self._may_be_more
         named = self._named[: min(free, NAMED_AT_ONCE)] if free > 0 else []
         if not (ended or claims or named):
@@ -212,6 +250,8 @@ class Crew:
         if claims:
             self._may_be_more = False  # unless somebody says so meanwhile
         turn = partial(_turn, ended=ended, unsaid=unsaid, asked=asked, named=named, effects=self._effects)
+        promised = free if claims or named else 0
+        self._promised += promised
         try:
             settled, claimed = await self._database.write(partial(turn, moment=moment_of(self._clock)))
         except Unavailable:
@@ -223,7 +263,12 @@ class Crew:
             self.wake()
             await self._settle_one_by_one(ended, error)
             return
+        finally:
+            self._promised -= promised
         del self._named[: len(named)]
+        if claimed:
+            now = self._clock.monotonic()
+            self._gap_s, self._claimed_at = now - self._claimed_at, now
         for job in claimed:
             self._start(job)
         if claims and len(claimed) == free:
@@ -273,7 +318,10 @@ class Crew:
         self._ended.append(Ended(job, outcome, self._rng.random()))
         if isinstance(outcome, Failed) and outcome.failure.parks and job.lane:
             self._parked[job.lane] = self._clock.monotonic() + max(outcome.failure.retry_after_s, 1.0)
-        self._changed.set()
+        if self._gap_s < LINGER_S and not (self._may_be_more or self._is_closing or self._is_scarce()):
+            asyncio.get_running_loop().call_later(LINGER_S, self._changed.set)
+        else:
+            self._changed.set()
 
     def _tell(self, ended: Sequence[Ended], settled: Settled) -> None:
         known = {(job.id, job.token) for job in settled.jobs}

@@ -13,7 +13,7 @@ from undercroft.clock import Clock
 from undercroft.errors import InvalidRequest, NotFound
 from undercroft.ids import Ids
 from undercroft.jobs import repository
-from undercroft.jobs.acceptance import Acceptance
+from undercroft.jobs.acceptance import Acceptance, Room
 from undercroft.jobs.crew import Crew, Transactions
 from undercroft.jobs.effects import Effects
 from undercroft.jobs.handlers import Handlers, JobContext
@@ -71,17 +71,19 @@ class Desk:
         queues: tuple[str, ...],
         effects: Effects,
         crew: Crew | None,
+        room: Room | None = None,
         expect: Callable[[int], None],
         ids: Ids,
         clock: Clock,
     ) -> None:
-        """`queues` are those that somebody works on; `expect` hears of jobs whose time is yet to come."""
+        """`queues` are those that somebody works on; `expect` hears of jobs whose time is yet to come. `room` is the
+        crew's, if jobs are to be claimed for it as they come in."""
         self._database = database
         self._handlers = handlers
         self._queue = queue
         self._queues = queues
         self._effects = effects
-        self._acceptance = Acceptance(database, effects=effects, clock=clock)
+        self._acceptance = Acceptance(database, effects=effects, room=room, clock=clock)
         self._crew = crew
         self._expect = expect
         self._ids = ids
@@ -90,7 +92,7 @@ class Desk:
     async def accept(self, who: Who, wanted: Wanted) -> Accepted:
         """Takes a job: it is in the database when this returns. Raises InvalidRequest and Conflict."""
         accepted = await self._acceptance.accept(self.spec(who, wanted))
-        if accepted.was == "new":
+        if accepted.was == "new" and not accepted.is_placed:
             await self.announce([accepted.job])
         return accepted
 

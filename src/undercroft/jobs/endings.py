@@ -12,8 +12,8 @@ from undercroft.jobs.claims import is_limited, release_held
 from undercroft.jobs.effects import Effects, reached
 from undercroft.jobs.lifecycle import after_run
 from undercroft.jobs.links import abandon_dependents, release_dependents
-from undercroft.jobs.rows import COLUMNS, OF_JOBS, error_of, job_of, jobs_of
-from undercroft.jobs.statements import Moment, run
+from undercroft.jobs.rows import COLUMNS, error_of, job_of, jobs_of
+from undercroft.jobs.statements import Moment, array, run
 from undercroft.jobs.types import Job, Lost, Outcome, Succeeded
 
 
@@ -87,13 +87,38 @@ def lose(connection: Connection, *, worker: str, moment: Moment, effects: Effect
 
 
 def _succeed(connection: Connection, ended: Sequence[Ended], moment: Moment) -> list[Job]:
-    rows = [
-        (each.job.organisation, each.job.id, each.job.token, each.outcome.result.decode())
+    runs = {
+        (each.job.organisation, each.job.id): (each.job, each.outcome.result.decode())
         for each in ended
         if isinstance(each.outcome, Succeeded)
+    }
+    rows = [(*place, job.token, result) for place, (job, result) in runs.items()]
+    values = {
+        "done": msgspec.json.encode(rows).decode(),
+        "organisations": array(sorted({organisation for organisation, _ in runs})),
+        "ids": array([named for _, named in runs]),
+    }
+    return [
+        _succeeded(*runs[organisation, named], *now)
+        for organisation, named, *now in run(connection, _SUCCEED[connection.dialect.name], moment, **values)
     ]
-    done = msgspec.json.encode(rows).decode()
-    return jobs_of(run(connection, _SUCCEED[connection.dialect.name], moment, done=done))
+
+
+def _succeeded(
+    job: Job, result: str, awaited: bool, cancel_requested: bool, progress: str | None, finished_us: int
+) -> Job:
+    """The row, from the one that was claimed: nothing else of it changes while it runs, but for the lease."""
+    return msgspec.structs.replace(
+        job,
+        state="succeeded",
+        result=result,
+        error=None,
+        unique_key=None,
+        awaited=bool(awaited),
+        cancel_requested=bool(cancel_requested),
+        progress=progress,
+        finished_us=finished_us,
+    )
 
 
 def _move(
@@ -120,19 +145,20 @@ def _note_attempt(connection: Connection, job: Job, outcome: str, error: str | N
 _MINE: Final = f"SELECT {COLUMNS}, {{now}} FROM jobs WHERE organisation = :organisation AND id = :id {{lock}}"
 _DONE: Final = """
 UPDATE jobs SET state = 'succeeded', result = done.result, error = NULL, unique_key = NULL, finished_us = {{now}}
-FROM {source} WHERE jobs.organisation = done.organisation AND jobs.id = done.id AND jobs.token = done.token
-  AND jobs.state = 'running' RETURNING {columns}"""
+FROM {source} WHERE {narrowed}jobs.organisation = done.organisation AND jobs.id = done.id AND jobs.token = done.token
+  AND jobs.state{{by_id}} = 'running' RETURNING jobs.organisation, jobs.id, jobs.awaited, jobs.cancel_requested,
+  jobs.progress, jobs.finished_us"""
 _SUCCEED: Final = {
     "sqlite": _DONE.format(
-        columns=OF_JOBS,
         source="""(SELECT json_extract(value, '$[0]') AS organisation, json_extract(value, '$[1]') AS id,
         json_extract(value, '$[2]') AS token, json_extract(value, '$[3]') AS result
       FROM json_each(:done)) AS done""",
+        narrowed="",
     ),
     "postgresql": _DONE.format(
-        columns=OF_JOBS,
         source="""(SELECT value ->> 0 AS organisation, value ->> 1 AS id, value ->> 2 AS token, value ->> 3 AS result
       FROM json_array_elements(CAST(:done AS json)) AS each (value)) AS done""",
+        narrowed="jobs.organisation {in}{items(organisations)}{ni} AND jobs.id {in}{items(ids)}{ni} AND ",
     ),
 }
 """However many, one statement: a round trip for each would cost more than all the rest."""

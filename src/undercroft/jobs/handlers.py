@@ -54,7 +54,8 @@ class JobContext:
         self.is_stopping = False
         self.is_over = False
         self._loop = asyncio.get_running_loop()
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Event | None = None
+        """There where somebody waits: most jobs say nothing, and to nobody."""
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """How much is done, of how much."""
@@ -86,12 +87,15 @@ class JobContext:
         self._wake()
 
     def _wake(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        self._loop.call_soon_threadsafe(changed.set)
+        if (changed := self._changed) is not None:
+            self._changed = None
+            self._loop.call_soon_threadsafe(changed.set)
 
     async def more(self) -> None:
         """Returns when something was said."""
-        await self._changed.wait()
+        if (changed := self._changed) is None:
+            changed = self._changed = asyncio.Event()
+        await changed.wait()
 
 
 class Handlers:

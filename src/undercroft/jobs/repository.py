@@ -13,7 +13,7 @@ from undercroft.jobs import lifecycle
 from undercroft.jobs.claims import is_limited, release_held
 from undercroft.jobs.effects import Effects, reached
 from undercroft.jobs.links import abandon_dependents
-from undercroft.jobs.rows import COLUMNS, GIVEN, NUMBERS, error_of, job_of, jobs_of, values_of
+from undercroft.jobs.rows import COLUMNS, GIVEN, NUMBERS, error_of, job_of, jobs_of, new_job, values_of
 from undercroft.jobs.statements import Moment, array, run
 from undercroft.jobs.types import Accepted, Attempt, Job, JobSpec, Saying, Status
 
@@ -51,8 +51,9 @@ def is_plain(spec: JobSpec) -> bool:
 def accept_plain(connection: Connection, specs: Sequence[JobSpec], *, moment: Moment, effects: Effects) -> list[Job]:
     """Takes jobs that are plain, in one statement: as many as there are specs, in their order."""
     given = msgspec.json.encode([values_of(spec) for spec in specs]).decode()
-    taken = {job.id: job for job in jobs_of(run(connection, _ACCEPT_ALL[connection.dialect.name], moment, given=given))}
-    jobs = [taken[spec.id] for spec in specs]
+    rows = run(connection, _ACCEPT_ALL[connection.dialect.name], moment, given=given)
+    now_us = rows[0][0] if rows else moment.wall_us
+    jobs = [new_job(spec, now_us) for spec in specs]
     effects.append(connection, [reached(job) for job in jobs])
     return jobs
 
@@ -239,12 +240,12 @@ _GIVEN_ROW: Final = _row({**{name: f"given.{name}" for name in GIVEN}, "missing"
 _ACCEPT_ALL: Final = {
     "sqlite": f"""
 INSERT INTO jobs ({COLUMNS}) SELECT {_GIVEN_ROW}
-FROM (SELECT {_GIVEN["sqlite"]} FROM json_each(:given)) AS given WHERE TRUE RETURNING {COLUMNS}""",
+FROM (SELECT {_GIVEN["sqlite"]} FROM json_each(:given)) AS given""",
     "postgresql": f"""
 INSERT INTO jobs ({COLUMNS}) SELECT {_GIVEN_ROW}
-FROM json_to_recordset(CAST(:given AS json)) AS given ({_GIVEN["postgresql"]}) RETURNING {COLUMNS}""",
+FROM json_to_recordset(CAST(:given AS json)) AS given ({_GIVEN["postgresql"]}) RETURNING created_us""",
 }
-"""However many, one statement."""
+"""However many, one statement. Only a server's clock has to be asked for what time it was."""
 _BY_IDEMPOTENCY: Final = f"SELECT {COLUMNS} FROM jobs WHERE organisation = :organisation AND idempotency_key = :value"
 _BY_UNIQUE: Final = f"SELECT {COLUMNS} FROM jobs WHERE organisation = :organisation AND unique_key = :value"
 _AWAIT: Final = f"UPDATE jobs SET awaited = TRUE WHERE {_ONE} RETURNING state"

@@ -55,6 +55,53 @@ def values_of(spec: JobSpec) -> dict[str, Any]:
     }
 
 
+def new_job(spec: JobSpec, now_us: int) -> Job:
+    """The row that an insert of this job makes at that moment, if it is plain (`repository.is_plain`)."""
+    who, limits = spec.who, spec.limits
+    run_at_us = max(spec.run_at_us, now_us)
+    return Job(
+        organisation=who.organisation,
+        id=spec.id,
+        team=who.team,
+        user_id=who.user,
+        key=who.key,
+        kind=spec.kind,
+        queue=spec.queue,
+        rank=-spec.priority,
+        lane=spec.lane,
+        state="delayed" if spec.run_at_us > now_us else "queued",
+        input=spec.input.decode(),
+        token="",
+        worker="",
+        attempts=0,
+        runs=0,
+        crashes=0,
+        max_attempts=limits.max_attempts,
+        missing=0,
+        awaited=False,
+        cancel_requested=False,
+        run_at_us=run_at_us,
+        lifetime_us=limits.lifetime_us,
+        deadline_us=run_at_us + limits.lifetime_us,
+        soft_timeout_us=limits.soft_timeout_us,
+        timeout_us=limits.timeout_us,
+        lease_until_us=0,
+        delivered_us=0,
+        idempotency_key=spec.idempotency_key,
+        fingerprint=spec.fingerprint,
+        unique_key=spec.unique_key,
+        webhook=spec.webhook,
+        schedule=spec.schedule,
+        trace=spec.trace,
+        progress=None,
+        result=None,
+        error=None,
+        created_us=now_us,
+        started_us=0,
+        finished_us=0,
+    )
+
+
 GIVEN: Final = (
     *("organisation", "id", "team", "user_id", "key", "kind", "queue", "rank", "lane", "input", "max_attempts"),
     *("lifetime_us", "soft_timeout_us", "timeout_us", "run_at_us", "idempotency_key", "fingerprint", "unique_key"),

@@ -8,7 +8,11 @@ Jobs move several thousand times a second, so their statements go round SQLAlche
                  processes share and no change of the time moves
     {locked}     passes over rows that another transaction has (SQLite has one writer at a time)
     {lock}       waits for such rows
-    {items(x)}   the strings of the JSON array :x, one a row
+    {items(x)}   a query for the strings of the JSON array :x, one a row
+    {in} {ni}    around a query: whether what stands before is among its rows. PostgreSQL makes an array of them first,
+                 which it looks up in an index; a join with rows that it knows nothing of reads the whole table
+    {by_id}      behind a state, where ids are given: else PostgreSQL, which thinks that few jobs are in any state,
+                 looks through all that are in this one
 """
 
 import re
@@ -37,8 +41,19 @@ def moment_of(clock: Clock) -> Moment:
 # One moment for a whole statement: `clock_timestamp()` moves on while it runs.
 _SERVER_NOW: Final = "CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS bigint)"
 _MARKS: Final[Mapping[str, Mapping[str, str]]] = {
-    "sqlite": {"now": ":wall_us", "steady": ":steady_us", "locked": "", "lock": ""},
+    "sqlite": {
+        "now": ":wall_us",
+        "steady": ":steady_us",
+        "locked": "",
+        "lock": "",
+        "in": "IN (",
+        "ni": ")",
+        "by_id": "",
+    },
     "postgresql": {
+        "by_id": " || ''",
+        "in": "= ANY (ARRAY(",
+        "ni": "))",
         "now": _SERVER_NOW,
         "steady": _SERVER_NOW,
         "locked": "FOR UPDATE SKIP LOCKED",
@@ -71,8 +86,8 @@ def _text(dialect: str, statement: str) -> str:
         if name != "items":
             return _MARKS[dialect][name]
         if dialect == "sqlite":
-            return f"(SELECT value FROM json_each(:{argument}))"
-        return f"(SELECT jsonb_array_elements_text(CAST(:{argument} AS jsonb)))"
+            return f"SELECT value FROM json_each(:{argument})"
+        return f"SELECT jsonb_array_elements_text(CAST(:{argument} AS jsonb))"
 
     text = _MARK.sub(mark, statement)
     return text if dialect == "sqlite" else _NAME.sub(r"%(\1)s", text)

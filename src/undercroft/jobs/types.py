@@ -213,3 +213,5 @@ class Accepted(msgspec.Struct, frozen=True):
     job: Job
     was: Literal["new", "replayed", "duplicate"] = "new"
     """`replayed`: the idempotency key was known. `duplicate`: one with its unique key has not ended yet."""
+    is_placed: bool = False
+    """The crew of this process has it already: nobody else need know."""

@@ -46,9 +46,7 @@ class TableFile:
         self._explain = partial(explain, path=self._path)
         prepare(self._path)
         with self._explained():
-            self._engine = open_engine(
-                self._path, "BEGIN IMMEDIATE", writing_pragmas(is_durable=is_durable), poolclass=NullPool
-            )
+            self._engine = open_engine(self._path, None, writing_pragmas(is_durable=is_durable), poolclass=NullPool)
             with migration_lock(self._path, clock):
                 self._make(schema, version)
             self._writer = GroupCommit(self._engine.connect(), explain=self._explain)

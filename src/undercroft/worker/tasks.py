@@ -19,7 +19,7 @@ from undercroft.worker.runtime import Runtime
 _ids: Final = Ids(SystemClock())
 
 
-@app.task(name=DELIVER)  # type: ignore[untyped-decorator]  # Celery has no types
+@app.task(name=DELIVER, Strategy="undercroft.worker.delivery:hand_over")  # type: ignore[untyped-decorator]  # no types
 def deliver(jobs: list[list[str]]) -> None:
     """These jobs were delivered: organisation and id of each."""
     _runtime().give([(organisation, named) for organisation, named in jobs])

@@ -195,6 +195,14 @@ def test_a_running_dispatcher_tells_what_is_appended_and_outlives_a_database_tha
     asyncio.run(scene())
 
 
+def test_a_look_tells_the_outbox_whether_there_are_webhooks(world: World) -> None:
+    deliver(world)
+    assert not world.outbox.has_webhooks
+    world.hook("wh_1", "*", organisation="theirs")
+    deliver(world)
+    assert world.outbox.has_webhooks
+
+
 def test_events_that_follow_close_upon_another_are_spread_together(world: World) -> None:
     async def until(subjects: list[str]) -> None:
         async with asyncio.timeout(20):

@@ -1,6 +1,7 @@
 """An event is there exactly when what it tells of is, and in its order."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import pytest
 from sqlalchemy import Connection, Row, event, select
 
 from tests.support.clock import ManualClock
+from undercroft.events import webhooks
 from undercroft.events.outbox import Outbox
 from undercroft.events.repository import forget_marks, has_work
 from undercroft.events.types import Fact, JobData, UpstreamData, decode_data
+from undercroft.events.webhooks import Webhook
 from undercroft.storage.engine import Database, open_database
 from undercroft.storage.schema import events, organisations
 
@@ -65,6 +68,32 @@ def test_what_was_told_is_not_read_again_to_find_what_is_new(tmp_path: Path) -> 
 
     assert any("events_unspread" in step for step in database.write_sync(look))
     database.close()
+
+
+def test_what_nobody_wants_is_not_spread_and_wakes_nobody(database: Database) -> None:
+    outbox = Outbox(ManualClock(), heard=lambda name: name == "job.dead")
+    woken: list[str] = []
+    outbox.appended = lambda: woken.append("woken")
+    outbox.has_webhooks = False
+    hook = Webhook(id="wh_1", organisation="theirs", url="https://hook.example/", types=("*",), secret="", created_us=0)
+
+    def tell(*facts: Fact) -> list[tuple[str, bool]]:
+        before = len(stored(database))
+        database.write_sync(partial(append, outbox, list(facts)))
+        return [(row.subject, bool(row.spread)) for row in stored(database)[before:]]
+
+    assert tell(job("job_1")) == [("job_1", True)]
+    assert woken == []
+    dead, posted = Fact("job.dead", JobData(id="job_2", kind="chat")), job("job_3")
+    assert tell(dead, replace(posted, address="https://else.example/")) == [("job_2", False), ("job_3", False)]
+    assert woken == ["woken"]
+
+    database.write_sync(partial(webhooks.add, webhook=hook))
+    assert tell(job("job_4")) == [("job_4", True)]
+    assert tell(replace(job("job_5"), organisation="theirs")) == [("job_5", False)]
+    assert woken == ["woken"], "the dispatcher has not seen the webhook yet, and looks by itself"
+    database.write_sync(partial(webhooks.disable, webhook=hook, reason="gone"))
+    assert tell(replace(job("job_6"), organisation="theirs")) == [("job_6", True)]
 
 
 def test_numbers_follow_the_order_in_which_they_were_told(database: Database) -> None:

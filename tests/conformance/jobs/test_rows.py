@@ -49,6 +49,30 @@ def test_jobs_that_are_taken_together_are_as_if_one_by_one(rows: JobRows) -> Non
     assert rows.effects.names == ["job.queued"] * 6
 
 
+def test_jobs_that_were_delivered_are_taken_by_name_and_limited_ones_in_their_turn(rows: JobRows) -> None:
+    rows.accept("job_1")
+    rows.accept("job_2", lane="key:a")
+    rows.accept("job_3", lane="key:a", priority=1)
+    rows.accept("job_4", organisation="other")
+    rows.accept("job_5", priority=9)
+    named = [("default", f"job_{number}") for number in (1, 2, 3, 5, 1)] + [("other", "job_4"), ("other", "gone")]
+
+    taken = rows.claim_named(named)
+    assert [job.id for job in taken] == ["job_5", "job_1", "job_4", "job_3"]
+    assert {(job.state, job.token, job.runs) for job in taken} == {("running", "token-1", 1)}
+    assert rows.find("job_2").state == "held"
+    assert rows.claim_named(named) == []
+
+
+def test_what_ended_is_told_as_its_row_says(rows: JobRows) -> None:
+    rows.accept(lane="key:a", unique_key="u", webhook="https://example.com", trace="t")
+    (job,) = rows.claim()
+    rows.cancel("job_1")
+    (ended,) = rows.settle(job).jobs
+    assert ended == rows.find()
+    assert (ended.state, ended.cancel_requested, ended.unique_key) == ("succeeded", True, None)
+
+
 def test_the_same_idempotency_key_gives_the_same_job_and_another_request_is_refused(rows: JobRows) -> None:
     first = rows.accept("job_1", idempotency_key="k", fingerprint="a")
     again = rows.accept("job_2", idempotency_key="k", fingerprint="a")

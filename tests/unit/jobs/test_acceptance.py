@@ -1,7 +1,7 @@
 """Jobs that come at once share a transaction; what becomes of each is its own."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,8 +10,10 @@ from sqlalchemy import Connection
 
 from tests.support.jobs import KeptEffects, spec
 from undercroft.clock import SystemClock
-from undercroft.errors import Unavailable
+from undercroft.errors import Conflict, Unavailable
 from undercroft.jobs.acceptance import AT_ONCE, BYTES_AT_ONCE, Acceptance
+from undercroft.jobs.claims import Claim
+from undercroft.jobs.types import Accepted, Job
 from undercroft.storage.engine import Database, open_database
 
 T = TypeVar("T")
@@ -42,8 +44,28 @@ def counting(tmp_path: Path) -> Iterator[Counting]:
     database.close()
 
 
-def accepting(counting: Counting) -> Acceptance:
-    return Acceptance(counting, effects=KeptEffects(), clock=SystemClock())
+def accepting(counting: Counting, room: "Roomy | None" = None) -> Acceptance:
+    return Acceptance(counting, effects=KeptEffects(), room=room, clock=SystemClock())
+
+
+class Roomy:
+    """A crew with room for two that never fills."""
+
+    def __init__(self) -> None:
+        self.filled: list[str] = []
+        self.lost: list[bool] = []
+        self.lent = 0
+
+    def lend(self) -> Claim | None:
+        self.lent += 1
+        return Claim(worker="me", token=f"token-{self.lent}", lease_us=1, queues=("default",), limit=2)
+
+    def fill(self, asked: Claim, jobs: Sequence[Job], /) -> None:
+        assert {job.token for job in jobs} <= {asked.token}
+        self.filled += [job.id for job in jobs]
+
+    def lose(self, asked: Claim, /, *, is_doubtful: bool) -> None:
+        self.lost.append(is_doubtful)
 
 
 async def all_of(acceptance: Acceptance, count: int, **fields: Any) -> list[str]:
@@ -106,3 +128,35 @@ def test_a_caller_that_left_takes_nobody_along(counting: Counting) -> None:
         return (await staying).job.id
 
     assert asyncio.run(hand_in()) == "job_1"
+
+
+def test_a_crew_with_room_gets_its_jobs_in_the_same_transaction(counting: Counting) -> None:
+    room = Roomy()
+
+    async def hand_in() -> list[Accepted]:
+        acceptance = accepting(counting, room)
+        return await asyncio.gather(*(acceptance.accept(spec(f"job_{place}")) for place in range(3)))
+
+    taken = asyncio.run(hand_in())
+    assert room.filled == ["job_0", "job_1"]
+    assert [each.is_placed for each in taken] == [True, True, False], "somebody has to be told of the third"
+    assert {each.job.state for each in taken} == {"queued"}, "as it was taken"
+    assert counting.writes == 1
+
+
+def test_the_room_is_given_back_when_nothing_could_be_written(counting: Counting) -> None:
+    room = Roomy()
+
+    async def hand_in() -> None:
+        acceptance = accepting(counting, room)
+        counting.is_away = True
+        with pytest.raises(Unavailable):
+            await acceptance.accept(spec("job_0"))
+        counting.is_away = False
+        await acceptance.accept(spec("job_0"))
+        with pytest.raises(Conflict):
+            await acceptance.accept(spec("job_0"))
+
+    asyncio.run(hand_in())
+    assert room.lost == [True, False], "what broke off may have been committed"
+    assert room.filled == ["job_0"]

@@ -27,6 +27,9 @@ DEEPEST: Final = 200
 MOST_WAITING: Final = 16 * DEEPEST
 LOOK_S: Final = 0.1
 """How often the broker is asked how deep a queue is."""
+PACE_S: Final = 0.006
+"""From one message to the next, unless it is full. The first after a pause goes at once; of jobs that come one upon the
+other several share a message, a claim and a commit."""
 PAUSE_S: Final = 1.0
 """After a broker that was away, and between two looks at whether it still knows us."""
 
@@ -56,6 +59,7 @@ class Celery:
         self._waiting: dict[str, deque[Address]] = {}
         self._depths: dict[str, tuple[int, float]] = {}
         """Of each queue, and when it was asked for."""
+        self._sent_at = -PACE_S
         self._some = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="undercroft-broker")
 
@@ -89,8 +93,11 @@ class Celery:
 
     async def run(self) -> None:
         """Sends until it is cancelled."""
+        is_more = False
         while True:
             await self._some.wait()
+            if not is_more:
+                await self._keep_pace()
             self._some.clear()
             for queue, waiting in list(self._waiting.items()):
                 try:
@@ -98,8 +105,14 @@ class Celery:
                 except Unavailable as error:
                     get_logger("undercroft.jobs").debug("jobs_not_announced", reason=str(error))
                     await self._clock.sleep(PAUSE_S)
-                if waiting:
-                    self._some.set()
+            is_more = any(self._waiting.values())
+            if is_more:
+                self._some.set()
+
+    async def _keep_pace(self) -> None:
+        rest_s = self._sent_at + PACE_S - self._clock.monotonic()
+        if rest_s > 0 and all(len(waiting) < IDS_A_MESSAGE for waiting in self._waiting.values()):
+            await self._clock.sleep(rest_s)
 
     async def _send_some(self, queue: str, waiting: deque[Address]) -> None:
         if not waiting:
@@ -107,6 +120,7 @@ class Celery:
         if await self._depth(queue) >= DEEPEST:
             waiting.clear()
             return
+        self._sent_at = self._clock.monotonic()
         taken = [waiting.popleft() for _ in range(min(len(waiting), IDS_A_MESSAGE))]
         try:
             await self._ask(self._broker.send, queue, taken)

@@ -7,6 +7,7 @@ from typing import Any, Final
 from celery import Celery
 from kombu import Connection, Queue
 from kombu.exceptions import KombuError
+from kombu.utils.uuid import uuid
 
 from undercroft.errors import Unavailable
 from undercroft.jobs.queues.celery import Address
@@ -15,6 +16,7 @@ DELIVER: Final = "undercroft.deliver"
 PREFIX: Final = "undercroft."
 """Of Celery's queues, which may share a broker with other programs'."""
 MARKER: Final = "undercroft:broker"
+TRANSPORT: Final = "undercroft.jobs.queues.redis_transport:Transport"
 CONNECT_S: Final = 2.0
 ANSWER_S: Final = 3.0
 
@@ -35,6 +37,7 @@ def celery_settings(broker_url: str | None, queues: Sequence[str], *, at_once: i
         "broker_connection_max_retries": None,  # else a worker gives up after a hundred tries and never comes back
         "broker_connection_timeout": CONNECT_S,
         **(_REDIS if is_redis(broker_url) else _AMQP),
+        **({"broker_transport": TRANSPORT} if (broker_url or "").startswith("redis://") else {}),
         # Retries are timers in rows: a message with an ETA sits in one worker's memory, and dies with it.
         "worker_prefetch_multiplier": 1,
         "worker_concurrency": at_once,
@@ -94,9 +97,19 @@ class CeleryBroker:
         self._producer: Any = None
 
     def send(self, queue: str, jobs: Sequence[Address], /) -> None:
+        """The queue is there: its depth was asked for before."""
         with self._connected():
-            arguments = [list(map(list, jobs))]
-            self._app.send_task(DELIVER, args=arguments, queue=f"{PREFIX}{queue}", producer=self._producer)
+            # What Celery's `send_task` sends, without looking for routes, results and signals that a hint has not.
+            message = self._app.amqp.create_task_message(
+                uuid(), DELIVER, [list(map(list, jobs))], argsrepr="(…)", kwargsrepr="{}", ignore_result=True
+            )
+            self._producer.publish(
+                message.body,
+                routing_key=f"{PREFIX}{queue}",
+                serializer="json",
+                headers=message.headers,
+                **message.properties,
+            )
 
     def depth(self, queue: str, /) -> int:
         with self._connected() as connection:

@@ -35,6 +35,7 @@ class GroupCommit:
     """
 
     def __init__(self, connection: Connection, *, explain: Callable[[BaseException], UndercroftError | None]) -> None:
+        """`connection` is one whose transactions SQLAlchemy does not begin (`sqlite_file.open_engine`)."""
         self._connection = connection
         self._explain = explain
         self._writes: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
@@ -90,8 +91,7 @@ class GroupCommit:
 
     def _commit(self, batch: list[_Write]) -> None:
         try:
-            with self._connection.begin():
-                outcomes = [_attempt(self._connection, write.work) for write in batch]
+            outcomes = self._in_transaction([write.work for write in batch])
         except BaseException as error:  # noqa: BLE001 - the thread's outermost edge: whoever waits is told
             for write in batch:
                 write.future.set_exception(self._told(error))
@@ -102,6 +102,20 @@ class GroupCommit:
             else:
                 write.future.set_exception(self._told(failure))
 
+    def _in_transaction(self, works: list[Work[Any]]) -> list[tuple[Any, BaseException | None]]:
+        # By the driver: SQLAlchemy's begin and commit take as long as a statement or two. It believes in a transaction
+        # of its own as soon as it executes something, which sends nothing, and is told when that is over.
+        driver = _driver(self._connection)
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+            outcomes = [_attempt(self._connection, work) for work in works]
+            driver.execute("COMMIT")
+        finally:
+            if driver.in_transaction:
+                driver.execute("ROLLBACK")
+            self._connection.rollback()
+        return outcomes
+
     def _told(self, error: BaseException) -> BaseException:
         """A new one for each future: those who wait raise it in tasks of their own, and each adds its traceback."""
         explained = self._explain(error)
@@ -111,11 +125,16 @@ class GroupCommit:
         return explained
 
 
+def _driver(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
 def _attempt(connection: Connection, work: Work[Any]) -> tuple[Any, BaseException | None]:
     """Runs `work` in a savepoint: its result, or the error it ended in."""
     # By the driver: 1 us a work where SQLAlchemy's begin_nested takes 38.
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
+    driver = _driver(connection)
     driver.execute("SAVEPOINT work")
     try:
         result = work(connection)

@@ -40,12 +40,13 @@ class SqliteDatabase:
         prepare(self._path)
         writing = ("foreign_keys=ON", *writing_pragmas(is_durable=is_durable))
         self._writing = open_engine(self._path, "BEGIN IMMEDIATE", writing, poolclass=NullPool)
+        self._grouping = open_engine(self._path, None, writing, poolclass=NullPool)
         pool = {"poolclass": QueuePool, "pool_size": READERS, "max_overflow": 0, "pool_timeout": BUSY_S}
         self._reading = open_engine(self._path, "BEGIN", ("query_only=ON",), **pool)
         try:
             self._open(migrates)
             with self._explained():
-                self._writer = GroupCommit(self._writing.connect(), explain=self._explain)
+                self._writer = GroupCommit(self._grouping.connect(), explain=self._explain)
         except BaseException:
             self._reading.dispose()
             raise
@@ -89,6 +90,7 @@ class SqliteDatabase:
         self._threads.close()
         self._reading.dispose()
         self._writing.dispose()
+        self._grouping.dispose()
 
     def _open(self, migrates: bool) -> None:
         state, journal_mode = self.read_sync(self._survey)

@@ -55,11 +55,13 @@ def writing_pragmas(*, is_durable: bool) -> tuple[str, ...]:
     return ("temp_store=MEMORY", f"journal_size_limit={JOURNAL_BYTES}", *synchronous)
 
 
-def open_engine(path: Path, begin: str, pragmas: tuple[str, ...], **pool: Any) -> Engine:
-    """An engine whose transactions begin with `begin`, not when the driver thinks they should."""
+def open_engine(path: Path, begin: str | None, pragmas: tuple[str, ...], **pool: Any) -> Engine:
+    """An engine whose transactions begin with `begin`, not when the driver thinks they should; None: when whoever has
+    a connection says so to the driver."""
 
     engine = create_engine("sqlite://", creator=lambda: connect(path, pragmas), **pool)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    if begin is not None:
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 
 

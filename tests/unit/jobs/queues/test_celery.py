@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.clock import ManualClock
 from undercroft.errors import Unavailable
-from undercroft.jobs.queues.celery import DEEPEST, IDS_A_MESSAGE, MOST_WAITING, Address, Celery
+from undercroft.jobs.queues.celery import DEEPEST, IDS_A_MESSAGE, MOST_WAITING, PACE_S, Address, Celery
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,36 @@ async def settled(broker: KeptBroker, count: int) -> None:
 def test_a_job_alone_travels_alone() -> None:
     async def main() -> None:
         broker = KeptBroker()
-        queue = Celery(broker, wake=None, clock=ManualClock())
+        clock = ManualClock()
+        queue = Celery(broker, wake=None, clock=clock)
         async with running(queue):
             await queue.deliver([Ref("job_1")])
             await settled(broker, 1)
+            clock.advance(PACE_S)
             await queue.deliver([Ref("job_2")])
             await settled(broker, 2)
         assert broker.messages == [("default", [("default", "job_1")]), ("default", [("default", "job_2")])]
+
+    asyncio.run(main())
+
+
+def test_jobs_that_come_one_upon_the_other_share_a_message_and_a_full_one_waits_for_nobody() -> None:
+    async def main() -> None:
+        broker = KeptBroker()
+        clock = ManualClock()
+        queue = Celery(broker, wake=None, clock=clock)
+        async with running(queue):
+            await queue.deliver([Ref("job_1")])
+            await settled(broker, 1)
+            for number in (2, 3):
+                await queue.deliver([Ref(f"job_{number}")])
+                await until(lambda: clock.is_awaited)
+            assert len(broker.messages) == 1
+            clock.advance(PACE_S)
+            await settled(broker, 3)
+            await queue.deliver(refs(IDS_A_MESSAGE))
+            await settled(broker, 3 + IDS_A_MESSAGE)
+        assert [len(jobs) for _, jobs in broker.messages] == [1, 2, IDS_A_MESSAGE]
 
     asyncio.run(main())
 
