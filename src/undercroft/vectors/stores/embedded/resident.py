@@ -121,13 +121,10 @@ class View:
 
     def _few(self, code: int, where: Filter | None) -> Choice | None:
         """What one comparison leaves, looked up instead of looked for; None where that is not little."""
-        match where:
-            case Eq():
-                first, others = where, ()
-            case And((Eq() as first, *others)):
-                pass
-            case _:
-                return None
+        every = where.filters if isinstance(where, And) else (where,)
+        first, others = every[0] if every else None, every[1:]
+        if not isinstance(first, Eq):
+            return None
         column, length = self.columns[first.field]
         positions = column.positions(first.value, length=length)
         if len(positions) * FEW >= self.number:

@@ -38,9 +38,9 @@ def test_the_places_of_a_value_are_those_of_its_mask_whenever_they_were_first_as
         column.extend([(place, tuple(value))])
         lengths.append(column.length)
     for points in (len(values), len(values) // 2):
-        for value in "abcd":
-            mask = column.mask(Eq("tag", value), length=lengths[points], points=points)
-            assert column.positions(value, length=lengths[points]).tolist() == np.flatnonzero(mask).tolist()
+        for tag in "abcd":
+            mask = column.mask(Eq("tag", tag), length=lengths[points], points=points)
+            assert column.positions(tag, length=lengths[points]).tolist() == np.flatnonzero(mask).tolist()
 
 
 def test_postings_are_made_again_when_much_has_come() -> None:
