@@ -21,8 +21,8 @@ FAMILIES: Final[Mapping[str, str]] = {
     "/v1/files": "openai.files",
     "/v1/vector_stores": "openai.vector_stores",
     "/v1/batches": "openai.batches",
-    "/v1/messages/count_tokens": "anthropic.count_tokens",
     "/v1/messages": "anthropic.messages",
+    "/v1/messages/count_tokens": "anthropic.count_tokens",
     "/api/v1/jobs": "jobs",
     "/api/v1/feedback": "feedback",
 }
@@ -32,19 +32,12 @@ FAMILIES: Final[Mapping[str, str]] = {
 def table(application: "Application", undercroft: Undercroft) -> list[Route]:
     """The routes that this process's role has, over one assembled undercroft."""
     late = [route for family in families(undercroft) for route in family.make()]
-    return [*at_once(application, undercroft), *late]
+    return [*_of_every_process(application, undercroft), *late, *_of_the_console(undercroft)]
 
 
 def at_once(application: "Application", undercroft: Undercroft) -> list[Route]:
     """Those that are there from the start."""
-    routes = [*health.routes(application, undercroft), *metrics.routes(undercroft)]
-    roles = undercroft.settings.server.roles
-    if "gateway" in roles:
-        routes += generate.routes(undercroft)
-    if "console" in roles:
-        routes += manage.routes(undercroft)
-        routes += pages.routes(undercroft)
-    return routes
+    return [*_of_every_process(application, undercroft), *_of_the_console(undercroft)]
 
 
 def families(undercroft: Undercroft) -> list[Family]:
@@ -52,6 +45,18 @@ def families(undercroft: Undercroft) -> list[Family]:
     if "gateway" not in undercroft.settings.server.roles:
         return []
     return [Family(begins, _maker(module, undercroft)) for begins, module in FAMILIES.items()]
+
+
+def _of_every_process(application: "Application", undercroft: Undercroft) -> list[Route]:
+    """Health and metrics, and our own format where calls are answered."""
+    routes = [*health.routes(application, undercroft), *metrics.routes(undercroft)]
+    return [*routes, *generate.routes(undercroft)] if "gateway" in undercroft.settings.server.roles else routes
+
+
+def _of_the_console(undercroft: Undercroft) -> list[Route]:
+    if "console" not in undercroft.settings.server.roles:
+        return []
+    return [*manage.routes(undercroft), *pages.routes(undercroft)]
 
 
 def _maker(module: str, undercroft: Undercroft) -> Callable[[], list[Route]]:
