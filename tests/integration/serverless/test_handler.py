@@ -1,5 +1,6 @@
 """A function on AWS's own runtime client: nothing is promised between events, and what was used is committed."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tests.support.server import SCRIPTED, ledger_rows, run, until
 from undercroft import __version__
 
 KEY = "a-master-key-of-more-than-16-characters"
+ENCRYPTION_KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
 HANDLER = """
 from pathlib import Path
 
@@ -134,6 +136,15 @@ def test_a_background_response_is_refused_with_the_reason(folder: Path, environm
         status, answer = running.ask("/v1/responses", {"input": "hi"}, key=KEY)
         assert status == 200
         assert running.ask(f"/v1/responses/{answer['id']}", key=KEY)[0] == 200
+
+
+def test_webhooks_are_opened_by_the_first_request_for_them(folder: Path, environment: dict[str, str]) -> None:
+    wanted = {"url": "https://hooks.example.com/undercroft", "types": ["job.*"]}
+    with function(folder, environment={**environment, "ENCRYPTION_KEY": ENCRYPTION_KEY}) as running:
+        status, made = running.ask("/api/v1/webhooks", wanted, key=KEY)
+        assert status == 201, made
+        status, found = running.ask("/api/v1/webhooks", key=KEY)
+        assert (status, [each["id"] for each in found["data"]]) == (200, [made["id"]])
 
 
 def test_before_the_schema_it_says_what_to_do_and_serves_once_that_is_done(folder: Path, postgres_url: str) -> None:
