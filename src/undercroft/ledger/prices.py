@@ -107,6 +107,8 @@ def recompute(stamp: str, usage: Usage) -> int | None:
 def _cost(rates: Rates, usage: Usage) -> int:
     # The parts are cut out of the whole, so that whatever a provider reports no token is billed twice or below zero.
     whole_input, whole_output = max(usage.input, 0), max(usage.output, 0)
+    if not (usage.cache_read or usage.cache_write or usage.reasoning or usage.audio_input or usage.audio_output):
+        return rates.call + divide_rounding(whole_input * rates.input + whole_output * rates.output, TOKENS_PER_PRICE)
     cache_read = min(max(usage.cache_read, 0), whole_input)
     cache_write = min(max(usage.cache_write, 0), whole_input - cache_read)
     heard = min(max(usage.audio_input, 0), whole_input - cache_read - cache_write)
