@@ -10,10 +10,13 @@ from undercroft.access.callers import NOBODY, Caller
 from undercroft.access.doors import Bind, Visit, admit, demand
 from undercroft.access.roles import Network, Permission, networks_of
 from undercroft.api import routes as builtin
-from undercroft.api.calls import release_header
+from undercroft.api.calls import finish_call, release_header
 from undercroft.api.cors import admit_origin
 from undercroft.api.envelopes import envelope_of
 from undercroft.api.exchange import Exchange, Receive, Scope, Send
+from undercroft.api.fast_path.entry import FastPath
+from undercroft.api.fast_path.formats import BY_PATH
+from undercroft.api.fast_path.going import StartedCall
 from undercroft.api.forwarded import client_of, scheme_of
 from undercroft.api.own_routes import OwnRoutes
 from undercroft.api.reload import OwnReloading, Reloading
@@ -23,6 +26,7 @@ from undercroft.assembly import Installation, Shared, Undercroft, installed
 from undercroft.assembly.reloads import Reloads
 from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.errors import NotFound, Unavailable
+from undercroft.gateway.call import Call
 from undercroft.settings.model import Settings
 from undercroft.settings.sources import Source
 from undercroft.telemetry.logs import get_logger
@@ -84,6 +88,8 @@ class Application:
         self._router = Router(())
         self._trusted: tuple[Network, ...] = ()
         self._origins: frozenset[str] = frozenset()
+        self.fast_path: FastPath | None = None
+        """Takes plain calls past the routes, under a server of ours."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -123,6 +129,9 @@ class Application:
         self._trusted = networks_of(server.trusted_proxies)
         self._origins = frozenset(server.cors_origins)
         self._undercroft = undercroft
+        if self._bind != "unknown":
+            leave = partial(self._leave_fast_path, undercroft)
+            self.fast_path = FastPath(undercroft, leave=leave, is_closing=lambda: self.closing)
 
     @property
     def reloads(self) -> Reloads:
@@ -199,6 +208,22 @@ class Application:
             await route.handle(exchange)
         except Exception as error:  # noqa: BLE001 - the outermost edge of a request
             await self._fail(undercroft, exchange, route, error)
+        finally:
+            undercroft.under_way.end()
+
+    def _leave_fast_path(self, undercroft: Undercroft, started: StartedCall) -> None:
+        started.cycle.start(partial(self._go_on, undercroft, started.call))
+
+    async def _go_on(self, undercroft: Undercroft, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a call that the fast path has begun, and counted as under way."""
+        exchange = Exchange(
+            scope, receive, send, id=call.id, started=call.started, started_us=call.started_us, closing=False
+        )
+        try:
+            server, gateway = undercroft.settings.server, undercroft.gateway
+            await finish_call(exchange, BY_PATH[call.endpoint].codec, call, server=server, send=gateway.send)
+        except Exception as error:  # noqa: BLE001 - the outermost edge of a request
+            await self._fail(undercroft, exchange, None, error)
         finally:
             undercroft.under_way.end()
 

@@ -16,7 +16,7 @@ from undercroft.gateway.most import most_input, most_output
 from undercroft.gateway.stages.allow import Allow, UnknownPrice, headers_of
 from undercroft.ledger.allowances import Allowances
 from undercroft.ledger.limit_book import LimitBook
-from undercroft.ledger.limits import Limit, Measure
+from undercroft.ledger.limits import NEVER_US, Limit, Measure
 from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, Message, Sampling, Source
 from undercroft.providers.scripted import Scripted
 from undercroft.record import Usage, Who
@@ -172,7 +172,7 @@ def test_the_answer_says_what_is_left_of_the_tightest_limit() -> None:
 
 
 def test_a_limit_that_never_renews_has_no_reset() -> None:
-    told = dict(headers_of([(limit(period="total"), 1)], now_us=ManualClock().now_us()))
+    told = dict(headers_of([(limit(period="total"), 1, NEVER_US)], now_us=ManualClock().now_us()))
     assert b"x-ratelimit-reset-requests" not in told
 
 
