@@ -281,7 +281,7 @@ async def _compare(tmp_path: Path) -> None:
 LIMITED: Final = Limits(
     rules=(
         LimitRule(per="organisation", period="total", requests=50, tokens=60_000, spend="0.2", concurrent=3),
-        LimitRule(per="user", period="total", model="many-words", spend="0.02"),
+        LimitRule(per="user", period="total", model="many-words", spend="0.012"),
     ),
     output_tokens=60,
 )
@@ -299,7 +299,7 @@ def test_limits_count_the_same_on_both_paths(tmp_path: Path) -> None:
                 first, second = await asyncio.gather(ask(fast.port, one), ask(stages.port, one))
                 assert first == second, (number, name)
                 seen += first
-            assert fast.taken > LIMITED_REQUESTS / 3
+            assert fast.taken > 15, "of those that are not refused"
             for told in (b"x-ratelimit-remaining-tokens", b"x-undercroft-hold", b"budget_exceeded", b"rate_limit"):
                 assert told in seen, told
             assert await fast.told() == await stages.told()

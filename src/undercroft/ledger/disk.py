@@ -120,7 +120,13 @@ class SystemDisk:
 
     def write(self, descriptor: int, data: bytes, /) -> int:
         mapped = self._mapped.get(descriptor)
-        return os.write(descriptor, data) if mapped is None else mapped.write(data)
+        if mapped is None:
+            return os.write(descriptor, data)
+        try:
+            return mapped.write(data)
+        except OSError:  # nothing more can be reserved: what is left of the disk is written to
+            self.truncate(descriptor, mapped.end)
+            return os.write(descriptor, data)
 
     def truncate(self, descriptor: int, size_bytes: int) -> None:
         self._unmap(descriptor)

@@ -4,7 +4,6 @@ One folder a process, locked while it lives; what dies is adopted by whoever shi
 """
 
 import asyncio
-import contextlib
 import errno
 import logging
 import os
@@ -221,8 +220,6 @@ class Spool:
 
     def _retire(self) -> None:
         if self._descriptor is not None:
-            with contextlib.suppress(OSError):  # readers pass over what stands behind the last record
-                self._disk.truncate(self._descriptor, self._size)
             self._retired.append(self._descriptor)
             self._descriptor = None
 

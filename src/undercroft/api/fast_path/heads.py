@@ -1,6 +1,5 @@
 """What the heads of requests say, remembered: the same clients send the same heads again and again."""
 
-import re
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -16,7 +15,9 @@ from undercroft.errors import UndercroftError
 from undercroft.telemetry.trace_context import read
 
 MOST_REMEMBERED: Final = 4096
-_LENGTH: Final = re.compile(rb"\r\ncontent-length: ?([0-9]{1,9})(?=\r\n)", re.IGNORECASE)
+_LENGTHS: Final = (b"\r\ncontent-length: ", b"\r\nContent-Length: ")
+"""How clients write it; a pattern that ignores case takes ten times as long."""
+_MOST_DIGITS: Final = 9
 _OWN_FIELD: Final = b"x-undercroft-"
 """Fields by which a caller wants something of us: whatever it is, it is more than plain."""
 _NOT_PLAIN: Final = frozenset({b"origin", b"expect"})
@@ -51,11 +52,12 @@ class Heads:
 
     def find(self, head: bytes) -> tuple[PlainHead, int] | None:
         """What a head says that came before, and this one's content-length."""
-        found = _LENGTH.search(head)
-        if found is None or self._version != self._keys.version:
+        parted = _parted(head)
+        if parted is None or self._version != self._keys.version:
             return None
-        known = self._known.get(_shown(head, found))
-        return None if known is None else (known, int(found[1]))
+        shown, length = parted
+        known = self._known.get(shown)
+        return None if known is None else (known, length)
 
     def read(self, head: bytes, request: Request, *, now_us: int) -> tuple[PlainHead, int] | None:
         """The same of a head that was examined; None for what is left to the application."""
@@ -84,9 +86,9 @@ class Heads:
         context = read(traceparent)
         told = context.header() if context is not None else ""
         plain = PlainHead(replace(request, headers=[]), caller, comes_in, passed, traceparent, trace, told)
-        found = _LENGTH.search(head)
-        if found is not None and _OF_ONE_CALL.isdisjoint(fields) and self._keys.is_lasting(caller.who.key):
-            self._remember(_shown(head, found), plain)
+        parted = _parted(head)
+        if parted is not None and _OF_ONE_CALL.isdisjoint(fields) and self._keys.is_lasting(caller.who.key):
+            self._remember(parted[0], plain)
         return plain, request.length
 
     def _remember(self, shown: bytes, plain: PlainHead) -> None:
@@ -96,6 +98,17 @@ class Heads:
         self._known[shown] = plain
 
 
-def _shown(head: bytes, length: "re.Match[bytes]") -> bytes:
-    """A valid head has one content-length, so that of what is remembered nothing but its number is left out."""
-    return blake2b(head[: length.start()] + head[length.end() :], digest_size=32).digest()
+def _parted(head: bytes) -> tuple[bytes, int] | None:
+    """A hash of all of a head but its content-length, and that.
+
+    A valid head has one, so that of what is remembered nothing but its number is left out.
+    """
+    for name in _LENGTHS:
+        start = head.find(name)
+        if start >= 0:
+            end = head.find(b"\r\n", start + 2)
+            digits = head[start + len(name) : end]
+            if not digits.isdigit() or len(digits) > _MOST_DIGITS:
+                return None
+            return blake2b(head[:start] + head[end:], digest_size=32).digest(), int(digits)
+    return None
