@@ -121,10 +121,11 @@ class Allow:
 
     def _ask(self, call: Call, model: Model, counted: Counting, *, output: int) -> Ask:
         measures = counted.measures
-        tokens = likely_input(call.request) + output if "tokens" in measures else 0
+        likely = likely_input(call.request) if counted.grows else 0
+        tokens = likely + output if "tokens" in measures else 0
         spend_nano = 0
         if "spend" in measures:
-            found = most_spent(call, self._ways(call, model), self._rates, output=output)
+            found = most_spent(call, self._ways(call, model), self._rates, likely=likely, output=output)
             if found is None and self._unknown_price == "deny":
                 raise NotAllowed(
                     f"The price of '{model.name}' is not known, and this caller has a budget.",

@@ -43,6 +43,13 @@ class Rates(Protocol):
         `is_batch`: it is a line of a batch, for which some deployments have a price of its own."""
         ...
 
+    def most(
+        self, deployment: Deployment, read: int, written: int, /, *, has_audio: bool, at_us: int, is_batch: bool = False
+    ) -> int | None:
+        """Nano-dollars of so many tokens at most, whatever kind of token they turn out to be; None where the price is
+        unknown."""
+        ...
+
 
 class Meter:
     """Outermost of the stages, so that refusals, retries and cut streams are all booked in one place.
