@@ -104,7 +104,13 @@ class Hold:
 
     def left(self) -> list[Left]:
         """Each limit with what is left of it, and when its window ends."""
-        return [(allowance.limit, allowance.left, allowance.slice.window.ends_us) for allowance, _ in self._parts]
+        found: list[Left] = []
+        for allowance, _ in self._parts:
+            lent = allowance.slice
+            free = lent.amount - allowance.held - allowance.spent
+            left = allowance.limit.amount - max(lent.taken, lent.amount) + free
+            found.append((allowance.limit, max(left, 0), lent.window.ends_us))
+        return found
 
 
 Need = tuple[Limit, Window, int]

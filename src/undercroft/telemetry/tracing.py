@@ -55,7 +55,7 @@ class Tracing:
     def course(self, traceparent: str, *, began: float) -> Course:
         """That of a call which is only followed once it is sure to be one (`follow`)."""
         caller = read(traceparent) if traceparent else None
-        trace = caller.trace if caller else self._id(128)
+        trace = caller.trace if caller is not None else self._id(128)
         sampled = caller.sampled if caller else is_sampled(trace, self._ratio)
         return Course(
             trace=trace, id=self._id(64), parent=caller.span if caller else "", is_sampled=sampled, began=began

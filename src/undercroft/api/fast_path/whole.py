@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from undercroft.api.fast_path.going import Answer
+from undercroft.api.fast_path.going import WELL, Answer
 from undercroft.errors import UndercroftError
 
 MOST_HELD_BYTES: Final = 1024 * 1024
@@ -21,7 +21,7 @@ class WholeAnswer(Answer):
     def _changed(self) -> None:
         response = self._response
         if not response.is_over:
-            if response.overflows or not self._is_well():
+            if response.overflows or response.status != WELL:
                 self._leave()
             return
         if response.failure is not None or not self._is_well():
