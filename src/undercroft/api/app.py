@@ -14,9 +14,6 @@ from undercroft.api.calls import finish_call, release_header
 from undercroft.api.cors import admit_origin
 from undercroft.api.envelopes import envelope_of
 from undercroft.api.exchange import Exchange, Receive, Scope, Send
-from undercroft.api.fast_path.entry import FastPath
-from undercroft.api.fast_path.formats import BY_PATH
-from undercroft.api.fast_path.going import StartedCall
 from undercroft.api.forwarded import client_of, scheme_of
 from undercroft.api.own_routes import OwnRoutes
 from undercroft.api.reload import OwnReloading, Reloading
@@ -33,6 +30,9 @@ from undercroft.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
+
+    from undercroft.api.fast_path.entry import FastPath
+    from undercroft.api.fast_path.going import StartedCall
 
 
 MANAGED: Final = "/api/v1/{"
@@ -88,8 +88,7 @@ class Application:
         self._router = Router(())
         self._trusted: tuple[Network, ...] = ()
         self._origins: frozenset[str] = frozenset()
-        self.fast_path: FastPath | None = None
-        """Takes plain calls past the routes, under a server of ours."""
+        self._fast_path: FastPath | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -129,9 +128,19 @@ class Application:
         self._trusted = networks_of(server.trusted_proxies)
         self._origins = frozenset(server.cors_origins)
         self._undercroft = undercroft
-        if self._bind != "unknown":
+        self._fast_path = None
+
+    @property
+    def fast_path(self) -> "FastPath | None":
+        """Takes plain calls past the routes, under a server of ours; made with the first request, so that no start pays
+        for it."""
+        undercroft = self._undercroft
+        if self._fast_path is None and undercroft is not None and self._bind != "unknown":
+            from undercroft.api.fast_path.entry import FastPath
+
             leave = partial(self._leave_fast_path, undercroft)
-            self.fast_path = FastPath(undercroft, leave=leave, is_closing=lambda: self.closing)
+            self._fast_path = FastPath(undercroft, leave=leave, is_closing=lambda: self.closing)
+        return self._fast_path
 
     @property
     def reloads(self) -> Reloads:
@@ -211,11 +220,13 @@ class Application:
         finally:
             undercroft.under_way.end()
 
-    def _leave_fast_path(self, undercroft: Undercroft, started: StartedCall) -> None:
+    def _leave_fast_path(self, undercroft: Undercroft, started: "StartedCall") -> None:
         started.cycle.start(partial(self._go_on, undercroft, started.call))
 
     async def _go_on(self, undercroft: Undercroft, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a call that the fast path has begun, and counted as under way."""
+        from undercroft.api.fast_path.formats import BY_PATH
+
         exchange = Exchange(
             scope, receive, send, id=call.id, started=call.started, started_us=call.started_us, closing=False
         )
