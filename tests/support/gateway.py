@@ -83,6 +83,11 @@ class FlatRates:
     def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int, is_batch: bool = False) -> tuple[int, str]:
         return usage.total, "flat"
 
+    def most(
+        self, deployment: Deployment, read: int, written: int, /, *, has_audio: bool, at_us: int, is_batch: bool = False
+    ) -> int | None:
+        return read + written
+
 
 class CountingGauge:
     """How many calls are with a provider."""

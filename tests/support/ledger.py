@@ -62,6 +62,7 @@ class ProcessDisk(SystemDisk):
     """
 
     def __init__(self, fail: Callable[[str, int], int | None] | None = None) -> None:
+        super().__init__()
         self.fail = fail
         self.count = 0
         self.synced = 0
@@ -71,9 +72,10 @@ class ProcessDisk(SystemDisk):
         """As kill -9 does: every descriptor closed, every lock gone; `torn` is what a last write left half done."""
         for descriptor in self._descriptors:
             if torn and not stat.S_ISDIR(os.fstat(descriptor).st_mode):
-                os.write(descriptor, torn)
+                super().write(descriptor, torn)
             os.close(descriptor)
         self._descriptors.clear()
+        self._mapped.clear()
 
     def make_folder(self, folder: Path) -> int:
         self._asked("make_folder")
@@ -87,21 +89,21 @@ class ProcessDisk(SystemDisk):
         self._descriptors.discard(claim)
         super().release(claim)
 
-    def create(self, path: Path) -> int:
+    def create(self, path: Path, size_bytes: int) -> int:
         self._asked("create")
-        return self._kept(super().create(path))
+        return self._kept(super().create(path, size_bytes))
 
-    def write(self, descriptor: int, data: bytes, /) -> int:  # type: ignore[override]  # the real one is the bare function
+    def write(self, descriptor: int, data: bytes, /) -> int:
         most = self._asked("write")
-        return os.write(descriptor, data if most is None else data[:most])
+        return super().write(descriptor, data if most is None else data[:most])
 
     def truncate(self, descriptor: int, size_bytes: int) -> None:
         self._asked("truncate")
-        os.ftruncate(descriptor, size_bytes)
+        super().truncate(descriptor, size_bytes)
 
     def close(self, descriptor: int) -> None:
         self._descriptors.discard(descriptor)
-        os.close(descriptor)
+        super().close(descriptor)
 
     async def sync(self, descriptor: int) -> None:
         self._asked("sync")

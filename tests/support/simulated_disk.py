@@ -12,6 +12,8 @@ from typing import Literal, TypeVar
 from tests.support.simulation import Killed, SimulatedClock
 
 LONGEST_SYNC_S = 0.05
+SET_ASIDE_BYTES = 100
+"""Zeros that stand behind what was written to a file that nobody has closed."""
 
 
 @dataclass(eq=False, slots=True)
@@ -109,6 +111,8 @@ class SimulatedDisk:
         for descriptor, target in self._open.items():
             if isinstance(target, Folder) and target.claim == descriptor:
                 target.claim = None
+            elif isinstance(target, File):
+                target.data += bytes(SET_ASIDE_BYTES)
         self._open.clear()
 
     def make_folder(self, folder: Path) -> int:
@@ -140,7 +144,7 @@ class SimulatedDisk:
         found = self._medium.folders.get(folder.name)
         return sorted(found.files) if found else []
 
-    def create(self, path: Path) -> int:
+    def create(self, path: Path, size_bytes: int) -> int:
         self._step(writes=True)
         files = self._medium.folder(path.parent).files
         if path.name in files:

@@ -89,6 +89,8 @@ class KeyRing:
         self._callers: dict[str, Caller] = {}
         """Who each key makes of its bearer; a key whose maker has gone makes nobody."""
         self.known = False
+        self.version = 0
+        """Goes up with every change."""
         self.problem = "the database has not been read yet"
 
     def replace(
@@ -103,6 +105,7 @@ class KeyRing:
             if (rights := makers.rights_of(key)) is not None
         }
         self.known = True
+        self.version += 1
 
     def any(self) -> bool:
         """Whether a virtual key exists, which closes the open door."""
@@ -133,6 +136,13 @@ class KeyRing:
             return True
         caller = self._callers.get(key)
         return caller is not None and (caller.rights.models is None or model in caller.rights.models)
+
+    def is_lasting(self, key: str) -> bool:
+        """Whether a key that opens now goes on to until the next change: without an end, and with one secret."""
+        stored, caller = self._keys.get(key), self._callers.get(key)
+        if stored is None or caller is None:
+            return not key
+        return caller.rights.expires_us is None and stored.former_hash is None
 
     def _demand_known(self) -> None:
         if not self.known:

@@ -10,7 +10,7 @@ from undercroft.access.callers import NOBODY, Caller
 from undercroft.access.doors import Bind, Visit, admit, demand
 from undercroft.access.roles import Network, Permission, networks_of
 from undercroft.api import routes as builtin
-from undercroft.api.calls import release_header
+from undercroft.api.calls import finish_call, release_header
 from undercroft.api.cors import admit_origin
 from undercroft.api.envelopes import envelope_of
 from undercroft.api.exchange import Exchange, Receive, Scope, Send
@@ -23,12 +23,16 @@ from undercroft.assembly import Installation, Shared, Undercroft, installed
 from undercroft.assembly.reloads import Reloads
 from undercroft.assembly.stored_settings import encrypted_store
 from undercroft.errors import NotFound, Unavailable
+from undercroft.gateway.call import Call
 from undercroft.settings.model import Settings
 from undercroft.settings.sources import Source
 from undercroft.telemetry.logs import get_logger
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
+
+    from undercroft.api.fast_path.entry import FastPath
+    from undercroft.api.fast_path.going import StartedCall
 
 
 MANAGED: Final = "/api/v1/{"
@@ -84,6 +88,7 @@ class Application:
         self._router = Router(())
         self._trusted: tuple[Network, ...] = ()
         self._origins: frozenset[str] = frozenset()
+        self._fast_path: FastPath | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -123,6 +128,19 @@ class Application:
         self._trusted = networks_of(server.trusted_proxies)
         self._origins = frozenset(server.cors_origins)
         self._undercroft = undercroft
+        self._fast_path = None
+
+    @property
+    def fast_path(self) -> "FastPath | None":
+        """Takes plain calls past the routes, under a server of ours; made with the first request, so that no start pays
+        for it."""
+        undercroft = self._undercroft
+        if self._fast_path is None and undercroft is not None and self._bind != "unknown":
+            from undercroft.api.fast_path.entry import FastPath
+
+            leave = partial(self._leave_fast_path, undercroft)
+            self._fast_path = FastPath(undercroft, leave=leave, is_closing=lambda: self.closing)
+        return self._fast_path
 
     @property
     def reloads(self) -> Reloads:
@@ -199,6 +217,24 @@ class Application:
             await route.handle(exchange)
         except Exception as error:  # noqa: BLE001 - the outermost edge of a request
             await self._fail(undercroft, exchange, route, error)
+        finally:
+            undercroft.under_way.end()
+
+    def _leave_fast_path(self, undercroft: Undercroft, started: "StartedCall") -> None:
+        started.cycle.start(partial(self._go_on, undercroft, started.call))
+
+    async def _go_on(self, undercroft: Undercroft, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a call that the fast path has begun, and counted as under way."""
+        from undercroft.api.fast_path.formats import BY_PATH
+
+        exchange = Exchange(
+            scope, receive, send, id=call.id, started=call.started, started_us=call.started_us, closing=False
+        )
+        try:
+            server, gateway = undercroft.settings.server, undercroft.gateway
+            await finish_call(exchange, BY_PATH[call.endpoint].codec, call, server=server, send=gateway.send)
+        except Exception as error:  # noqa: BLE001 - the outermost edge of a request
+            await self._fail(undercroft, exchange, None, error)
         finally:
             undercroft.under_way.end()
 

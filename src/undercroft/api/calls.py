@@ -94,6 +94,11 @@ async def answer_call(
         tags=controls.tags,
         content=controls.content,
     )
+    await finish_call(exchange, codec, call, server=server, send=send)
+
+
+async def finish_call(exchange: Exchange, codec: Encoder[Writer], call: Call, *, server: Server, send: Handler) -> None:
+    """The same from a call that was made already."""
     exchange.booked = True
     exchange.trail = call.trail
 
@@ -102,13 +107,13 @@ async def answer_call(
 
     with exchange.watch(deadline=call.deadline, seconds=server.request_timeout_s, abandon=abandon):
         reply = await send(call)
-        if request.stream:
+        if call.request.stream:
             async with aclosing(reply.chunks) as chunks:
                 await _stream(exchange, call, chunks, codec)
         else:
             answer = codec.whole(call, await reply.read())
-            headers = _headers(call)
-            headers.append((b"x-undercroft-cost", format_usd(call.trail.cost_nano).encode()))
+            headers = headers_of(call)
+            headers.append(cost_of(call))
             await exchange.respond(answer, headers=headers)
 
 
@@ -116,7 +121,7 @@ async def _stream(exchange: Exchange, call: Call, chunks: AsyncGenerator[Chunk, 
     first = await anext(chunks, None)  # a failure up to here still gets a status of its own
     writer = codec.stream(call)
     exchange.error_frame = writer.error
-    await exchange.start(200, [*EVENT_STREAM, *_headers(call)])
+    await exchange.start(200, [*EVENT_STREAM, *headers_of(call)])
     if first is not None and (frame := writer.frame(first)):
         await exchange.write(frame)
     async for chunk in chunks:
@@ -125,7 +130,8 @@ async def _stream(exchange: Exchange, call: Call, chunks: AsyncGenerator[Chunk, 
     await exchange.finish(codec.end(call, writer))
 
 
-def _headers(call: Call) -> list[tuple[bytes, bytes]]:
+def headers_of(call: Call) -> list[tuple[bytes, bytes]]:
+    """What an answer's headers say of its call."""
     trail = call.trail
     headers = [(b"x-undercroft-attempts", b"%d" % trail.attempts)]
     if trail.deployment is not None:
@@ -150,6 +156,11 @@ def _headers(call: Call) -> list[tuple[bytes, bytes]]:
         headers.append((b"x-undercroft-dropped", ", ".join(trail.dropped).encode("ascii", "backslashreplace")))
     headers += trail.own_limits or trail.limits
     return headers
+
+
+def cost_of(call: Call) -> tuple[bytes, bytes]:
+    """What a whole answer has cost; a stream's is known only when its head is out."""
+    return b"x-undercroft-cost", format_usd(call.trail.cost_nano).encode()
 
 
 def release_header(release: str) -> tuple[bytes, bytes]:
@@ -185,6 +196,10 @@ def _controls(exchange: Exchange) -> Controls:
 
 def trace_of(exchange: Exchange) -> tuple[str, str]:
     """The caller's `traceparent` and the trace in it; both empty where there is none, or it is malformed."""
-    traceparent = exchange.header(b"traceparent")
+    return trace_in(exchange.header(b"traceparent"))
+
+
+def trace_in(traceparent: str) -> tuple[str, str]:
+    """The same of the header's value."""
     context = read(traceparent) if traceparent else None
     return (traceparent, context.trace) if context is not None else ("", "")

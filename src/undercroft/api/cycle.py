@@ -21,6 +21,7 @@ _STATUS_LINES: Final = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
 }
 _NO_BODY: Final = frozenset({204, 304})
+_FRAMING: Final = frozenset({b"content-length", b"connection", b"transfer-encoding"})
 
 
 class Connection(Protocol):
@@ -41,6 +42,7 @@ class Connection(Protocol):
     def answered(self, cycle: "Cycle", *, keep_alive: bool) -> None: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
+    def run(self, cycle: "Cycle", app: Any) -> None: ...
 
 
 class Cycle:
@@ -64,6 +66,7 @@ class Cycle:
         "deadline",
         "is_lost",
         "on_cut",
+        "on_drained",
         "on_expired",
         "on_lost",
         "task",
@@ -91,6 +94,8 @@ class Cycle:
         """Monotonic seconds after which `on_expired` is called, within a second."""
         self.on_expired: Callable[[], None] | None = None
         self.on_cut: Callable[[], None] | None = None
+        self.on_drained: Callable[[], None] | None = None
+        """Called when a client reads again that did not keep up."""
 
     @property
     def scope(self) -> "Scope":
@@ -112,6 +117,14 @@ class Cycle:
             "server": connection.server,
             "extensions": {EXTENSION: self},
         }
+
+    def examined(self, request: Request) -> None:
+        """The request with all that its head says, for the application."""
+        self._request = request
+
+    def start(self, app: Any) -> None:
+        """Has the application answer, in a task."""
+        self._connection.run(self, app)
 
     async def run(self, app: Any) -> None:
         """Lets the application answer; an answer it leaves unfinished ends with the connection."""
@@ -202,12 +215,10 @@ class Cycle:
 
     def begin(self, status: int, headers: Headers) -> None:
         """Status and headers. Without a content-length the body is sent in chunks (to HTTP/1.0: until we close)."""
-        lines, length, is_chunked = self._head(status, headers)
-        self._left = length
-        self._is_chunked = is_chunked
+        head, self._left, self._is_chunked = self._head(status, headers)
         self.answered = True
         if not self.is_lost:
-            self._connection.transport.write(b"".join(lines))
+            self._connection.transport.write(head)
 
     def write(self, piece: bytes) -> None:
         """A piece of the body."""
@@ -232,13 +243,11 @@ class Cycle:
 
     def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole answer in one write; `headers` hold its content-length."""
-        lines, _, _ = self._head(status, headers)
+        head, _, _ = self._head(status, headers)
         self.answered = True
         if self.is_lost:
             return
-        if self._request.method != "HEAD":
-            lines.append(body)
-        self._connection.transport.write(b"".join(lines))
+        self._connection.transport.write(head if self._request.method == "HEAD" else head + body)
         self._finish(keep_alive=self._keep_alive)
 
     @property
@@ -255,34 +264,35 @@ class Cycle:
         self._wake()
         self._connection.answered(self, keep_alive=keep_alive)
 
-    def _head(self, status: int, headers: Headers) -> tuple[list[bytes], int, bool]:
-        """The head's pieces, the length its body must have (-1: unknown), and whether that comes in chunks."""
+    def _head(self, status: int, headers: Headers) -> tuple[bytes, int, bool]:
+        """The head, the length its body must have (-1: unknown), and whether that comes in chunks."""
         lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
         for name, value in self._connection.state.default_headers:
             lines += (name, b": ", value, b"\r\n")
         length = -1
         closes = not (self._keep_alive and self.body_is_whole)  # answered before the request's end: 413, say
         for name, value in headers:
-            if name == b"content-length":
-                length = int(value)
-            elif name == b"connection":
-                self._keep_alive = self._keep_alive and value.lower() != b"close"
-                closes = True
-                continue
-            elif name == b"transfer-encoding":
-                continue  # ours to decide
-            if b"\n" in value or b"\r" in value:
-                raise ValueError(f"the header {name!r} of an answer holds a line break")
+            if name in _FRAMING:
+                if name == b"content-length":
+                    length = int(value)
+                elif name == b"connection":
+                    self._keep_alive = self._keep_alive and value.lower() != b"close"
+                    closes = True
+                    continue
+                else:
+                    continue  # ours to decide
             lines += (name, b": ", value, b"\r\n")
+        head = b"".join(lines)
+        if not head.count(b"\n") == head.count(b"\r") == 1 + len(lines) // 4:
+            raise ValueError("a header of an answer holds a line break")
         is_chunked = False
         if length < 0 and status not in _NO_BODY and status >= 200:
             if self._request.version == "1.1":
                 is_chunked = True
-                lines.append(b"transfer-encoding: chunked\r\n")
+                head += b"transfer-encoding: chunked\r\n"
             else:
                 self._keep_alive, closes = False, True
         if closes:
             self._keep_alive = False
-            lines.append(b"connection: close\r\n")
-        lines.append(b"\r\n")
-        return lines, max(length, 0), is_chunked
+            head += b"connection: close\r\n"
+        return head + b"\r\n", max(length, 0), is_chunked

@@ -125,10 +125,7 @@ class Exchange:
     @property
     def credential(self) -> str:
         """What the caller identifies itself with: `Authorization: Bearer` or `x-api-key`."""
-        scheme, _, token = self.header(b"authorization").partition(" ")
-        if scheme.lower() == "bearer" and token.strip():
-            return token.strip()
-        return self.header(b"x-api-key").strip()
+        return credential_of(self.header(b"authorization"), self.header(b"x-api-key"))
 
     async def body(self, *, limit: int, timeout_s: float) -> bytes:
         """The whole body: JSON that can be read in one way only. Raises InvalidRequest, and TooLarge: before
@@ -233,8 +230,7 @@ class Exchange:
             await self._send({"type": "http.response.body", "body": piece})
 
     def _with_identity(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        identity = self.id.encode()
-        headers += ((b"x-request-id", identity), (b"request-id", identity))
+        headers += identity_of(self.id)
         if self.extra_headers:
             headers += self.extra_headers
         if self.closing:
@@ -324,13 +320,7 @@ class Watch:
         self._cancel(ClientClosed("The client left before the answer was complete."))
 
     def _expired(self) -> None:
-        self._cancel(
-            UpstreamTimedOut(
-                f"The call took longer than {self._seconds:g} s.",
-                code="request_timeout",
-                hint="Raise [server] request_timeout_s if answers may take longer.",
-            )
-        )
+        self._cancel(too_late(self._seconds))
 
     def _cut(self) -> None:
         self._cancel(Unavailable("The server was stopped before the answer was complete.", code="interrupted"))
@@ -406,6 +396,29 @@ def _demand_plain(body: bytes, *, depth: int) -> None:
     """Before any decoder: what one of them passes over, another reader may take."""
     demand_shallow(body, limit=depth)
     demand_unambiguous(body)
+
+
+def credential_of(authorization: str, api_key: str) -> str:
+    """What a caller identifies itself with, of the two headers' values."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    return api_key.strip()
+
+
+def identity_of(id: str) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
+    """The request's id, as both names of the header have it."""
+    identity = id.encode()
+    return (b"x-request-id", identity), (b"request-id", identity)
+
+
+def too_late(seconds: float) -> UpstreamTimedOut:
+    """The request's own time is up."""
+    return UpstreamTimedOut(
+        f"The call took longer than {seconds:g} s.",
+        code="request_timeout",
+        hint="Raise [server] request_timeout_s if answers may take longer.",
+    )
 
 
 def _too_large(limit: int, setting: str = "[server.limits] max_body_bytes") -> TooLarge:

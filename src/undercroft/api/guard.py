@@ -19,6 +19,7 @@ _HEAD = re.compile(
     rb"(?>[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n)*+"
     rb"\r\n"
 )
+_JUDGED = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"})
 _FIELD = re.compile(rb"([^:\r]++):[ \t]*+([^\r]*+)\r\n")
 
 
@@ -64,7 +65,7 @@ def _framed(request: Request) -> Refusal | None:
     is_1_0 = request.version == "1.0"
     request.keep_alive = not is_1_0
     hosts = lengths = codings = 0
-    for name, value in request.headers:
+    for name, value in [field for field in request.headers if field[0] in _JUDGED]:
         match name:
             case b"host":
                 hosts += 1

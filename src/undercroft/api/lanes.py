@@ -18,7 +18,7 @@ import uvicorn
 
 from undercroft.api.cycle import Cycle, Headers
 from undercroft.api.figures import Figures, Tally
-from undercroft.api.protocol import HttpProtocol, Watchman
+from undercroft.api.protocol import HasFastPath, HttpProtocol, Watchman
 from undercroft.api.server import BACKLOG, Server, Service, config_of, watchman_of
 from undercroft.settings.model import Settings
 
@@ -55,7 +55,7 @@ class WatchedCycle(Cycle):
 
     __slots__ = ()
 
-    def _head(self, status: int, headers: Headers) -> tuple[list[bytes], int, bool]:
+    def _head(self, status: int, headers: Headers) -> tuple[bytes, int, bool]:
         assert isinstance(self._connection, WatchedProtocol)
         self._connection.answer_begins(status)
         return super()._head(status, headers)
@@ -75,8 +75,9 @@ class WatchedProtocol(HttpProtocol):
         *,
         watchman: Watchman,
         tally: Tally,
+        beside: HasFastPath | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop, watchman=watchman)
+        super().__init__(config, server_state, app_state, _loop, watchman=watchman, beside=beside)
         self._tally = tally
         self._began: float | None = None
         """When the request under way came, until its answer begins."""
@@ -172,7 +173,7 @@ def serve_lanes(
 ) -> None:
     """As `serve`, behind a side door at first, which the kernel sends nobody to, until lanes are given to it."""
     watchman, tally = watchman_of(settings), Tally()
-    config = config_of(application, partial(WatchedProtocol, watchman=watchman, tally=tally))
+    config = config_of(application, partial(WatchedProtocol, watchman=watchman, tally=tally, beside=application))
     LanedServer(
         config,
         application,

@@ -35,6 +35,7 @@ class ModelHost:
     """The ASGI application."""
 
     closing = False
+    fast_path = None
 
     def __init__(self, settings: Settings, *, control: Path, clock: Clock) -> None:
         self._settings = settings

@@ -8,10 +8,10 @@ declared, and requests of one connection are answered strictly one after the oth
 import asyncio
 import re
 import weakref
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from undercroft.api.cycle import Cycle
-from undercroft.api.guard import MAX_FIELDS, MAX_HEAD_BYTES, NOT_HTTP, TOO_LONG, Refusal, examine
+from undercroft.api.guard import MAX_FIELDS, MAX_HEAD_BYTES, NOT_HTTP, TOO_LONG, Refusal, Request, examine
 from undercroft.clock import Clock
 from undercroft.egress.http1 import Chunked
 from undercroft.errors import InvalidRequest, UpstreamGarbled
@@ -31,6 +31,51 @@ READ_AHEAD_BYTES: Final = 64 * 1024
 TOO_SLOW: Final = Refusal(408, "The request's head did not come in time.")
 TOO_MANY: Final = Refusal(503, "The server has as many connections as it takes.")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
+
+
+class Head(Protocol):
+    """A head that may belong to a request of the fast path."""
+
+    @property
+    def request(self) -> Request: ...
+
+
+class FastPath(Protocol):
+    """Takes some requests past the application."""
+
+    def serves(self, data: bytes, /) -> bool:
+        """Whether what a request begins with is how they begin."""
+        ...
+
+    def find(self, head: bytes, /) -> tuple[Head, int] | None:
+        """What a head says that came before, and how long its body is."""
+        ...
+
+    def read(self, head: bytes, request: Request, /) -> tuple[Head, int] | None:
+        """The same of a head that was examined; None: the application is to answer."""
+        ...
+
+    def take(self, cycle: Cycle, head: Any, body: bytes, /) -> bool:
+        """Sees to its answer; False, with nothing done, where the application must. `head` came from here."""
+        ...
+
+
+class HasFastPath(Protocol):
+    """Has a fast path, at times another one."""
+
+    @property
+    def fast_path(self) -> FastPath | None: ...
+
+
+class _Half(NamedTuple):
+    """A request for the fast path of which not all has come yet."""
+
+    path: FastPath
+    head: Head
+    length: int
+    data: bytes
+    end: int
+    """Of the head."""
 
 
 class Watchman:
@@ -86,7 +131,10 @@ class HttpProtocol(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         watchman: Watchman,
+        beside: HasFastPath | None = None,
     ) -> None:
+        """Without anything `beside` it the application answers every request."""
+        self._beside = beside
         self.app = config.loaded_app
         self.loop = _loop or asyncio.get_running_loop()
         self.state = server_state
@@ -96,6 +144,8 @@ class HttpProtocol(asyncio.Protocol):
         """Received and not yet taken: part of a head, or what follows the request that is being answered."""
         self._body_left = 0
         self._chunks: Chunked | None = None
+        self._half: _Half | None = None
+        """The request under way, as long as the rest of its body is waited for."""
         self.cycle: Cycle | None = None
         """The request under way."""
         self._waiting_since: float | None = None
@@ -128,6 +178,7 @@ class HttpProtocol(asyncio.Protocol):
         self.state.connections.discard(self)
         self.resume_writing()
         if self.cycle is not None:
+            self._wait_no_more(self.cycle)
             self.cycle.lose()
             self.cycle = None
 
@@ -136,6 +187,8 @@ class HttpProtocol(asyncio.Protocol):
             return
         if self.cycle is None:
             self._take_head(self._ahead + data if self._ahead else data)
+        elif self._half is not None:
+            self._go_fast(self.cycle, self._half._replace(data=self._half.data + data))
         elif self._body_left or self._chunks is not None:
             self._take_body(self.cycle, data)
         else:
@@ -149,6 +202,8 @@ class HttpProtocol(asyncio.Protocol):
         if self._resumed is not None:
             self._resumed.set()
             self._resumed = None
+            if self.cycle is not None and self.cycle.on_drained is not None and not self.transport.is_closing():
+                self.cycle.on_drained()
 
     # From bytes to requests.
 
@@ -158,24 +213,71 @@ class HttpProtocol(asyncio.Protocol):
             self._collect(data)
             return
         self._ahead = b""
-        watchman = self._watchman
-        request = examine(data[:end], max_bytes=watchman.max_head_bytes, max_fields=watchman.max_fields)
-        if isinstance(request, Refusal):
-            self._refuse(request)
-            return
+        path = self._beside.fast_path if self._beside is not None else None
+        if path is not None and not path.serves(data):
+            path = None
+        plain = path.find(data[:end]) if path is not None else None
+        if path is None or plain is None:
+            request = self._examined(data[:end])
+            if isinstance(request, Refusal):
+                self._refuse(request)
+                return
+            self._waiting_since = None
+            plain = path.read(data[:end], request) if path is not None else None
+            if path is None or plain is None:
+                cycle = self.cycle = self.cycle_type(self, request, body_is_whole=False)
+                self._leave(cycle, request, data[end:])
+                return
         self._waiting_since = None
+        head, length = plain
+        self.cycle = self.cycle_type(self, head.request, body_is_whole=True)
+        self._go_fast(self.cycle, _Half(path, head, length, data, end))
+
+    def _examined(self, head: bytes) -> Request | Refusal:
+        watchman = self._watchman
+        return examine(head, max_bytes=watchman.max_head_bytes, max_fields=watchman.max_fields)
+
+    def _go_fast(self, cycle: Cycle, half: _Half) -> None:
+        """Past the application, if it can. Many clients send a head and its body in two pieces: the second is waited
+        for."""
+        missing = half.end + half.length - len(half.data)
+        if missing > 0 and self._half is None and half.length <= READ_AHEAD_BYTES:
+            self._half = half
+            return
+        self._half = None
+        if missing or not half.path.take(cycle, half.head, half.data[half.end :]):
+            self._leave_half(cycle, half)
+
+    def _leave_half(self, cycle: Cycle, half: _Half) -> None:
+        self._half = None
+        request = self._examined(half.data[: half.end])
+        assert not isinstance(request, Refusal), "it was examined before"
+        cycle.examined(request)
+        self._leave(cycle, request, half.data[half.end :])
+
+    def _leave(self, cycle: Cycle, request: Request, rest: bytes) -> None:
+        """To the application, with what has come of the body."""
         self._body_left = request.length
         self._chunks = Chunked() if request.is_chunked else None
-        cycle = self.cycle = self.cycle_type(self, request, body_is_whole=not (request.length or request.is_chunked))
-        if rest := data[end:]:
-            if request.length or request.is_chunked:
-                self._take_body(cycle, rest)
-            else:
-                self._keep(rest)
+        has_body = bool(request.length or request.is_chunked)
+        cycle.body_is_whole = not has_body
+        if rest and has_body:
+            self._take_body(cycle, rest)
+        elif rest:
+            self._keep(rest)
         if not cycle.is_lost:
-            task = cycle.task = self.loop.create_task(cycle.run(self.app))
-            self.state.tasks.add(task)
-            task.add_done_callback(self.state.tasks.discard)
+            self.run(cycle, self.app)
+
+    def _wait_no_more(self, cycle: Cycle) -> None:
+        """What is still missing of a request is for the application to wait for, or to do without."""
+        if self._half is not None:
+            self._leave_half(cycle, self._half)
+
+    def run(self, cycle: Cycle, app: Any) -> None:
+        """Has an application answer a request, in a task that uvicorn waits for when it winds down."""
+        task = cycle.task = self.loop.create_task(cycle.run(app))
+        self.state.tasks.add(task)
+        task.add_done_callback(self.state.tasks.discard)
 
     def _collect(self, data: bytes) -> None:
         """Part of a head: as much as can be said of it is said at once."""
@@ -278,12 +380,15 @@ class HttpProtocol(asyncio.Protocol):
 
     def cut(self) -> None:
         """The server ends now: whoever still waits for an answer is told."""
-        if self.cycle is not None:
+        if self._half is not None:
+            self.transport.abort()
+        elif self.cycle is not None:
             self.cycle.cut()
 
     def sweep(self, now: float) -> None:
         """Closes the connection if it has waited for too long."""
         if self.cycle is not None:
+            self._wait_no_more(self.cycle)
             self.cycle.sweep(now)
         if self._resumed is not None and self._reads_nothing(now):
             self.transport.abort()

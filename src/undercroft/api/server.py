@@ -13,7 +13,7 @@ import uvicorn
 
 from undercroft.api.exchange import Receive, Scope, Send
 from undercroft.api.hangup import Terminal
-from undercroft.api.protocol import HttpProtocol, Watchman
+from undercroft.api.protocol import FastPath, HttpProtocol, Watchman
 from undercroft.clock import SystemClock
 from undercroft.ids import Ids
 from undercroft.settings.model import Settings
@@ -47,6 +47,11 @@ class Service(Protocol):
     """An ASGI application that is started and stopped by its server, and told when that winds down."""
 
     closing: bool
+
+    @property
+    def fast_path(self) -> FastPath | None:
+        """What takes requests past it."""
+        ...
 
     async def start(self) -> object:
         """Raises UndercroftError when it cannot."""
@@ -187,7 +192,7 @@ def serve(
     `lifeline` is the read end of a pipe: when its other end closes, whoever started us is gone, and we wind down.
     """
     watchman = watchman_of(settings)
-    config = config_of(application, partial(HttpProtocol, watchman=watchman))
+    config = config_of(application, partial(HttpProtocol, watchman=watchman, beside=application))
     grace_s = settings.server.shutdown_grace_s
     Server(config, application, watchman=watchman, grace_s=grace_s, ready=ready, lifeline=lifeline).run(sockets=[sock])
 

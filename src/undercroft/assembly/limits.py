@@ -68,6 +68,22 @@ class Limiter:
             hold.drop()
             raise
 
+    def hold_at_once(self, needs: Sequence[Need], /) -> Hold | None:
+        """See `Allowances.hold_at_once`."""
+        budgets, rates = self._budgets, self._rates
+        if budgets is None or rates is None:
+            return None
+        if rates is budgets:
+            return budgets.hold_at_once(needs)
+        hold = rates.hold_at_once([need for need in needs if need[0].measure != "spend"])
+        if hold is None:
+            return None
+        spending = budgets.hold_at_once([need for need in needs if need[0].measure == "spend"])
+        if spending is None:
+            hold.drop()
+            return None
+        return hold.joined(spending)
+
     @contextlib.asynccontextmanager
     async def running(self, *, is_frozen: bool = False) -> AsyncIterator[None]:
         """Keeps the leases beside the block; settles everything at its end, when the last call has ended.

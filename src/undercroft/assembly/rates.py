@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from undercroft.gateway.call import Deployment
-from undercroft.ledger.prices import Price, PriceBook, charge
+from undercroft.ledger.prices import Price, PriceBook, charge, dearest
 from undercroft.record import Usage
 from undercroft.settings.model import Model
 from undercroft.settings.model import Price as PriceSettings
@@ -30,11 +30,20 @@ class BookedRates:
                     self._of_batches[f"{model.name}/{place}"] = price
 
     def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int, is_batch: bool = False) -> tuple[int, str]:
+        return charge(self._price(deployment, at_us, is_batch=is_batch), usage)
+
+    def most(
+        self, deployment: Deployment, read: int, written: int, /, *, has_audio: bool, at_us: int, is_batch: bool = False
+    ) -> int | None:
+        price = self._price(deployment, at_us, is_batch=is_batch)
+        return None if price is None else dearest(price, read, written, has_audio=has_audio)
+
+    def _price(self, deployment: Deployment, at_us: int, *, is_batch: bool) -> Price | None:
         price = self._of_batches.get(deployment.id) if is_batch else None
         price = price or self._fixed.get(deployment.id)
         if price is None:
             price = self._book.price(deployment.provider, deployment.upstream_model, at_us=at_us)
-        return charge(price or self._estimate, usage)
+        return price or self._estimate
 
     def _own(self, price: PriceSettings | None) -> Price | None:
         return None if price is None else self._book.price("", "", price, at_us=0)

@@ -21,6 +21,11 @@ class Keeper(Protocol):
         """What it stands on, as `/health` calls it."""
         ...
 
+    @property
+    def is_immediate(self) -> bool:
+        """Whether `durable` has nothing to wait for."""
+        ...
+
     def append(self, record: SpoolRecord, /) -> None: ...
 
     async def durable(self) -> None: ...
@@ -31,9 +36,13 @@ class FanOut:
 
     def __init__(self, keeper: Keeper, listeners: Sequence[Callable[[list[CallRecord]], None]]) -> None:
         self._keeper = keeper
-        self._listeners = listeners
+        self._listeners = list(listeners)
         self._pending: list[CallRecord] = []
         self._scheduled = False
+
+    def also_tell(self, listener: Callable[[list[CallRecord]], None]) -> None:
+        """Another one who lives off the records from now on."""
+        self._listeners.append(listener)
 
     def append(self, record: SpoolRecord, /) -> None:
         """Raises Unavailable when the record cannot be kept now. The end of a call is told all the same: its
@@ -49,6 +58,11 @@ class FanOut:
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_later(TELL_AFTER_S, self.tell)
+
+    @property
+    def is_immediate(self) -> bool:
+        """Whether `durable` returns at once."""
+        return self._keeper.is_immediate
 
     async def durable(self) -> None:
         """Returns when what was appended is as safe as `[ledger] durability` promises."""

@@ -83,8 +83,7 @@ class Telemetry:
         return found
 
     def _count(self, records: list[CallRecord]) -> None:
-        for record in records:
-            self.metrics.observe(record)
+        self.metrics.observe(*records)
 
     @contextlib.asynccontextmanager
     async def watching(self, link: DatabaseLink) -> AsyncIterator[None]:

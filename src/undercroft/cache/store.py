@@ -1,8 +1,17 @@
 """Where answers are kept."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from undercroft.cache.entry import Entry
+
+
+@runtime_checkable
+class NearStore(Protocol):
+    """A CacheStore that need not wait for what it has."""
+
+    def look(self, organisation: str, id: str, /) -> Entry | None:
+        """As `get`."""
+        ...
 
 
 class CacheStore(Protocol):

@@ -84,10 +84,12 @@ class Client:
         first_byte_s: float | None = None,
         idle_s: float | None = None,
         connect_s: float | None = None,
+        begun: Response | None = None,
     ) -> Response:
         """Sends `head` (from `http1.request_head`) and `body`, and returns when the answer's head is there.
 
-        Raises UpstreamUnreachable, UpstreamTimedOut, UpstreamGarbled and Unavailable, out of the response too.
+        `begun` is the answer to the very same that `begin` has sent already: then it is only waited for. Raises
+        UpstreamUnreachable, UpstreamTimedOut, UpstreamGarbled and Unavailable, out of the response too.
         A call that is cancelled takes its connection with it.
         """
         if first_byte_s is None:
@@ -96,14 +98,41 @@ class Client:
             idle_s = self._idle_s
         message = (b"%b%d\r\n\r\n" % (head, len(body)), body)
         pool = self._pools.get(origin) or self._new_pool(origin)
-        connection = pool.take() or await pool.acquire(wait_s=first_byte_s, connect_s=connect_s)
         try:
+            if begun is not None:
+                return await begun.begun()
+            connection = pool.take() or await pool.acquire(wait_s=first_byte_s, connect_s=connect_s)
             return await connection.send(message, first_byte_s=first_byte_s, idle_s=idle_s).begun()
         except Stale:
             # The upstream closed the kept-open connection while the request was on its way. Once more, on a new one:
             # the other idle ones are likely to be as old.
             connection = await pool.acquire(wait_s=first_byte_s, connect_s=connect_s)
             return await connection.send(message, first_byte_s=first_byte_s, idle_s=idle_s).begun()
+
+    def has_idle(self, origin: Origin) -> bool:
+        """Whether `begin` would find a connection."""
+        pool = self._pools.get(origin)
+        return pool is not None and pool.has_idle
+
+    def begin(
+        self,
+        origin: Origin,
+        head: bytes,
+        body: bytes,
+        *,
+        first_byte_s: float | None = None,
+        idle_s: float | None = None,
+    ) -> Response:
+        """Sends at once on an idle connection, which `has_idle` said there is. The answer is still to come; what it
+        becomes is the caller's to find out, if need be by `send(…, begun=…)`, which also sends once more where that
+        connection turns out to have been closed."""
+        connection = self._pools[origin].take()
+        assert connection is not None, "has_idle was asked"
+        return connection.send(
+            (b"%b%d\r\n\r\n" % (head, len(body)), body),
+            first_byte_s=self._first_byte_s if first_byte_s is None else first_byte_s,
+            idle_s=self._idle_s if idle_s is None else idle_s,
+        )
 
     def within(self, limits: "TimeLimits") -> "Client":
         """The same connections under other time limits, for whoever is given this instead."""
@@ -249,6 +278,7 @@ class _Limited(Client):
         first_byte_s: float | None = None,
         idle_s: float | None = None,
         connect_s: float | None = None,
+        begun: Response | None = None,
     ) -> Coroutine[Any, Any, Response]:
         limits = self._within
         return self._client.send(
@@ -258,6 +288,28 @@ class _Limited(Client):
             first_byte_s=limits.first_byte_s if first_byte_s is None else first_byte_s,
             idle_s=limits.idle_s if idle_s is None else idle_s,
             connect_s=limits.connect_s if connect_s is None else connect_s,
+            begun=begun,
+        )
+
+    def has_idle(self, origin: Origin) -> bool:
+        return self._client.has_idle(origin)
+
+    def begin(
+        self,
+        origin: Origin,
+        head: bytes,
+        body: bytes,
+        *,
+        first_byte_s: float | None = None,
+        idle_s: float | None = None,
+    ) -> Response:
+        limits = self._within
+        return self._client.begin(
+            origin,
+            head,
+            body,
+            first_byte_s=limits.first_byte_s if first_byte_s is None else first_byte_s,
+            idle_s=limits.idle_s if idle_s is None else idle_s,
         )
 
     def within(self, limits: TimeLimits) -> Client:
@@ -284,11 +336,34 @@ class _Filling(Client):
         first_byte_s: float | None = None,
         idle_s: float | None = None,
         connect_s: float | None = None,
+        begun: Response | None = None,
     ) -> Response:
-        filled = head.replace(self._blank, self._secret().encode())
         return await self._client.send(
-            origin, filled, body, first_byte_s=first_byte_s, idle_s=idle_s, connect_s=connect_s
+            origin,
+            self._filled(head),
+            body,
+            first_byte_s=first_byte_s,
+            idle_s=idle_s,
+            connect_s=connect_s,
+            begun=begun,
         )
+
+    def has_idle(self, origin: Origin) -> bool:
+        return self._client.has_idle(origin)
+
+    def begin(
+        self,
+        origin: Origin,
+        head: bytes,
+        body: bytes,
+        *,
+        first_byte_s: float | None = None,
+        idle_s: float | None = None,
+    ) -> Response:
+        return self._client.begin(origin, self._filled(head), body, first_byte_s=first_byte_s, idle_s=idle_s)
+
+    def _filled(self, head: bytes) -> bytes:
+        return head.replace(self._blank, self._secret().encode())
 
     def within(self, limits: TimeLimits) -> Client:
         return _Filling(self._client.within(limits), self._blank.decode(), self._secret)

@@ -200,7 +200,7 @@ class Connection(asyncio.Protocol):
                 return
         elif piece:
             response.add(piece)
-        if framing.ended:
+        if framing.ended and self._response is not None:  # a reader that is called may have aborted
             self._finish(response, framing)
 
     def _finish(self, response: Response, framing: Framing) -> None:

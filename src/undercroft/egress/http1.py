@@ -5,6 +5,7 @@ An upstream is believed as little as a caller: what is not exactly HTTP/1.1 fram
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final, Protocol
 
 from undercroft.errors import ConfigurationError, UpstreamGarbled
@@ -45,10 +46,10 @@ class Headers(Mapping[str, str]):
         self._lower = lower
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and b"\r\n%b:" % name.lower().encode("latin-1") in self._lower
+        return isinstance(name, str) and _marker(name) in self._lower
 
     def __getitem__(self, name: str) -> str:
-        marker = b"\r\n%b:" % name.lower().encode("latin-1")
+        marker = _marker(name)
         start = self._lower.find(marker)
         if start < 0:
             raise KeyError(name)
@@ -62,6 +63,12 @@ class Headers(Mapping[str, str]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+@lru_cache(maxsize=256)
+def _marker(name: str) -> bytes:
+    """What a field begins with; the same few are looked for in every answer."""
+    return b"\r\n%b:" % name.lower().encode("latin-1")
 
 
 class Framing(Protocol):

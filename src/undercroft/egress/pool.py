@@ -31,6 +31,11 @@ class Pool:
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         """Each gets a free connection, or None for the place of one that closed."""
 
+    @property
+    def has_idle(self) -> bool:
+        """Whether `take` would return one."""
+        return bool(self._idle)
+
     def take(self) -> Connection | None:
         """An open connection that nobody uses."""
         return self._idle.pop() if self._idle else None

@@ -1,6 +1,7 @@
 """An upstream's answer on its way: what has come, how it ended, and how to want no more of it."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from undercroft.egress.http1 import Head, Headers
@@ -40,7 +41,9 @@ class Sending(Protocol):
 class Response:
     """An upstream's answer. Whoever holds it reads it to the end, or calls `discard` or `close`."""
 
-    __slots__ = ("_buffered", "_connection", "_failure", "_pieces", "_waiter", "_whole_up_to", "headers", "status")
+    __slots__ = (
+        "_buffered", "_connection", "_failure", "_pieces", "_waiter", "_whole_up_to", "headers", "on_change", "status",
+    )  # fmt: skip
 
     headers: Headers
 
@@ -54,6 +57,42 @@ class Response:
         """Set while a whole body is wanted: the reader sleeps until the end, or until there is more than this."""
         self._failure: UndercroftError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self.on_change: Callable[[], None] | None = None
+        """Called at once whenever there is something to wait for: for a reader that is no task, and uses what
+        follows here."""
+
+    # For a reader that is called.
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more comes, or is wanted."""
+        return self._connection is None
+
+    @property
+    def failure(self) -> UndercroftError | None:
+        """What ended it too early."""
+        return self._failure
+
+    @property
+    def overflows(self) -> bool:
+        """A whole body is larger than expected."""
+        return self._whole_up_to is not None and self._buffered > self._whole_up_to
+
+    def expect_whole(self, limit_bytes: int) -> None:
+        """From now on `on_change` is for the head, the end, or a body of more than this."""
+        self._whole_up_to = limit_bytes
+
+    def taken(self) -> bytes:
+        """What has arrived since the last time; empty when nothing has."""
+        return self._take() if self._pieces else b""
+
+    def put_back(self, piece: bytes) -> None:
+        """What was taken is to be read once more, by another reader."""
+        if piece:
+            self._pieces.insert(0, piece)
+            self._buffered += len(piece)
+
+    # For one that waits.
 
     async def read(self) -> bytes:
         """What has arrived since the last read, at least a byte; empty at the end. Raises UpstreamError kinds."""
@@ -121,6 +160,10 @@ class Response:
             raise
 
     def _wake(self) -> None:
+        on_change = self.on_change
+        if on_change is not None:
+            on_change()
+            return
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None

@@ -26,7 +26,10 @@ class Attempt:
         deployment, model = trail.deployment, trail.found
         assert deployment is not None and model is not None, "Route stands before Attempt"  # noqa: PT018 - one fact
         limit_s = model.policy.first_token_s if request.stream else model.policy.whole_s
-        if limit_s is not None:
+        begun, trail.begun = trail.begun, None
+        if begun is not None and begun.response is not None:  # on the fast path, which has none of these limits
+            reply = await deployment.go_on(request, begun.response)
+        elif limit_s is not None:
             reply = await self._in_time(deployment, request, limit_s)
         else:
             reply = await deployment.ask(request)

@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 import msgspec
 
 from undercroft.cache.control import Control
+from undercroft.egress.response import Response
 from undercroft.errors import InvalidRequest, UndercroftError
-from undercroft.gateway.balance import Balancer
+from undercroft.gateway.balance import Balancer, Turn
 from undercroft.gateway.course import is_silence
 from undercroft.gateway.filters import Wish
 from undercroft.gateway.policy import USUAL, Policy
@@ -23,8 +24,9 @@ from undercroft.llm.provider import (
     ResponsesProvider,
 )
 from undercroft.llm.reply import Reply
-from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, ModerationRequest, Request
+from undercroft.llm.types import ChatRequest, Chunk, CompletionRequest, EmbeddingsRequest, ModerationRequest, Request
 from undercroft.record import Step, Usage, Who
+from undercroft.telemetry.spans import Attempt
 from undercroft.versions.pinned import Pinned
 
 Kind = Literal["chat", "completions", "embeddings", "moderations"]
@@ -43,13 +45,53 @@ _KINDS: Final[Mapping[type, Kind]] = {
 }
 
 
+class Reading(Protocol):
+    """Makes chunks of a stream's events."""
+
+    @property
+    def is_complete(self) -> bool:
+        """The stream may stop here, though the event that ends it has not come."""
+        ...
+
+    def read(self, event: bytes, /) -> Chunk | None:
+        """An event's chunk; None for the one that ends the stream. Raises UpstreamError kinds."""
+        ...
+
+
+@runtime_checkable
+class DirectProvider(Protocol):
+    """A ChatProvider whose calls can be sent from outside a task, and gone on with inside one: for the fast path."""
+
+    def is_ready(self) -> bool:
+        """Whether `begin` can send at once."""
+        ...
+
+    def begin(self, request: ChatRequest, traceparent: str, /) -> tuple[Response, tuple[str, ...]]:
+        """Sends, below the span that is named, if one is, and leaves the answer to whoever calls; with what it was not
+        asked for, as `Reply.dropped` has it. Raises InvalidRequest."""
+        ...
+
+    def go_on(self, request: ChatRequest, begun: Response | None, /) -> Awaitable[Reply]:
+        """The rest of `send` after `begin`."""
+        ...
+
+    def reading(self, request: ChatRequest, /) -> Reading: ...
+
+    def decode_whole(self, body: bytes, /) -> Chunk: ...
+
+    def limits_of(self, response: Response, /) -> tuple[tuple[bytes, bytes], ...]: ...
+
+
 class Deployment:
     """One place that can answer for a public model: a provider object with the names to book it under.
 
     `id` is `model/0`: stable across restarts while the configuration stays.
     """
 
-    __slots__ = ("_doors", "check", "client", "id", "provider", "shown", "speaks_responses", "upstream_model", "weight")
+    __slots__ = (
+        "_doors", "check", "client", "direct", "id", "provider", "shown", "speaks_responses", "upstream_model",
+        "weight",
+    )  # fmt: skip
 
     def __init__(self, *, id: str, provider: str, upstream_model: str, client: object, weight: int = 1) -> None:
         self.id = id
@@ -61,6 +103,8 @@ class Deployment:
         """As answers name it in a header."""
         self.speaks_responses = isinstance(client, ResponsesProvider) and client.speaks_responses
         """Requests of OpenAI's Responses reach it in their own format."""
+        self.direct = client if isinstance(client, DirectProvider) else None
+        """The client, where the fast path may use it."""
         self._doors = _doors(client)
         self.check = client.check if isinstance(client, CheckableProvider) else None
         """How it is, asked without spending a token; None: its provider cannot be asked."""
@@ -73,6 +117,11 @@ class Deployment:
     def does(self, kind: Kind) -> bool:
         """Whether its provider takes calls of this kind."""
         return any(_KINDS[asked] == kind for asked in self._doors)
+
+    def go_on(self, request: Request, begun: Response) -> Awaitable[Reply]:
+        """Waits for the answer to what the fast path has sent."""
+        assert self.direct is not None and isinstance(request, ChatRequest)  # noqa: PT018 - what the fast path takes
+        return self.direct.go_on(request, begun)
 
     async def ask(self, request: Request) -> Reply:
         """Sends a request to the provider; what the provider cannot do is the caller's mistake (400)."""
@@ -132,6 +181,41 @@ class Part(msgspec.Struct, frozen=True):
     usage: Usage
 
 
+class Stake(Protocol):
+    """What a call holds of its limits (`stages/allow.py`)."""
+
+    @property
+    def tokens(self) -> int:
+        """As many may be written before more has to be held."""
+        ...
+
+    @property
+    def grows(self) -> bool:
+        """Whether the answer may become longer than that."""
+        ...
+
+    async def grow(self) -> int:
+        """Holds more; for how many tokens in all that is. Raises as holding does."""
+        ...
+
+    def drop(self) -> None:
+        """There was no call after all."""
+        ...
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """A first attempt that the fast path has made and leaves to the stages: they go on where it stands."""
+
+    turn: Turn[Deployment]
+    at: float
+    """Monotonic seconds."""
+    response: Response | None
+    """None: it has only its place, and nothing was sent."""
+    stake: Stake
+    noted: Attempt | None
+    """The attempt, as its trace has it."""
+
+
 class Trail(msgspec.Struct):
     """What happened to a call so far: written by the stages, read by the meter when the call ends."""
 
@@ -152,6 +236,8 @@ class Trail(msgspec.Struct):
     """What its provider says of its rate limits."""
     own_limits: tuple[tuple[bytes, bytes], ...] = ()
     """What we say of the caller's: these count for it."""
+    begun: Begun | None = None
+    """Set until the stages have come to the attempt that is under way already."""
     settle: Callable[..., None] | None = None
     """Called by the meter with `tokens` and `cost_nano` when the call has ended: gives back what it held too much."""
     deployment: Deployment | None = None

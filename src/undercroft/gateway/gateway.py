@@ -68,11 +68,14 @@ class Gateway:
         self.mirror = Mirror(self.send, ids=ids or Ids(clock), clock=clock)
         self._releases = releases or Empty()
         self._is_traced = tracing is not None and tracing.is_on
-        retry = Retry(clock=clock, rng=rng)
+        self.tracing = tracing if self._is_traced else None
+        self.allow = allow
+        self.retry = Retry(clock=clock, rng=rng)
+        self.route = Route(gauge, clock=clock)
         self._release = Release(self._releases, catalogue=catalogue, mirror=self.mirror)
 
-        def way(cache: Cache | None, release: Release | None) -> Handler:
-            stages: list[Stage] = [
+        def stages_of(cache: Cache | None, release: Release | None) -> list[Stage]:
+            return [
                 self.meter,  # sees everything, also what the stages below refuse
                 *([content] if content is not None else []),  # outside the guard: an answer is kept as it was seen
                 *([sample] if release is not None and sample is not None else []),  # sees what callers see
@@ -84,19 +87,31 @@ class Gateway:
                 *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
                 *([cache] if cache is not None else []),  # inside Allow: a hit is for who may call
                 *_wanted(catalogue, clock=clock, caches=cache is not None),
-                retry,  # outside Route, so that another attempt may go to another deployment
-                Route(gauge, clock=clock),
+                self.retry,  # outside Route, so that another attempt may go to another deployment
+                self.route,
                 self.meter.opening,
             ]
-            if tracing is not None and self._is_traced:
-                stages = _traced(stages, tracing)
-            return pipeline(stages, Attempt().ask)
+
+        def way(cache: Cache | None, release: Release | None) -> Handler:
+            stages = stages_of(cache, release)
+            return pipeline(stages if self.tracing is None else _traced(stages, self.tracing), Attempt().ask)
 
         unasked = cache if any(policy.cache for policy in catalogue.policies()) else None
+        self.cache = unasked
+        self.plain_stages = tuple(stages_of(unasked, None))
+        """Those of a call of which nobody has asked for anything more, outermost first. The fast path goes past the
+        ones that it knows to let such a call through."""
         self._plain, self._plain_asking_cache = way(unasked, None), way(cache, None)
         self._released, self._released_asking_cache = way(unasked, self._release), way(cache, self._release)
 
+    @property
+    def has_releases(self) -> bool:
+        """Whether a name may be that of a release."""
+        return not self._releases.is_empty
+
     async def send(self, call: Call) -> Reply:
+        if call.trail.begun is not None:  # it is plain, and its trace has begun
+            return await self._plain(call)
         if call.traceparent and not self._is_traced:
             with under(call.traceparent):  # we leave no span, and the provider's is below the caller's
                 return await self._way(call)(call)

@@ -1,12 +1,11 @@
 """The most a call can use: what is held of budgets and token limits until it has ended."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from undercroft.gateway.call import Call, Model
 from undercroft.gateway.stages.meter import Rates
 from undercroft.llm.tokens import CHARACTERS_PER_TOKEN, estimate_conversation, estimate_input
 from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, ModerationRequest, Request
-from undercroft.record import Usage
 
 
 def most_output(request: Request, *, usual: int) -> int:
@@ -30,34 +29,27 @@ def likely_input(request: Request) -> int:
     return estimate_conversation(request) if isinstance(request, ChatRequest) else estimate_input(request)
 
 
-def most_input(request: Request) -> int:
+def most_input(request: Request, *, likely: int) -> int:
     """Tokens that may be read: as many as the request has bytes, since no tokenizer makes more of a text, and room for
-    its images."""
+    its images. `likely`: what `likely_input` says."""
     sent = len(request.source.body) if request.source is not None else 0
-    return max(sent, likely_input(request) * CHARACTERS_PER_TOKEN)
+    return max(sent, likely * CHARACTERS_PER_TOKEN)
 
 
-def most_spent(call: Call, models: Iterable[Model], rates: Rates, *, output: int) -> int | None:
+def most_spent(call: Call, models: Iterable[Model], rates: Rates, *, likely: int, output: int) -> int | None:
     """Nano-dollars of the dearest way to answer a call; None where one of the ways has no known price."""
-    read = most_input(call.request)
-    source = call.request.source
-    has_audio = source is not None and (b"audio" in source.body)
+    request = call.request
+    read = most_input(request, likely=likely)
+    has_audio = request.source is not None and b"audio" in request.source.body
     most = 0
     for model in models:
         # A stream that is cut and gone on with is read, and may be written, a second time.
         times = 2 if model.policy.on_cut == "continue" else 1
         for deployment in model.deployments:
-            for usage in _dearest(read, output, has_audio=has_audio):
-                cost_nano, price = rates.cost(deployment, usage, at_us=call.started_us, is_batch=bool(call.batch))
-                if not price:
-                    return None
-                most = max(most, cost_nano * times)
+            cost_nano = rates.most(
+                deployment, read, output, has_audio=has_audio, at_us=call.started_us, is_batch=bool(call.batch)
+            )
+            if cost_nano is None:
+                return None
+            most = max(most, cost_nano * times)
     return most
-
-
-def _dearest(read: int, written: int, *, has_audio: bool) -> Iterator[Usage]:
-    """Reading into the provider's cache may cost more than reading, and thinking more than writing."""
-    yield Usage(input=read, output=written)
-    yield Usage(input=read, cache_write=read, output=written, reasoning=written)
-    if has_audio:
-        yield Usage(input=read, audio_input=read, output=written, audio_output=written)

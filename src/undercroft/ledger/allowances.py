@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from undercroft.clock import Clock
 from undercroft.errors import BudgetSpent, LimitReached, RateLimited, Unavailable
-from undercroft.ledger.limits import NEVER_US, Limit, renewal, used_of
+from undercroft.ledger.limits import NEVER_US, Left, Limit, renewal, used_of
 from undercroft.ledger.slices import Slice, SliceStore, Window
 
 IDLE_S: Final = 1.0
@@ -33,12 +33,16 @@ class Allowance:
     """This process's part of one window."""
 
     __slots__ = (
-        "denied", "denied_until", "held", "in_doubt", "is_closed", "limit", "lock", "slice", "spent", "trusted_until",
-        "used_at",
+        "denied", "denied_until", "held", "in_doubt", "is_closed", "limit", "lock", "per_call", "per_nano",
+        "per_token", "slice", "spent", "trusted_until", "used_at",
     )  # fmt: skip
 
     def __init__(self, limit: Limit, window: Window, *, owner: str) -> None:
         self.limit = limit
+        # How much of it a call, a token and a nano-dollar use up; the window's name says the measure, so they last.
+        self.per_call = used_of(limit, tokens=0, cost_nano=0)
+        self.per_token = used_of(limit, tokens=1, cost_nano=0) - self.per_call
+        self.per_nano = used_of(limit, tokens=0, cost_nano=1) - self.per_call
         self.slice = Slice(window=window, owner=owner)
         self.held = 0
         """By calls under way."""
@@ -78,7 +82,7 @@ class Hold:
         parts, self._parts = self._parts, []
         for allowance, amount in parts:
             allowance.held -= amount
-            allowance.spent += used_of(allowance.limit, tokens=tokens, cost_nano=cost_nano)
+            allowance.spent += allowance.per_call + allowance.per_token * tokens + allowance.per_nano * cost_nano
 
     def absorb(self, more: "Hold") -> None:
         """The call may use more than it held at first: `more` is settled with this hold, and counts once."""
@@ -98,9 +102,15 @@ class Hold:
         for allowance, amount in parts:
             allowance.held -= amount
 
-    def left(self) -> list[tuple[Limit, int]]:
-        """Each limit with what is left of it."""
-        return [(allowance.limit, allowance.left) for allowance, _ in self._parts]
+    def left(self) -> list[Left]:
+        """Each limit with what is left of it, and when its window ends."""
+        found: list[Left] = []
+        for allowance, _ in self._parts:
+            lent = allowance.slice
+            free = lent.amount - allowance.held - allowance.spent
+            left = allowance.limit.amount - max(lent.taken, lent.amount) + free
+            found.append((allowance.limit, max(left, 0), lent.window.ends_us))
+        return found
 
 
 Need = tuple[Limit, Window, int]
@@ -158,6 +168,27 @@ class Allowances:
 
         Raises Unavailable where a budget cannot be asked for; of rate limits this process then takes its share alone.
         """
+        return self.hold_at_once(needs) or await self._hold(needs)
+
+    def hold_at_once(self, needs: Sequence[Need]) -> Hold | None:
+        """The same, where this process has enough of everything already; else None, and it holds nothing."""
+        now = self._clock.monotonic()
+        allowances = self._allowances
+        parts: list[tuple[Allowance, int]] = []
+        for limit, window, amount in needs:
+            allowance = allowances.get((window.organisation, window.name, window.id))
+            # Another limit's window may be the same, or the limit has changed: there is more to it.
+            if allowance is None or allowance.limit is not limit or now >= allowance.trusted_until:
+                return None
+            if allowance.slice.amount - allowance.held - allowance.spent < amount:
+                return None
+            parts.append((allowance, amount))
+        for allowance, amount in parts:
+            allowance.held += amount
+            allowance.used_at = now
+        return Hold(parts)
+
+    async def _hold(self, needs: Sequence[Need]) -> Hold:
         parts: list[tuple[Allowance, int]] = []
         hold = Hold(parts)
         try:

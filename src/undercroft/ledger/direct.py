@@ -35,6 +35,8 @@ class DirectLedger:
     """
 
     place: Final = "database"
+    is_immediate: Final = False
+    """Each answer waits for its transaction."""
 
     def __init__(self, database: Writer, *, name: str, away: Callable[[], str]) -> None:
         """`name` is that of one life of one process; `away` says why the database is known to be away, and nothing

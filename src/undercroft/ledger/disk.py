@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+from undercroft.ledger.mapped import MappedFile, can_be_mapped
+
 # macOS has no fdatasync; a file that only grows pays little for the full one.
 _sync_data = getattr(os, "fdatasync", os.fsync)
 
@@ -29,8 +31,9 @@ class Disk(Protocol):
         """Sorted; a folder that is not there has none."""
         ...
 
-    def create(self, path: Path) -> int:
-        """A descriptor that appends to a new file."""
+    def create(self, path: Path, size_bytes: int) -> int:
+        """A descriptor that appends to a new file, which is not to become larger than this. Until it is closed or
+        truncated, zeros may stand behind what was written."""
         ...
 
     def write(self, descriptor: int, data: bytes, /) -> int: ...
@@ -63,10 +66,8 @@ class Disk(Protocol):
 class SystemDisk:
     """The machine's own."""
 
-    # The bare function: one Python call less in the one place where every answer waits.
-    write = staticmethod(os.write)
-    truncate = staticmethod(os.ftruncate)
-    close = staticmethod(os.close)
+    def __init__(self) -> None:
+        self._mapped: dict[int, MappedFile] = {}
 
     def make_folder(self, folder: Path) -> int:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -110,8 +111,42 @@ class SystemDisk:
         except FileNotFoundError:
             return []
 
-    def create(self, path: Path) -> int:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    def create(self, path: Path, size_bytes: int) -> int:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        if can_be_mapped(path.parent):
+            with contextlib.suppress(OSError):  # a limit on files' sizes, say: then it is written to as any file is
+                self._mapped[descriptor] = MappedFile(descriptor, size_bytes)
+        return descriptor
+
+    def write(self, descriptor: int, data: bytes, /) -> int:
+        mapped = self._mapped.get(descriptor)
+        if mapped is None:
+            return os.write(descriptor, data)
+        try:
+            return mapped.write(data)
+        except OSError:  # nothing more can be reserved: what is left of the disk is written to
+            self.truncate(descriptor, mapped.end)
+            return os.write(descriptor, data)
+
+    def truncate(self, descriptor: int, size_bytes: int) -> None:
+        self._unmap(descriptor)
+        os.ftruncate(descriptor, size_bytes)
+
+    def close(self, descriptor: int) -> None:
+        end = self._unmap(descriptor)
+        try:
+            if end is not None:
+                os.ftruncate(descriptor, end)
+        finally:
+            os.close(descriptor)
+
+    def _unmap(self, descriptor: int) -> int | None:
+        """From now on it is written to as any file is. Where that began, if it was mapped."""
+        mapped = self._mapped.pop(descriptor, None)
+        if mapped is None:
+            return None
+        mapped.close()
+        return mapped.end
 
     async def sync(self, descriptor: int) -> None:
         await asyncio.to_thread(_sync_data, descriptor)

@@ -14,6 +14,7 @@ HEADER: Final = _HEADER.pack(_MAGIC, VERSION, 0)
 _FRAME: Final = struct.Struct("<II")
 MAX_PAYLOAD_BYTES: Final = 65_536
 """Longest record; a longer length is garbage."""
+LONGEST_FRAME_BYTES: Final = _FRAME.size + MAX_PAYLOAD_BYTES
 READ_BYTES: Final = 2 * MAX_PAYLOAD_BYTES
 """What is read at a time: always holds a whole frame."""
 SEGMENT_SUFFIX: Final = ".led"

@@ -1,9 +1,9 @@
 """The limits that are written down, and which of them a call is counted in."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
-from undercroft.ledger.limits import Limit
+from undercroft.ledger.limits import Counting, Limit
 from undercroft.record import Who
 
 MOST_REMEMBERED: Final = 10_000
@@ -16,7 +16,7 @@ class LimitBook:
     def __init__(self) -> None:
         self._rules: tuple[Limit, ...] = ()
         self._stored: tuple[Limit, ...] = ()
-        self._of: dict[tuple[Who, str], tuple[Limit, ...]] = {}
+        self._of: dict[tuple[Who, str], Counting] = {}
         self.is_empty = True
         """Nothing is limited."""
 
@@ -35,14 +35,21 @@ class LimitBook:
         """All of them, those of the database first."""
         return (*self._stored, *self._rules)
 
-    def limits_of(self, who: Who, model: str) -> Sequence[Limit]:
-        """Every limit that a call of `who` for the public name `model` is counted in."""
+    def counted(self, who: Who, model: str, /, *, at_us: int) -> Counting:
+        """Every limit that a call of `who` for the public name `model` is counted in, and the window of each at that
+        moment."""
         known = self._of.get((who, model))
         if known is None:
             if len(self._of) >= MOST_REMEMBERED:
                 self._of.clear()
-            known = self._of[who, model] = tuple(limit for limit in self.written if limit.applies(who, model))
-        return known
+            limits = tuple(limit for limit in self.written if limit.applies(who, model))
+            known = self._of[who, model] = Counting.at(limits, who, at_us)
+        if known.since_us <= at_us < known.until_us:
+            return known
+        fresh = Counting.at(known.limits, who, at_us)
+        if at_us >= known.until_us:  # else a call that began before another one did
+            self._of[who, model] = fresh
+        return fresh
 
     def _changed(self) -> None:
         self._of = {}

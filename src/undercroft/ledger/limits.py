@@ -6,7 +6,7 @@ budgets are the same thing in different units, so that one way of counting serve
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -40,6 +40,11 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     subject: str = ""
     model: str = ""
     """A public model name; empty: all models together."""
+
+    @property
+    def grows(self) -> bool:
+        """Whether a longer answer uses more of it."""
+        return self.measure in ("tokens", "spend")
 
     def applies(self, who: Who, model: str) -> bool:
         """Whether a call of `who` for the public name `model` is counted here."""
@@ -167,6 +172,33 @@ def _us(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
+class Counting(NamedTuple):
+    """What a caller's calls are counted in for a while: until the first of the windows ends."""
+
+    limits: tuple[Limit, ...]
+    windows: tuple[tuple[Limit, Window], ...]
+    """Each limit with the window of it."""
+    measures: frozenset[Measure]
+    since_us: int
+    until_us: int
+
+    @classmethod
+    def at(cls, limits: tuple[Limit, ...], who: Who, at_us: int) -> "Counting":
+        """Of a call that begins at a moment."""
+        windows = tuple((limit, limit.window(who, at_us)) for limit in limits)
+        ends_us = min((window.ends_us for _, window in windows), default=NEVER_US)
+        return cls(limits, windows, frozenset(limit.measure for limit in limits), at_us, ends_us)
+
+    @property
+    def grows(self) -> bool:
+        """Whether a longer answer uses more of it."""
+        return "tokens" in self.measures or "spend" in self.measures
+
+
+Left = tuple[Limit, int, int]
+"""A limit, what is left of it, and when its window ends."""
+
+
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """What a call may use at most."""
 
@@ -203,7 +235,10 @@ def renewal(window: Window) -> str:
     return "it does not renew" if window.ends_us >= NEVER_US else f"it renews at {rfc3339(window.ends_us)}"
 
 
-def tightest(limits: Sequence[tuple[Limit, int]], measure: Measure) -> tuple[Limit, int] | None:
-    """Of the limits of one measure, with what is left of each, the one with the least left."""
-    of_measure = [each for each in limits if each[0].measure == measure]
-    return min(of_measure, key=lambda each: each[1], default=None)
+def tightest(limits: Sequence[Left], measure: Measure) -> Left | None:
+    """Of the limits of one measure the one with the least left."""
+    found: Left | None = None
+    for each in limits:
+        if each[0].measure == measure and (found is None or each[1] < found[1]):
+            found = each
+    return found

@@ -61,9 +61,14 @@ class Price(msgspec.Struct, frozen=True):
         return price_of(source, *((tier.above, tier.rates) for tier in self.tiers))
 
     def tier_of(self, usage: Usage) -> Tier:
-        for tier in reversed(self.tiers):
-            if usage.input > tier.above:
-                return tier
+        return self.tier_at(usage.input)
+
+    def tier_at(self, whole_input: int) -> Tier:
+        """That of a call with so many input tokens."""
+        if len(self.tiers) > 1:
+            for tier in reversed(self.tiers):
+                if whole_input > tier.above:
+                    return tier
         return self.tiers[0]
 
 
@@ -87,6 +92,17 @@ def charge(price: Price | None, usage: Usage) -> tuple[int, str]:
     return _cost(tier.rates, usage), tier.stamp
 
 
+def dearest(price: Price, read: int, written: int, *, has_audio: bool) -> int:
+    """Nano-dollars of so many tokens if each is of the dearest class: reading into the provider's cache may cost more
+    than reading, and thinking more than writing."""
+    rates = price.tier_at(read).rates
+    in_rate = max(rates.input, rates.cache_write, rates.cache_read)
+    out_rate = max(rates.output, rates.reasoning)
+    if has_audio:
+        in_rate, out_rate = max(in_rate, rates.audio_input), max(out_rate, rates.audio_output)
+    return rates.call + divide_rounding(read * in_rate + written * out_rate, TOKENS_PER_PRICE)
+
+
 def recompute(stamp: str, usage: Usage) -> int | None:
     """What a row with this `price` must cost; None when the stamp does not say (an unknown price among them).
 
@@ -107,6 +123,8 @@ def recompute(stamp: str, usage: Usage) -> int | None:
 def _cost(rates: Rates, usage: Usage) -> int:
     # The parts are cut out of the whole, so that whatever a provider reports no token is billed twice or below zero.
     whole_input, whole_output = max(usage.input, 0), max(usage.output, 0)
+    if not (usage.cache_read or usage.cache_write or usage.reasoning or usage.audio_input or usage.audio_output):
+        return rates.call + divide_rounding(whole_input * rates.input + whole_output * rates.output, TOKENS_PER_PRICE)
     cache_read = min(max(usage.cache_read, 0), whole_input)
     cache_write = min(max(usage.cache_write, 0), whole_input - cache_read)
     heard = min(max(usage.audio_input, 0), whole_input - cache_read - cache_write)

@@ -9,6 +9,7 @@ import msgspec
 from undercroft.ledger.disk import Disk
 from undercroft.ledger.frames import (
     HEADER,
+    LONGEST_FRAME_BYTES,
     READ_BYTES,
     is_header,
     next_frame,
@@ -123,11 +124,12 @@ class SpoolReader:
             return _decoded(segment, position, found, path)
         if not data or not is_sealed:
             return None
-        rest = self._disk.read(path, position, self._disk.size(path))
-        skipped = next_frame(rest)
+        whole = self._disk.read(path, position, self._disk.size(path))
+        rest_bytes = len(whole.rstrip(b"\0"))  # then come the zeros that were set aside for records that did not come
+        skipped = next_frame(whole[: rest_bytes + LONGEST_FRAME_BYTES]) if rest_bytes else len(whole)
+        if skipped >= rest_bytes:
+            return Batch(Place(segment, position + len(whole)), torn_bytes=rest_bytes)
         end = Place(segment, position + skipped)
-        if skipped == len(rest):
-            return Batch(end, torn_bytes=skipped)
         return Batch(end, damage=f"{path}: {skipped} unreadable bytes at {position}")
 
 

@@ -17,7 +17,7 @@ from undercroft.clock import Clock
 from undercroft.errors import Unavailable
 from undercroft.ids import Ids
 from undercroft.ledger.disk import Disk, SystemDisk
-from undercroft.ledger.frames import HEADER, MAX_PAYLOAD_BYTES, frame, segment_name
+from undercroft.ledger.frames import HEADER, LONGEST_FRAME_BYTES, MAX_PAYLOAD_BYTES, frame, segment_name
 from undercroft.record import CallOpened, CallProgressed, SpoolRecord, Usage, encode
 
 PREFIX: Final = "spool_"
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Spool:
-    """Appends records for this process. Made of nothing but files: no database, no thread, one `write` a record.
+    """Appends records for this process. Made of nothing but files: no database, no thread, one copy a record.
 
     `append` returning means: survives kill -9. `durable` returning means: survives a power cut, when so configured.
     Call it from one event loop's thread.
@@ -73,6 +73,11 @@ class Spool:
         self._sync_failed = 0
         self._syncing: asyncio.Task[None] | None = None
         self._closed = False
+
+    @property
+    def is_immediate(self) -> bool:
+        """Whether `durable` has nothing to wait for."""
+        return not self._power
 
     @property
     def is_open(self) -> bool:
@@ -196,7 +201,7 @@ class Spool:
         if self._claim is None:
             self._claim = self._disk.make_folder(self.folder)
         number = self._segment + 1
-        descriptor = self._disk.create(self.folder / segment_name(number))
+        descriptor = self._disk.create(self.folder / segment_name(number), self._segment_bytes + LONGEST_FRAME_BYTES)
         # The number is used up even if the header does not fit: the name is taken.
         self._segment = number
         self._folder_changed = True

@@ -23,7 +23,7 @@ def estimate_text(characters: int) -> int:
 def estimate_input(request: Request) -> int:
     """Tokens of what is sent to the model."""
     if isinstance(request, ChatRequest):
-        texts = sum(len(message.text()) for message in request.messages)
+        texts = sum([len(message.text()) for message in request.messages])
         return estimate_text(texts) + TOKENS_PER_MESSAGE * len(request.messages)
     pieces = request.prompts if isinstance(request, CompletionRequest) else request.inputs
     return sum(_estimate_piece(piece) for piece in pieces)
@@ -45,12 +45,19 @@ def _estimate_piece(piece: str | tuple[int, ...] | tuple[Part, ...]) -> int:
 
 def estimate_conversation(request: ChatRequest) -> int:
     """Tokens of everything a conversation sends, tools and images included: for those who ask before they send."""
-    characters = sum(_characters(message) for message in request.messages)
+    characters = images = 0
+    for message in request.messages:
+        content = message.content
+        if type(content) is str and not message.tool_calls:  # the usual case, by itself a third of the time
+            characters += len(content)
+        else:
+            characters += _characters(message)
+            images += _images(message)
     characters += sum(_declared(tool) for tool in request.tools)
     if request.response_format.schema is not None:
         characters += len(msgspec.json.encode(request.response_format.schema))
     fixed = TOKENS_PER_MESSAGE * len(request.messages) + TOKENS_PER_TOOL * len(request.tools)
-    return estimate_text(characters) + fixed + TOKENS_PER_IMAGE * sum(_images(message) for message in request.messages)
+    return estimate_text(characters) + fixed + TOKENS_PER_IMAGE * images
 
 
 def _characters(message: Message) -> int:

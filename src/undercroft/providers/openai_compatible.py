@@ -1,8 +1,8 @@
 """Any server that speaks OpenAI's format: OpenAI itself, vLLM, Ollama, LM Studio and many more."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from undercroft import __version__
 from undercroft.clock import Clock
@@ -22,7 +22,7 @@ from undercroft.llm.types import (
     Source,
 )
 from undercroft.llm.unsupported import Unsupported
-from undercroft.providers.remote import MAX_ANSWER_BYTES, Decode, check, limits_of, post, streamed, whole
+from undercroft.providers.remote import MAX_ANSWER_BYTES, Decode, below, check, limits_of, post, streamed, whole
 from undercroft.settings.presets import Quirks
 from undercroft.wire.openai import chat, completions, embeddings, moderations
 from undercroft.wire.openai.failures import decode_error
@@ -97,14 +97,40 @@ class OpenAICompatible:
         self._models_head = head("models", "GET")
         self._moderations_head = head("moderations")
 
-    async def send(self, request: ChatRequest, /) -> Reply:
+    def is_ready(self) -> bool:
+        """Whether `begin` can send at once."""
+        return self._client.has_idle(self._origin)
+
+    def begin(self, request: ChatRequest, traceparent: str, /) -> tuple[Response, tuple[str, ...]]:
+        """Sends what `send` would send, at once, and leaves the answer to whoever calls; `go_on` waits for it."""
         fit = self._fit(request.source, "openai.chat")
         body = chat.encode_request(request, model=self._model, ask_usage=self._asks_usage, adaptation=fit)
-        response = await self._post(self._chat_head, body)
+        head = below(self._chat_head, traceparent) if traceparent else self._chat_head
+        return self._client.begin(self._origin, head, body), () if fit is None else fit.dropped
+
+    def reading(self, request: ChatRequest, /) -> "ChoicesReading":
+        """What makes chunks of the events of a stream that was begun."""
+        return ChoicesReading(chat.ChatPieces().decode, choices=request.sampling.n)
+
+    def decode_whole(self, body: bytes, /) -> Chunk:
+        """The answer that was begun, of its body. Raises UpstreamError kinds."""
+        return chat.decode_whole(body)
+
+    def limits_of(self, response: Response, /) -> tuple[tuple[bytes, bytes], ...]:
+        """The service's rate limits, as `Reply.limits` has them."""
+        return limits_of(response)
+
+    def send(self, request: ChatRequest, /) -> Coroutine[Any, Any, Reply]:
+        return self.go_on(request, None)
+
+    async def go_on(self, request: ChatRequest, begun: Response | None, /) -> Reply:
+        """The rest of `send` after `begin`; with nothing begun, all of it."""
+        fit = self._fit(request.source, "openai.chat")
+        body = chat.encode_request(request, model=self._model, ask_usage=self._asks_usage, adaptation=fit)
+        response = await self._post(self._chat_head, body, begun)
         dropped = () if fit is None else fit.dropped
         if request.stream:
-            reading = ChoicesReading(chat.ChatPieces().decode, choices=request.sampling.n)
-            return await streamed(response, reading, chat.decode_whole, dropped=dropped)
+            return await streamed(response, self.reading(request), chat.decode_whole, dropped=dropped)
         return await whole(response, chat.decode_whole, dropped=dropped)
 
     async def complete(self, request: CompletionRequest, /) -> Reply:
@@ -143,8 +169,8 @@ class OpenAICompatible:
             return None
         return Adaptation(self._quirks, Unsupported(self._target, drop=self._drop_unsupported))
 
-    def _post(self, head: bytes, body: bytes) -> Awaitable[Response]:
-        return post(self._client, self._origin, head, body, decode_error=decode_error, clock=self._clock)
+    def _post(self, head: bytes, body: bytes, begun: Response | None = None) -> Awaitable[Response]:
+        return post(self._client, self._origin, head, body, decode_error=decode_error, clock=self._clock, begun=begun)
 
 
 class ChoicesReading:

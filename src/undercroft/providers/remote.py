@@ -55,13 +55,21 @@ class Reading(Protocol):
 
 
 async def post(
-    client: Client, origin: Origin, head: bytes, body: bytes, *, decode_error: DecodeError, clock: Clock
+    client: Client,
+    origin: Origin,
+    head: bytes,
+    body: bytes,
+    *,
+    decode_error: DecodeError,
+    clock: Clock,
+    begun: Response | None = None,
 ) -> Response:
-    """An answer that begins well. What is traced goes with its trace context."""
+    """An answer that begins well. What is traced goes with its trace context. `begun`: the same was sent already
+    (`Client.begin`)."""
     context = current.get()
     if context is not None:
-        head = b"%btraceparent: %b\r\n%b" % (head[: -len(_LAST)], context.header().encode(), _LAST)
-    response = await client.send(origin, head, body)
+        head = below(head, context.header())
+    response = await client.send(origin, head, body, begun=begun)
     if 200 <= response.status < 300:
         if "content-encoding" in response.headers and response.headers["content-encoding"] != "identity":
             response.close()
@@ -82,6 +90,11 @@ async def post(
     except UpstreamError:  # the status already says what matters
         told = b""
     raise decode_error(response.status, response.headers, told, now_us=clock.now_us())
+
+
+def below(head: bytes, traceparent: str) -> bytes:
+    """The head of a request that tells what it is below."""
+    return b"%btraceparent: %b\r\n%b" % (head[: -len(_LAST)], traceparent.encode(), _LAST)
 
 
 async def check(client: Client, origin: Origin, head: bytes, *, decode_error: DecodeError, clock: Clock) -> None:

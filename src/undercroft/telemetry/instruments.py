@@ -2,7 +2,7 @@
 
 import threading
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from undercroft.telemetry.slots import Family, Labels, Series
@@ -21,6 +21,10 @@ class Exemplar(NamedTuple):
     value: int
     """In the slots' units."""
     at_us: int
+
+
+Seen = tuple[int, str, int]
+"""What a histogram counts, the trace it was seen in, and when."""
 
 
 class SeriesInstrument:
@@ -81,16 +85,18 @@ class Histogram(SeriesInstrument):
 
     def observe(self, value: int) -> None:
         with self._lock:
-            self.note(value)
+            self.note([(value, "", 0)])
 
-    def note(self, value: int, trace: str = "", at_us: int = 0) -> None:
-        """`observe`, by who holds the lock."""
-        slots = self.slots
-        bucket = bisect_left(self._bounds, value)
-        slots[bucket] += 1
-        slots[-1] += value
-        if trace:
-            self.exemplars[bucket] = Exemplar(trace, value, at_us)
+    def note(self, seen: Sequence[Seen]) -> None:
+        """`observe` for several, by who holds the lock."""
+        slots, bounds = self.slots, self._bounds
+        for value, trace, at_us in seen:
+            bucket = bisect_left(bounds, value)
+            slots[bucket] += 1
+            if trace:
+                self.exemplars[bucket] = Exemplar(trace, value, at_us)
+        if seen:
+            slots[-1] += sum([value for value, _, _ in seen])
 
 
 Instrument = TypeVar("Instrument", bound=SeriesInstrument)

@@ -12,6 +12,7 @@ import msgspec
 
 from undercroft.money import format_usd
 from undercroft.record import CallRecord
+from undercroft.telemetry.trace_context import TraceContext
 
 SpanKind = Literal["internal", "server", "client", "producer", "consumer"]
 Attribute = str | int | float | bool
@@ -76,6 +77,13 @@ class Course(msgspec.Struct, gc=False):
     began: float
     steps: list[Stage | Attempt] = []
     """In the order in which they began."""
+    passed: tuple[str, ...] = ()
+    """Stages that all let it through at one moment, before those steps (`api/fast_path/`)."""
+    passed_at: float = 0.0
+
+    def header(self) -> str:
+        """`traceparent` of what is below it."""
+        return TraceContext(self.trace, self.id, self.is_sampled).header()
 
 
 def spans_of(record: CallRecord, course: Course) -> Iterator[Span]:
@@ -94,10 +102,11 @@ def spans_of(record: CallRecord, course: Course) -> Iterator[Span]:
     )
     base_us = record.started_us - round(course.began * 1_000_000)
     first_id = int(course.id, 16)
-    for number, step in enumerate(course.steps, start=1):
+    steps = [*(Stage(name, course.passed_at) for name in course.passed), *course.steps]
+    for number, step in enumerate(steps, start=1):
         started_us = base_us + round(step.began * 1_000_000)
         if isinstance(step, Stage):
-            following = course.steps[number].began if number < len(course.steps) else 0.0
+            following = steps[number].began if number < len(steps) else 0.0
             yield Span(
                 trace=course.trace,
                 id=f"{(first_id + number) % (1 << 64) or 1:016x}",  # as random as the call's own

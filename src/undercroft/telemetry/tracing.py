@@ -48,15 +48,23 @@ class Tracing:
 
     def begin(self, call: str, *, traceparent: str, began: float) -> Course:
         """A call begins, below the span that its caller names, or in a trace of its own."""
-        caller = read(traceparent)
-        trace = caller.trace if caller else self._id(128)
+        course = self.course(traceparent, began=began)
+        self.follow(call, course)
+        return course
+
+    def course(self, traceparent: str, *, began: float) -> Course:
+        """That of a call which is only followed once it is sure to be one (`follow`)."""
+        caller = read(traceparent) if traceparent else None
+        trace = caller.trace if caller is not None else self._id(128)
         sampled = caller.sampled if caller else is_sampled(trace, self._ratio)
-        course = Course(
+        return Course(
             trace=trace, id=self._id(64), parent=caller.span if caller else "", is_sampled=sampled, began=began
         )
+
+    def follow(self, call: str, course: Course) -> None:
+        """Notes from now on what is done for a call."""
         if len(self._open) < MOST_OPEN:
             self._open[call] = course
-        return course
 
     def came_to(self, call: str, stage: str) -> None:
         """A call comes to a stage."""
@@ -67,8 +75,12 @@ class Tracing:
     def attempt(self, call: str, *, provider: str, model: str, deployment: str) -> tuple[Attempt, TraceContext] | None:
         """A provider is asked; with what it is to be told. None for a call that nobody has begun."""
         course = self._open.get(call)
-        if course is None:
-            return None
+        return None if course is None else self.attempt_of(course, call, provider, model, deployment)
+
+    def attempt_of(
+        self, course: Course, call: str, provider: str, model: str, deployment: str
+    ) -> tuple[Attempt, TraceContext]:
+        """The same of a call whose course is at hand."""
         attempt = Attempt(self._id(64), self._clock.monotonic(), provider, model, deployment)
         course.steps.append(attempt)
         return attempt, TraceContext(course.trace, attempt.id, course.is_sampled, call)
@@ -84,7 +96,7 @@ class Tracing:
         for record in records:
             course = self._open.pop(record.id, None) or self._refused(record)
             if course.is_sampled or record.status >= 500 or record.duration_us >= self._slow_us:
-                self._sink.offer(partial(_made, record, course), 1 + len(course.steps))
+                self._sink.offer(partial(_made, record, course), 1 + len(course.passed) + len(course.steps))
 
     def _refused(self, record: CallRecord) -> Course:
         """Of a call that was turned away before it became one."""
@@ -160,7 +172,8 @@ class Tracing:
         self._sink.offer(lambda: [span], 1)
 
     def _id(self, bits: int) -> str:
-        return f"{self._rng.getrandbits(bits) or 1:0{bits // 4}x}"
+        drawn = self._rng.getrandbits(bits) or 1
+        return f"{drawn:032x}" if bits == 128 else f"{drawn:016x}"
 
 
 def _made(record: CallRecord, course: Course) -> list[Span]:

@@ -74,6 +74,11 @@ class Events:
             self._begun = True
         return payloads
 
+    @property
+    def is_between(self) -> bool:
+        """Whether the next byte begins an event."""
+        return self._begun and not self._rest and not self._after_cr
+
     def end(self) -> bool:
         """Whether the stream stopped in the middle of an event."""
         return bool(self._rest.strip())

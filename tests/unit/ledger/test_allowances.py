@@ -11,7 +11,7 @@ from tests.support.clock import ManualClock
 from tests.support.memory_slices import MemorySlices
 from undercroft.errors import BudgetSpent, RateLimited, Unavailable
 from undercroft.ledger.allowances import Allowances, Hold
-from undercroft.ledger.limits import Limit
+from undercroft.ledger.limits import NEVER_US, Limit
 from undercroft.ledger.slices import Slice, Window
 from undercroft.record import Who
 
@@ -83,7 +83,7 @@ async def test_what_was_held_too_much_comes_back(desk: Desk) -> None:
     hold.settle(tokens=0, cost_nano=100)
     hold.settle(tokens=0, cost_nano=100)  # changes nothing
     again = await desk.hold(BUDGET, 900)
-    assert again.left() == [(BUDGET, 0)]
+    assert again.left() == [(BUDGET, 0, NEVER_US)]
     again.settle(tokens=0, cost_nano=900)
     with pytest.raises(BudgetSpent) as spent:
         await desk.hold(BUDGET, 1)
@@ -280,3 +280,44 @@ async def test_whoever_watches_hears_how_much_all_have_taken_and_that_a_budget_i
     with pytest.raises(RateLimited):
         await desk.hold(RATE)
     assert desk.heard.count(("exhausted", 3)) == 0, "a rate limit is never used up for good"
+
+
+def needs(desk: Desk, *amounts: tuple[Limit, int]) -> list[tuple[Limit, Window, int]]:
+    return [(limit, limit.window(WHO, desk.clock.now_us()), amount) for limit, amount in amounts]
+
+
+@plays
+async def test_what_is_leased_is_held_at_once_and_counts_like_any_hold(desk: Desk) -> None:
+    assert desk.allowances.hold_at_once(needs(desk, (BUDGET, 10))) is None, "nothing is leased yet"
+    (await desk.hold(BUDGET, 10)).settle(tokens=0, cost_nano=4)
+    hold = desk.allowances.hold_at_once(needs(desk, (BUDGET, 10)))
+    assert hold is not None
+    assert hold.left() == [(BUDGET, 986, NEVER_US)]
+    hold.settle(tokens=0, cost_nano=7)
+    await desk.allowances.close()
+    assert desk.store.settled[name_of(BUDGET)] == 11
+
+
+@plays
+async def test_of_several_all_or_none_is_held_at_once(desk: Desk) -> None:
+    (await desk.hold(BUDGET, 10)).drop()
+    (await desk.hold(PLACES)).drop()
+    places = [desk.allowances.hold_at_once(needs(desk, (BUDGET, 1), (PLACES, 1))) for _ in range(3)]
+    assert [place is not None for place in places] == [True, False, False]
+    (budget,) = [each for each in desk.allowances._allowances.values() if each.limit is BUDGET]
+    assert budget.held == 1
+
+
+@plays
+async def test_a_lease_that_has_run_out_is_not_held_from_at_once(desk: Desk) -> None:
+    (await desk.hold(BUDGET, 10)).drop()
+    desk.clock.advance(desk.store.lease_s)
+    assert desk.allowances.hold_at_once(needs(desk, (BUDGET, 1))) is None
+    (await desk.hold(BUDGET)).drop()
+
+
+@plays
+async def test_two_limits_with_one_window_are_not_held_at_once_from_the_same_place(desk: Desk) -> None:
+    (await desk.hold(BUDGET, 10)).drop()
+    smaller = replace(BUDGET, amount=20)
+    assert desk.allowances.hold_at_once(needs(desk, (BUDGET, 10), (smaller, 10))) is None

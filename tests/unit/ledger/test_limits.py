@@ -96,8 +96,8 @@ def test_a_call_holds_the_most_and_leaves_what_it_used() -> None:
 def test_the_tightest_limit_is_the_one_with_the_least_left() -> None:
     wide = Limit(scope="team", measure="requests", amount=100)
     narrow = Limit(scope="key", measure="requests", amount=200)
-    assert tightest([(wide, 50), (narrow, 3)], "requests") == (narrow, 3)
-    assert tightest([(wide, 50)], "tokens") is None
+    assert tightest([(wide, 50, NEVER_US), (narrow, 3, 9)], "requests") == (narrow, 3, 9)
+    assert tightest([(wide, 50, NEVER_US)], "tokens") is None
 
 
 def test_titles_are_for_people() -> None:
@@ -112,10 +112,23 @@ def test_the_book_adds_what_is_stored_to_the_rules_and_follows_both() -> None:
     rule = Limit(scope="key", measure="requests", amount=60, period="minute")
     own = Limit(scope="key", measure="spend", amount=10, subject="k1", organisation="acme")
     book.follow([rule])
-    assert list(book.limits_of(ANNA, "chat")) == [rule]
+    assert limits_of(book, ANNA) == [rule]
     book.replace([own])
-    assert list(book.limits_of(ANNA, "chat")) == [own, rule]
-    assert list(book.limits_of(NO_KEY, "chat")) == []
+    assert limits_of(book, ANNA) == [own, rule]
+    assert limits_of(book, NO_KEY) == []
     book.follow([])
-    assert list(book.limits_of(ANNA, "chat")) == [own]
+    assert limits_of(book, ANNA) == [own]
     assert not book.is_empty
+
+
+def limits_of(book: LimitBook, who: Who) -> list[Limit]:
+    return list(book.counted(who, "chat", at_us=0).limits)
+
+
+def test_what_is_remembered_of_a_caller_ends_with_the_first_of_its_windows() -> None:
+    book = LimitBook()
+    limits = [Limit(scope="key", measure="requests", amount=9, period=period) for period in ("minute", "day", "total")]
+    book.follow(limits)
+    for at_us in (30_000_000, 59_999_999, 60_000_000, 59_999_998, 61_000_000, 86_400_000_000):
+        counted = book.counted(ANNA, "chat", at_us=at_us)
+        assert counted.windows == tuple((limit, limit.window(ANNA, at_us)) for limit in limits)

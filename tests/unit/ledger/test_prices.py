@@ -25,6 +25,7 @@ from undercroft.ledger.prices import (
     Rates,
     charge,
     cost_nano,
+    dearest,
     price_of,
     recompute,
 )
@@ -112,6 +113,13 @@ def test_whatever_a_provider_reports_a_call_never_costs_less_than_nothing_nor_mo
     dearest_output = max(rates.output, rates.reasoning, rates.audio_output)
     most = max(usage.input, 0) * dearest_input + max(usage.output, 0) * dearest_output
     assert 0 <= cost_nano(price, usage) <= most // 1_000_000 + 1 + rates.call
+
+
+@given(prices, usages)
+def test_no_kind_of_token_makes_a_call_dearer_than_the_dearest(price: Price, usage: Usage) -> None:
+    assert cost_nano(price, usage) <= dearest(price, usage.input, usage.output, has_audio=True)
+    silent = replace(usage, audio_input=0, audio_output=0)
+    assert cost_nano(price, silent) <= dearest(price, usage.input, usage.output, has_audio=False)
 
 
 @given(prices, usages)

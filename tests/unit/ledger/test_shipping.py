@@ -195,7 +195,7 @@ def test_a_torn_end_is_passed_over(world: World, torn: bytes) -> None:
     process.spool.append(ended("a"))
     process.kill(torn)
     done = world.adopt()
-    assert (done.booked, done.torn_bytes, done.damaged) == (1, len(torn), [])
+    assert (done.booked, done.torn_bytes, done.damaged) == (1, len(torn.rstrip(b"\0")), []), "zeros are nobody's"
     assert world.folders == []
 
 
@@ -206,9 +206,9 @@ def test_a_spool_cut_at_any_byte_gives_every_whole_record_and_the_open_call(worl
     process.spool.append(ended("b"))
     process.kill()
     (segment,) = process.spool.folder.iterdir()
-    whole = segment.read_bytes()
     lengths = [len(frame(encode(record))) for record in (opened("open"), ended("a"), ended("b"))]
     ends = list(itertools.accumulate(lengths, initial=len(HEADER)))[1:]
+    whole = segment.read_bytes()[: ends[-1]]
     for length in range(len(whole) + 1):
         process.spool.folder.mkdir(exist_ok=True)
         segment.write_bytes(whole[:length])
@@ -224,10 +224,12 @@ def test_a_record_that_is_still_being_written_is_waited_for(world: World) -> Non
     process = world.start()
     process.spool.append(ended("a"))
     (segment,) = process.spool.folder.iterdir()
+    behind = len(HEADER) + len(frame(encode(ended("a"))))
     data = frame(encode(ended("b")))
     for start, end in ((0, 5), (5, 40), (40, len(data))):
         assert process.flush().torn_bytes == 0
-        with segment.open("ab") as writing:
+        with segment.open("r+b") as writing:
+            writing.seek(behind + start)
             writing.write(data[start:end])
     process.flush()
     assert world.ids == ["a", "b"]

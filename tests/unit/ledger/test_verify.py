@@ -101,8 +101,10 @@ def test_a_call_under_two_organisations_is_found(books: Books) -> None:
 
 
 def test_a_place_beyond_the_end_of_its_segment_is_found(books: Books) -> None:
-    faults = books.spoil(update(spool_offsets).values(position=10**6))
-    assert f"{books.segment} has {books.segment.stat().st_size} bytes; the ledger has booked 1000000 of them" in faults
+    faults = books.spoil(update(spool_offsets).values(position=10**8))
+    assert (
+        f"{books.segment} has {books.segment.stat().st_size} bytes; the ledger has booked 100000000 of them" in faults
+    )
 
 
 def test_damage_is_found_before_and_after_the_spool_is_shipped(books: Books) -> None:
@@ -118,7 +120,7 @@ def test_damage_is_found_before_and_after_the_spool_is_shipped(books: Books) -> 
 
 
 def test_a_torn_end_is_counted_and_no_fault(books: Books) -> None:
-    books.disk.die(torn=b"\x10\0\0")
+    books.disk.die(torn=b"\x10\0\x10")
     findings = books.verify()
     assert (findings.torn_bytes, findings.faults) == (3, [])
 

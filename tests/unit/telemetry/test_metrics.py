@@ -461,3 +461,21 @@ def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
 def test_a_familys_slots_follow_from_its_kind() -> None:
     assert Family("a", "counter", "").slots == Family("a", "gauge", "").slots == 1
     assert Family("a", "histogram", "", bounds=(1, 2)).slots == 4
+
+
+def test_many_records_at_once_count_as_one_after_the_other() -> None:
+    records = [
+        RECORD,
+        changed(duration_us=7_000_000, trace="4bf92f3577b34da6a3ce929d0e0e4736"),
+        changed(status=503, error="upstream_overloaded", first_token_us=0, attempts=2),
+        changed(model="other", attempts=0, status=429, error="budget_exceeded", provider="", usage=Usage()),
+        changed(attempts=0, cache="hit", provider="", usage=Usage(), saved_nano=500_000),
+        changed(cache="miss", streamed=True, usage=Usage(input=1, output=14, reasoning=3)),
+        changed(deployment="spare/1", attempts=3),
+    ]
+    together, apart = metrics_in(), metrics_in()
+    together.observe(*records)
+    for record in records:
+        apart.observe(record)
+    assert together.totals().values == apart.totals().values
+    assert together._exemplars() == apart._exemplars()

@@ -156,3 +156,18 @@ def test_without_a_sink_nothing_is_noted_and_a_job_keeps_what_its_caller_said() 
         with traced.around("", "y", "client", {}):
             assert current.get() is not None
     assert current.get() is None
+
+
+def test_stages_that_were_passed_at_one_moment_have_spans_like_any_other() -> None:
+    clock, sink = ManualClock(), MadeSpans()
+    traced = tracing(sink, clock)
+    course = traced.course("", began=clock.monotonic())
+    course.passed, course.passed_at = ("find", "retry"), clock.monotonic()
+    traced.follow("req_1", course)
+    attempt, context = traced.attempt_of(course, "req_1", "azure", "gpt-x", "chat/0")
+    traced.ended([record(clock)])
+    call, *below = sink.spans
+    assert [span.name for span in below] == ["stage find", "stage retry", "attempt gpt-x"]
+    assert len({span.id for span in sink.spans}) == 4
+    assert context == TraceContext(call.trace, attempt.id, sampled=True, call="req_1")
+    assert read(course.header()) == TraceContext(call.trace, call.id, sampled=True)

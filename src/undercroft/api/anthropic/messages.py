@@ -1,6 +1,7 @@
 """`POST /v1/messages`."""
 
 import re
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -61,9 +62,14 @@ def message_id(call: Call) -> str:
 
 def passed_headers(exchange: Exchange) -> tuple[tuple[str, str], ...]:
     """What says how the body is to be read: any version and any betas, if they can stand in a header of ours."""
+    return passed_of(exchange.header)
+
+
+def passed_of(header: Callable[[bytes], str]) -> tuple[tuple[str, str], ...]:
+    """The same, by a function that looks a header up. Raises InvalidRequest."""
     passed = []
     for name in _PASSED:
-        value = exchange.header(name.encode())
+        value = header(name.encode())
         if value and not _VALUE.fullmatch(value):
             raise InvalidRequest(
                 f"The header '{name}' holds something that is no version or name.", code="invalid_value"

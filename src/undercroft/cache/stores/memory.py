@@ -26,6 +26,9 @@ class MemoryCache:
         return len(self._entries)
 
     async def get(self, organisation: str, id: str, /) -> Entry | None:
+        return self.look(organisation, id)
+
+    def look(self, organisation: str, id: str, /) -> Entry | None:
         key = (organisation, id)
         entry = self._entries.get(key)
         if entry is None:

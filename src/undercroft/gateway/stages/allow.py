@@ -1,18 +1,18 @@
 """Lets a call go on as far as its caller's limits allow, and holds what it may use until it has ended."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Literal, Protocol
 
 from undercroft.errors import NotAllowed
-from undercroft.gateway.call import Call, Handler, Model, kind_of
+from undercroft.gateway.call import Call, Handler, Model, Stake, kind_of
 from undercroft.gateway.catalogue import Catalogue
 from undercroft.gateway.growing import Growing
 from undercroft.gateway.most import likely_input, most_output, most_spent, says_how_long
 from undercroft.gateway.stages.meter import Rates
+from undercroft.gateway.stake import NOTHING, Holding, Wanted
 from undercroft.ledger.allowances import Hold, Need
-from undercroft.ledger.limits import Ask, Limit, Measure, asked_of, period_of, tightest
+from undercroft.ledger.limits import NEVER_US, Ask, Counting, Left, Measure, tightest
 from undercroft.llm.reply import Reply
-from undercroft.llm.types import Chunk
 from undercroft.record import Who
 
 UnknownPrice = Literal["deny", "estimate", "allow"]
@@ -23,7 +23,9 @@ class Book(Protocol):
 
     is_empty: bool
 
-    def limits_of(self, who: Who, model: str, /) -> Sequence[Limit]: ...
+    def counted(self, who: Who, model: str, /, *, at_us: int) -> Counting:
+        """What a call that began at `at_us` is counted in."""
+        ...
 
 
 class Holds(Protocol):
@@ -31,6 +33,10 @@ class Holds(Protocol):
 
     async def hold(self, needs: Sequence[Need], /) -> Hold:
         """Raises LimitReached, and Unavailable where that cannot be known."""
+        ...
+
+    def hold_at_once(self, needs: Sequence[Need], /) -> Hold | None:
+        """The same where nobody has to be asked; None, and nothing is held, where somebody has to."""
         ...
 
 
@@ -57,6 +63,31 @@ class Allow:
         self._unknown_price = unknown_price
 
     async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
+        begun = call.trail.begun
+        stake = await self._stake(call) if begun is None else begun.stake
+        reply = await proceed(call)
+        if reply.whole is not None or call.trail.cache or not stake.grows:
+            return reply
+        chunks = Growing(reply.chunks, call.trail, tokens=stake.tokens, grow=stake.grow)
+        return Reply(chunks, dropped=reply.dropped, has_begun=reply.has_begun, limits=reply.limits)
+
+    def at_once(self, call: Call) -> Stake | None:
+        """What the call holds from now on; None, and it holds nothing, where it is refused or has to wait."""
+        try:
+            wanted = self._wanted(call)
+        except NotAllowed:
+            return None
+        if wanted is None:
+            return NOTHING
+        hold = self._holds.hold_at_once(wanted.needs())
+        return None if hold is None else self._held(call, wanted, hold)
+
+    async def _stake(self, call: Call) -> Stake:
+        wanted = self._wanted(call)
+        return NOTHING if wanted is None else self._held(call, wanted, await self._holds.hold(wanted.needs()))
+
+    def _wanted(self, call: Call) -> Wanted | None:
+        """What the call has to hold; None where nothing counts it. Raises NotAllowed."""
         who, trail = call.who, call.trail
         model = trail.found
         assert model is not None, "Find stands before Allow"
@@ -64,56 +95,37 @@ class Allow:
             asked = trail.alias or model.name
             raise NotAllowed(f"This key may not call the model '{asked}'.", code="model_not_allowed")
         if self._book.is_empty:
-            return await proceed(call)
-        limits = self._book.limits_of(who, model.name)
-        if not limits:
-            return await proceed(call)
+            return None
+        counted = self._book.counted(who, model.name, at_us=call.started_us)
+        if not counted.limits:
+            return None
         output = most_output(call.request, usual=self._usual_output)
-        ask = self._ask(call, model, limits, output=output)
-        hold = await self._holds.hold(
-            [(limit, limit.window(who, call.started_us), asked_of(limit, ask)) for limit in limits]
-        )
+        return Wanted(counted, output, self._ask(call, model, counted, output=output))
+
+    def _held(self, call: Call, wanted: Wanted, hold: Hold) -> Stake:
+        trail = call.trail
         trail.settle = hold.settle
-        trail.held_nano = ask.spend_nano
-        trail.own_limits = tuple(headers_of(hold.left(), now_us=call.started_us))
-        reply = await proceed(call)
-        grows = [limit for limit in limits if limit.measure in ("tokens", "spend")]
-        if reply.whole is not None or trail.cache or not grows or says_how_long(call.request):
-            return reply
-        chunks = self._growing(call, model, grows, hold, ask, output, reply.chunks)
-        return Reply(chunks, dropped=reply.dropped, has_begun=reply.has_begun, limits=reply.limits)
+        trail.held_nano = wanted.ask.spend_nano
+        trail.own_limits = headers_of(hold.left(), now_us=call.started_us)
+        model = trail.found
+        assert model is not None, "Find stands before Allow"
 
-    def _growing(
-        self,
-        call: Call,
-        model: Model,
-        limits: Sequence[Limit],
-        hold: Hold,
-        first: Ask,
-        output: int,
-        chunks: AsyncGenerator[Chunk, None],
-    ) -> Growing:
-        """The stream, for which more is held by the time it has said as much as was held for."""
-        held, tokens = first, output
+        async def grow(held: Wanted) -> Wanted:
+            output = held.tokens + self._usual_output
+            grown = Wanted(held.counted, output, self._ask(call, model, held.counted, output=output))
+            hold.absorb(await self._holds.hold(grown.needs_beyond(held.ask)))
+            trail.held_nano = grown.ask.spend_nano
+            return grown
 
-        async def grow() -> int:
-            nonlocal held, tokens
-            wanted = tokens + self._usual_output
-            ask = self._ask(call, model, limits, output=wanted)
-            more = Ask(tokens=ask.tokens - held.tokens, spend_nano=ask.spend_nano - held.spend_nano)
-            needs = [(limit, limit.window(call.who, call.started_us), asked_of(limit, more)) for limit in limits]
-            hold.absorb(await self._holds.hold(needs))
-            held, tokens, call.trail.held_nano = ask, wanted, ask.spend_nano
-            return tokens
+        return Holding(hold, wanted, grow, grows=wanted.counted.grows and not says_how_long(call.request))
 
-        return Growing(chunks, call.trail, tokens=output, grow=grow)
-
-    def _ask(self, call: Call, model: Model, limits: Sequence[Limit], *, output: int) -> Ask:
-        measures = {limit.measure for limit in limits}
-        tokens = likely_input(call.request) + output if "tokens" in measures else 0
+    def _ask(self, call: Call, model: Model, counted: Counting, *, output: int) -> Ask:
+        measures = counted.measures
+        likely = likely_input(call.request) if counted.grows else 0
+        tokens = likely + output if "tokens" in measures else 0
         spend_nano = 0
         if "spend" in measures:
-            found = most_spent(call, self._ways(call, model), self._rates, output=output)
+            found = most_spent(call, self._ways(call, model), self._rates, likely=likely, output=output)
             if found is None and self._unknown_price == "deny":
                 raise NotAllowed(
                     f"The price of '{model.name}' is not known, and this caller has a budget.",
@@ -131,18 +143,21 @@ class Allow:
             yield self._catalogue.find(name, kind)
 
 
-_HEADERS: Final[tuple[tuple[Measure, bytes], ...]] = (("requests", b"requests"), ("tokens", b"tokens"))
+_HEADERS: Final[Mapping[Measure, tuple[bytes, bytes, bytes]]] = {
+    "requests": (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests"),
+    "tokens": (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens"),
+}
 
 
-def headers_of(left: Sequence[tuple[Limit, int]], *, now_us: int) -> Iterator[tuple[bytes, bytes]]:
+def headers_of(left: Sequence[Left], *, now_us: int) -> tuple[tuple[bytes, bytes], ...]:
     """OpenAI's `x-ratelimit-*`, of the limit with the least left: how much it is, what is left, when it renews."""
-    for measure, name in _HEADERS:
+    headers: list[tuple[bytes, bytes]] = []
+    for measure, (limited, remaining, reset) in _HEADERS.items():
         found = tightest(left, measure)
         if found is None:
             continue
-        limit, amount = found
-        yield b"x-ratelimit-limit-" + name, b"%d" % limit.amount
-        yield b"x-ratelimit-remaining-" + name, b"%d" % amount
-        if limit.period != "total":
-            _, ends_us = period_of(limit.period, now_us)
-            yield b"x-ratelimit-reset-" + name, b"%ds" % -(-(ends_us - now_us) // 1_000_000)
+        limit, amount, ends_us = found
+        headers += ((limited, b"%d" % limit.amount), (remaining, b"%d" % amount))
+        if ends_us < NEVER_US:
+            headers.append((reset, b"%ds" % -(-(ends_us - now_us) // 1_000_000)))
+    return tuple(headers)

@@ -7,7 +7,7 @@ from undercroft.cache.control import USUAL, Control
 from undercroft.cache.entry import Entry, is_complete, size_of
 from undercroft.cache.key import Keys, Place
 from undercroft.cache.similar import Question, Similar, question_of
-from undercroft.cache.store import CacheStore
+from undercroft.cache.store import CacheStore, NearStore
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
 from undercroft.gateway.call import Call, Handler, Model
@@ -39,6 +39,7 @@ class Cache:
         similar: Similar | None = None,
     ) -> None:
         self._store = store
+        self._near = store if isinstance(store, NearStore) else None
         self._keys = keys
         self._rates = rates
         self._ttl_us = ttl_us
@@ -54,6 +55,17 @@ class Cache:
         if not (model.policy.cache or (control is not None and control.use)) or not may_repeat(call):
             return proceed(call)
         return self._answer(call, model, control or USUAL, proceed)
+
+    def at_once(self, call: Call) -> Chunk | None:
+        """A whole answer that need not be waited for, to a caller who has not said anything of the cache; None, and
+        nothing is done, where there is none."""
+        model = call.trail.found
+        assert model is not None, "Find stands before Cache"
+        if self._near is None or call.request.stream or not may_repeat(call):
+            return None
+        own = self._keys.id_of(call.request, self._place(call, model))
+        entry = self._near.look(call.who.organisation, own)
+        return None if entry is None else _again(call, own, entry, HIT).whole
 
     async def _answer(self, call: Call, model: Model, control: Control, proceed: Handler) -> Reply:
         trail = call.trail

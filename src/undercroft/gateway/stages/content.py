@@ -25,10 +25,10 @@ class KeepContent:
 
     def __init__(self, contents: Contents, *, mode: Mode) -> None:
         self._contents = contents
-        self._mode = mode
+        self.mode = mode
 
     def __call__(self, call: Call, proceed: Handler, /) -> Awaitable[Reply]:
-        is_wanted = call.content == "keep" or (self._mode == "always" and call.content != "none")
+        is_wanted = call.content == "keep" or (self.mode == "always" and call.content != "none")
         return self._kept(call, proceed) if is_wanted else proceed(call)
 
     async def _kept(self, call: Call, proceed: Handler) -> Reply:

@@ -43,6 +43,13 @@ class Rates(Protocol):
         `is_batch`: it is a line of a batch, for which some deployments have a price of its own."""
         ...
 
+    def most(
+        self, deployment: Deployment, read: int, written: int, /, *, has_audio: bool, at_us: int, is_batch: bool = False
+    ) -> int | None:
+        """Nano-dollars of so many tokens at most, whatever kind of token they turn out to be; None where the price is
+        unknown."""
+        ...
+
 
 class Meter:
     """Outermost of the stages, so that refusals, retries and cut streams are all booked in one place.
@@ -63,19 +70,46 @@ class Meter:
             if call.request.stream:
                 return Reply(self._metered(call, reply.chunks))
             whole = await reply.read()
-            call.trail.first_chunk_at = self._clock.monotonic()
-            note(call.trail, whole)
+            self.take_whole(call, whole)
         except BaseException as error:
-            self._close(call, error)
+            self.close(call, error)
             if isinstance(error, Exception):  # what is cancelled, or not read on, has nobody who waits
                 await self._recorder.durable()
             raise
-        self._close(call, None)
+        self.close(call, None)
         await self._recorder.durable()
         return Reply(whole=whole)
 
+    def take_whole(self, call: Call, whole: Chunk) -> None:
+        """A whole answer is there."""
+        call.trail.first_chunk_at = self._clock.monotonic()
+        note(call.trail, whole)
+
+    def take(self, call: Call, chunk: Chunk, number: int) -> None:
+        """A stream's chunk is there; they are numbered from 1."""
+        trail = call.trail
+        if number == 1:
+            trail.first_chunk_at = self._clock.monotonic()
+        note(trail, chunk)
+        if not number % PROGRESS_EVERY_CHUNKS:
+            self._recorder.append(CallProgressed(id=call.id, output=_produced(trail)))
+
+    def take_text(self, call: Call, characters: int, number: int) -> None:
+        """The same of a chunk that is like the one before it, but for so many characters of text."""
+        trail = call.trail
+        trail.produced_characters += characters
+        if not number % PROGRESS_EVERY_CHUNKS:
+            self._recorder.append(CallProgressed(id=call.id, output=_produced(trail)))
+
     async def opening(self, call: Call, proceed: Handler, /) -> Reply:
         """The innermost stage: from here on tokens may be spent, so a crash must find a trace of the call."""
+        begun = call.trail.begun
+        if begun is None or begun.response is None:
+            self.open(call)
+        return await proceed(call)
+
+    def open(self, call: Call) -> None:
+        """Raises Unavailable when no trace can be left: then nothing may be sent."""
         deployment = call.trail.deployment
         self._recorder.append(
             CallOpened(
@@ -91,30 +125,25 @@ class Meter:
                 tags=self._tags(call),
             )
         )
-        return await proceed(call)
 
     async def _metered(self, call: Call, chunks: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:
-        trail = call.trail
         count = 0
         try:
             async with aclosing(chunks):
                 async for chunk in chunks:
-                    if not count:
-                        trail.first_chunk_at = self._clock.monotonic()
                     count += 1
-                    note(trail, chunk)
-                    if not count % PROGRESS_EVERY_CHUNKS:
-                        self._recorder.append(CallProgressed(id=call.id, output=_produced(trail)))
+                    self.take(call, chunk, count)
                     yield chunk
         except BaseException as error:
-            self._close(call, error)
+            self.close(call, error)
             if isinstance(error, Exception):  # what is cancelled, or not read on, has nobody who waits
                 await self._recorder.durable()
             raise
-        self._close(call, None)
+        self.close(call, None)
         await self._recorder.durable()
 
-    def _close(self, call: Call, error: BaseException | None) -> None:
+    def close(self, call: Call, error: BaseException | None) -> None:
+        """Books the call's end, once. Raises Unavailable when the record could not be written now: it is kept."""
         trail = call.trail
         cause = trail.abandoned or error
         for release in trail.releases:

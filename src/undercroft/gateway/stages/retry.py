@@ -79,15 +79,19 @@ class Retry:
                 if wait_s is None:
                     raise
             else:
-                if trail.failed:
-                    self._count(trail)
-                elif (budget := self._budgets.get(trail.deployment)) is not None:  # the plain path, in one step
-                    budget.called(self._clock.monotonic())
-                else:
-                    self._count(trail)
+                self.answered(trail)
                 return reply
             if wait_s:
                 await self._clock.sleep(wait_s)
+
+    def answered(self, trail: Trail) -> None:
+        """An attempt has succeeded."""
+        if trail.failed:
+            self._count(trail)
+        elif (budget := self._budgets.get(trail.deployment)) is not None:  # the plain path, in one step
+            budget.called(self._clock.monotonic())
+        else:
+            self._count(trail)
 
     def _after(self, call: Call, error: UpstreamError, attempt: int) -> float | None:
         trail = call.trail

@@ -1,6 +1,7 @@
 """Gives the call a deployment that is likely to answer."""
 
 from collections.abc import Mapping
+from functools import partial
 from math import isfinite
 from typing import Final, Protocol
 
@@ -30,40 +31,53 @@ class Route:
         self._clock = clock
 
     async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
-        gauge, trail, clock = self._gauge, call.trail, self._clock
+        trail = call.trail
         model = trail.found
         assert model is not None, "Find stands before Route"
-        balancer, line = model.balancer, model.line
-        streamed = call.request.stream
-        turn = None
-        if model.routing is None and call.wish is None and not trail.failed:
-            turn = balancer.take_at_once(streamed=streamed)
-        if turn is None:
-            turn = await self._turn(call, model)
-        deployment = turn.item
-        trail.deployment = deployment
-        trail.attempts += 1
-        gauge.begin(call.endpoint, model.name, deployment.provider)
-        started = clock.monotonic()
-
-        def release(error: BaseException | None) -> None:
-            if error is None:
-                balancer.finished(turn)
-            else:
-                waited_s = clock.monotonic() - started
-                balancer.finished(turn, verdict_of(error), waited_s=waited_s, streamed=streamed)
-            gauge.end(call.endpoint, model.name, deployment.provider)
-            if line is not None and not line.is_empty:
-                line.hand_out()
-
+        begun = trail.begun
+        if begun is None:
+            turn = None
+            if model.routing is None and call.wish is None and not trail.failed:
+                turn = model.balancer.take_at_once(streamed=call.request.stream)
+            if turn is None:
+                turn = await self._turn(call, model)
+            started = self.begin(call, model, turn)
+        else:
+            turn, started = begun.turn, begun.at
         try:
             reply = await proceed(call)
         except BaseException as error:
-            release(error)
+            self._release(call, model, turn, started, error)
             raise
-        balancer.answered(turn, clock.monotonic() - started, streamed=reply.whole is None)
-        trail.releases.append(release)
+        self.answered(call, model, turn, started, streamed=reply.whole is None)
         return reply
+
+    def begin(self, call: Call, model: Model, turn: Turn[Deployment]) -> float:
+        """An attempt begins; when, in monotonic seconds."""
+        trail, deployment = call.trail, turn.item
+        trail.deployment = deployment
+        trail.attempts += 1
+        self._gauge.begin(call.endpoint, model.name, deployment.provider)
+        return self._clock.monotonic()
+
+    def answered(self, call: Call, model: Model, turn: Turn[Deployment], started: float, *, streamed: bool) -> None:
+        """The answer has begun, or is there when it came in one piece. The place is held until it has ended."""
+        model.balancer.answered(turn, self._clock.monotonic() - started, streamed=streamed)
+        call.trail.releases.append(partial(self._release, call, model, turn, started))
+
+    def _release(
+        self, call: Call, model: Model, turn: Turn[Deployment], started: float, error: BaseException | None
+    ) -> None:
+        """Gives the place back, with what ended the attempt too early."""
+        balancer, line = model.balancer, model.line
+        if error is None:
+            balancer.finished(turn)
+        else:
+            waited_s = self._clock.monotonic() - started
+            balancer.finished(turn, verdict_of(error), waited_s=waited_s, streamed=call.request.stream)
+        self._gauge.end(call.endpoint, model.name, turn.item.provider)
+        if line is not None and not line.is_empty:
+            line.hand_out()
 
     async def _turn(self, call: Call, model: Model) -> Turn[Deployment]:
         """The choice where there is more to it: filters, failures, rests, limits."""

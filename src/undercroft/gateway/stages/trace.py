@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from undercroft.gateway.call import Call, Handler, Stage
 from undercroft.llm.reply import Reply
-from undercroft.telemetry.trace_context import TraceContext, current
+from undercroft.telemetry.spans import Attempt
+from undercroft.telemetry.trace_context import current
 from undercroft.telemetry.tracing import Tracing
 
 
@@ -17,9 +18,10 @@ class Trace:
         self._tracing = tracing
 
     def __call__(self, call: Call, proceed: Handler, /) -> Awaitable[Reply]:
+        if call.trail.begun is not None:  # on the fast path
+            return proceed(call)
         course = self._tracing.begin(call.id, traceparent=call.traceparent, began=call.started)
-        below = TraceContext(course.trace, course.id, course.is_sampled).header()
-        return proceed(replace(call, trace=course.trace, traceparent=below))  # a copy of it is below it, too
+        return proceed(replace(call, trace=course.trace, traceparent=course.header()))  # a copy of it is below it, too
 
 
 class Noted:
@@ -31,7 +33,8 @@ class Noted:
         self._tracing = tracing
 
     def __call__(self, call: Call, proceed: Handler, /) -> Awaitable[Reply]:
-        self._tracing.came_to(call.id, self._name)
+        if call.trail.begun is None:
+            self._tracing.came_to(call.id, self._name)
         return self._stage(call, proceed)
 
 
@@ -44,6 +47,9 @@ class TraceAttempt:
     async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
         deployment = call.trail.deployment
         assert deployment is not None, "Route stands before it"
+        begun = call.trail.begun
+        if begun is not None:
+            return await self._gone_on(begun.noted, call, proceed)
         noted = self._tracing.attempt(
             call.id, provider=deployment.provider, model=deployment.upstream_model, deployment=deployment.id
         )
@@ -58,3 +64,12 @@ class TraceAttempt:
             raise
         finally:
             current.reset(token)
+
+    async def _gone_on(self, noted: Attempt | None, call: Call, proceed: Handler) -> Reply:
+        """The attempt was noted, and its provider told, when the fast path made it."""
+        try:
+            return await proceed(call)
+        except BaseException as error:
+            if noted is not None:
+                self._tracing.failed(noted, error)
+            raise

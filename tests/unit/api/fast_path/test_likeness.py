@@ -1,0 +1,92 @@
+"""Comparing bytes says the same as reading the JSON."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from undercroft.api.fast_path.likeness import Likeness
+from undercroft.errors import UpstreamError
+from undercroft.wire import sse
+from undercroft.wire.openai.chat import decode_chunk
+
+
+def payload(text: bytes, *, more: bytes = b"", finish: bytes = b"null") -> bytes:
+    return b'{"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":%b}]%b}' % (
+        text,
+        finish,
+        more,
+    )
+
+
+def likeness(event: bytes) -> Likeness | None:
+    return Likeness.of(decode_chunk(event))
+
+
+FIRST = payload(b"word")
+
+
+def test_the_next_word_is_like_the_one_before() -> None:
+    like = likeness(FIRST)
+    assert like is not None
+    assert like.characters_of(sse.frame(payload(b"another"))) == len("another")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        sse.frame(payload(b'quo\\"ted')),
+        sse.frame(payload(b"line\\n")),
+        sse.frame(payload(b'a","x":"b')),
+        sse.frame(payload(b"raw\x01control")),
+        sse.frame(payload(b"\xff")),
+        sse.frame(payload(b"end", finish=b'"stop"')),
+        sse.frame(payload(b"more", more=b',"usage":null')),
+        sse.frame(payload(b"a")) + sse.frame(payload(b"b")),
+        sse.frame(payload(b"half"))[:-1],
+        b"data: [DONE]\n\n",
+        b"",
+    ],
+)
+def test_whatever_is_more_than_a_plain_word_is_read(event: bytes) -> None:
+    like = likeness(FIRST)
+    assert like is not None
+    assert like.characters_of(event) is None
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        payload(b""),
+        payload(b"esc\\u0061ped"),
+        payload(b"word", more=b',"x":{"content":"word"}'),
+        payload(b"word", finish=b'"stop"'),
+        payload(b"word", more=b',"usage":{"prompt_tokens":1}'),
+        payload(b"word", more=b',"path":"a\\\\b"'),
+        b'{"choices":[]}',
+        b'{"choices":[{"index":0,"delta":{"role":"assistant"}}]}',
+        b'{"choices":[{"index":0,"delta":{"content": "word"}}]}',
+        b'{"choices":[{"index":0,"delta":{"content":"a","reasoning":"b"}}]}',
+        b'{"choices":[{"index":0,"delta":{"content":"a"}},{"index":1,"delta":{"content":"a"}}]}',
+    ],
+)
+def test_where_the_text_cannot_be_told_for_sure_there_is_no_likeness(event: bytes) -> None:
+    assert likeness(event) is None
+
+
+@given(st.text(), st.text(), st.binary(max_size=12))
+def test_what_it_says_of_an_event_is_what_its_json_says(first: str, second: str, noise: bytes) -> None:
+    like = likeness(payload(msgspec.json.encode(first)[1:-1]))
+    if like is None:
+        return
+    for text in (msgspec.json.encode(second)[1:-1], noise):
+        event = payload(text)
+        characters = like.characters_of(sse.frame(event))
+        if characters is None:
+            continue
+        try:
+            chunk = decode_chunk(event)
+        except UpstreamError:
+            pytest.fail(f"taken for an event: {event!r}")
+        assert [len(choice.text) for choice in chunk.choices] == [characters]
+        assert chunk.source == event
