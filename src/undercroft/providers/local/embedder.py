@@ -17,7 +17,7 @@ from undercroft.providers.local.loading import Background
 DIMENSIONS = 384
 MOST_TOKENS = 512
 """The model's positions. It was trained on texts of up to 256 tokens: longer ones are embedded, less well."""
-BATCH_TOKENS = 1024
+BATCH_TOKENS = 512
 """Padding included: larger batches are slower (the processor's caches) and need memory by the square of the length."""
 BUSY_RETRY_AFTER_S = 2.0
 
@@ -29,7 +29,10 @@ class _Model:
 
 
 class LocalEmbedder:
-    """Turns texts into vectors of 384 numbers of length 1. Calls take turns batch by batch."""
+    """Turns texts into vectors of 384 numbers of length 1. Calls take turns batch by batch.
+
+    Each core has a batch of its own, which takes 0.7 of the time that all cores need for one batch after the other.
+    """
 
     name = "local_embedding"
 
@@ -45,12 +48,13 @@ class LocalEmbedder:
     ) -> None:
         self._label = label
         self._queue = queue
+        self._threads = threads or usable_cores()
         self._model = Background(
-            lambda: _load(graph, tokenizer, threads or usable_cores()),
+            lambda: _load(graph, tokenizer),
             name="The local embedding model",
             timeout_s=load_timeout_s,
         )
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-embedding")
+        self._worker = ThreadPoolExecutor(max_workers=self._threads, thread_name_prefix="local-embedding")
         self._lock = threading.Lock()
         self._in_flight = 0
         self.description: Mapping[str, object] = {"context_length": MOST_TOKENS, "dimensions": DIMENSIONS}
@@ -88,10 +92,18 @@ class LocalEmbedder:
 
     async def _embedded(self, model: _Model, ids: Sequence[Sequence[int]], dimensions: int) -> tuple[memoryview, ...]:
         vectors: list[memoryview | None] = [None] * len(ids)
-        for batch in batches([len(each) for each in ids]):
-            rows = await self._work(_run, model, [ids[index] for index in batch], dimensions)
-            for index, row in zip(batch, rows, strict=True):
-                vectors[index] = memoryview(row)
+        left = (batch for batch in batches([len(each) for each in ids]))
+
+        async def take_batches() -> None:
+            for batch in left:
+                rows = await self._work(_run, model, [ids[index] for index in batch], dimensions)
+                for index, row in zip(batch, rows, strict=True):
+                    vectors[index] = memoryview(row)
+
+        try:  # no more at once than there are cores: other calls come in between
+            await asyncio.gather(*(take_batches() for _ in range(self._threads)))
+        finally:
+            left.close()  # one has failed: the others begin no more
         return tuple(vector for vector in vectors if vector is not None)
 
     async def _work(self, function: Any, *arguments: Any) -> Any:
@@ -148,16 +160,15 @@ def _dimensions(request: EmbeddingsRequest) -> int:
     return wanted
 
 
-def _load(graph: Path, tokenizer: Path, threads: int) -> _Model:
+def _load(graph: Path, tokenizer: Path) -> _Model:
     try:
         import onnxruntime
         from tokenizers import Tokenizer
     except ImportError as error:
         raise ImportError(f"{error.name} is not installed; type: pip install 'undercroft[local]'") from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the cores are shared with the chat model
     try:
         words = Tokenizer.from_file(str(tokenizer))
         session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
