@@ -78,25 +78,52 @@ def job_faults(result: Figures) -> str:
 
 def plan_verify(result: Figures) -> str:
     """Every figure that was predicted, beside what was measured."""
+    return _verified(result, name="plan_verify", about="one for the server and one for the load")
+
+
+def plan_verify_workers(result: Figures) -> str:
+    """The same with several workers."""
+    return _verified(
+        result, name="plan_verify_workers", about="one that two workers share and one for the load, 20 s of each load"
+    )
+
+
+def plan_verify_recorded(result: Figures) -> str:
+    """The same with arrivals that were recorded."""
+    return _verified(
+        result,
+        name="plan_verify_recorded",
+        about="one for the server and one for the load, with arrivals in bursts as a ledger had recorded them, 16 s of "
+        "each load",
+    )
+
+
+def _verified(result: Figures, *, name: str, about: str) -> str:
     lines = result["lines"]
-    about = (
-        f"{len(lines[0]['runs'])} runs of each load on two cores, one for the server and one for the load. Predicted "
-        "and measured are the medians; the error is that of the run in the middle, against its own prediction. "
-        "`benchmarks/results/plan_verify.json` has every run."
+    told = (
+        f"{len(lines[0]['runs'])} runs of each load on two cores, {about}. Predicted and measured are the medians; the "
+        f"error is that of the run in the middle, against its own prediction. `benchmarks/results/{name}.json` has "
+        "every run."
     )
     rows = [
         [
             each["workload"],
             each["load"],
             each["what"],
-            f"{each['low']:.4g} {each['unit']}",
+            _predicted(each),
             f"{each['measured']:.4g} {each['unit']}",
             f"{each['error']:+.0%}",
         ]
         for each in lines
     ]
     heads = ["workload", "load", "", "predicted", "measured", "error"]
-    return f"{about}\n\n{_rows([heads, [*['---'] * 3, *['---:'] * 3], *rows])}"
+    return f"{told}\n\n{_rows([heads, [*['---'] * 3, *['---:'] * 3], *rows])}"
+
+
+def _predicted(line: Figures) -> str:
+    """A number, or the bracket's two ends."""
+    low, high = f"{line['low']:.4g}", f"{line['high']:.4g}"
+    return f"{low} {line['unit']}" if low == high else f"{low} to {high} {line['unit']}"
 
 
 def telemetry(result: Figures) -> str:
@@ -171,6 +198,8 @@ SECTIONS: Final[Mapping[str, Callable[[Figures], str]]] = {
     "jobs": jobs,
     "job_faults": job_faults,
     "plan_verify": plan_verify,
+    "plan_verify_workers": plan_verify_workers,
+    "plan_verify_recorded": plan_verify_recorded,
     "telemetry": telemetry,
     "vectors": vectors,
     "serverless": serverless,

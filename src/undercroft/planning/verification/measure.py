@@ -22,6 +22,9 @@ QUIET_RATE: Final = 40.0
 """Requests a second that do not meet each other, for answers that mostly wait."""
 BURSTS: Final = 6
 BURST_S: Final = 1.5
+LEAST_S: Final = 1e-6
+"""CPU of a request, where it is too little to be seen."""
+IDLE_LOOKS: Final = 4
 MOST_AT_ONCE: Final = 1500
 MOST_FAILURES: Final = 0.01
 
@@ -51,8 +54,7 @@ class Meter:
     async def calibrate(self, seconds: float) -> Calibration:
         """Takes about `seconds`. Raises Unusable."""
         await self._warm_up()
-        idle = await self._watched(lambda: self._clock.sleep(min(2.0, seconds / 10)))
-        self._idle_share = (idle[1].cpu_s or 0.0) / idle[1].seconds
+        self._idle_share = await self._idle(min(2.0, seconds / 10))
         if self._case.is_waiting:
             quiet = poisson(QUIET_RATE, max(seconds / 2, FEWEST * 3 / QUIET_RATE), self._case.kinds, self._rng)
             outcome, used = await self._watched(lambda: self._generator.open_loop(quiet))
@@ -65,7 +67,8 @@ class Meter:
         )
         cpu = None
         if used.cpu_s is not None:
-            alone = CpuCost(QUIET_RATE, used.cpu_s / outcome.answers, QUIET_RATE, used.cpu_s / outcome.answers)
+            quiet_s = max(used.cpu_s / outcome.answers, LEAST_S)
+            alone = CpuCost(QUIET_RATE, quiet_s, QUIET_RATE, quiet_s)
             cpu = await self._in_bursts(alone) if self._case.is_waiting else alone
         memory = None if self._pid is None else machine.resident_mb(self._pid)
         return Calibration(latencies_s=samples, cpu=cpu, memory_mb=memory)
@@ -87,6 +90,13 @@ class Meter:
 
     def memory_mb(self) -> float | None:
         return None if self._pid is None else machine.resident_mb(self._pid)
+
+    async def _idle(self, seconds: float) -> float:
+        """Cores that the server uses when nobody asks: the least of some looks, since what it still has to do for the
+        load before is no part of that."""
+        self._idle_share = 0.0
+        looks = [(await self._watched(lambda: self._clock.sleep(seconds)))[1] for _ in range(IDLE_LOOKS)]
+        return min((look.cpu_s or 0.0) / look.seconds for look in looks)
 
     async def _warm_up(self) -> None:
         for _ in range(WARM_UP // len(self._case.kinds) + 1):
@@ -115,7 +125,7 @@ class Meter:
             arrivals = poisson(rate, BURST_S, self._case.kinds, self._rng)
             outcome, used = await self._watched(partial(self._generator.open_loop, arrivals))
             self._check(outcome)
-            burst_s = max((used.cpu_s or 0.0) / outcome.answers, 1e-6)
+            burst_s = max((used.cpu_s or 0.0) / outcome.answers, LEAST_S)
             costs.append(CpuCost(alone.quiet_rate, alone.quiet_s, rate, min(burst_s, alone.quiet_s)))
         return sorted(costs[-3:], key=lambda each: each.burst_s)[1]
 
