@@ -85,10 +85,14 @@ def test_the_table_of_faults_says_what_was_lost(bench_readme: ModuleType) -> Non
 
 def test_the_table_of_a_verified_plan_says_how_far_it_was_off(bench_readme: ModuleType) -> None:
     line = {"workload": "gateway", "load": "30%", "what": "p95", "unit": "ms", "low": 152.05, "measured": 158.02}
-    result = {"lines": [{**line, "runs": [1.0, 2.0, 3.0], "error": -0.038}]}
-    filled = bench_readme.filled(page("plan_verify"), {"plan_verify": result})
+    seen = {**line, "runs": [1.0, 2.0, 3.0], "error": -0.038}
+    filled = bench_readme.filled(page("plan_verify"), {"plan_verify": {"lines": [{**seen, "high": 152.05}]}})
     assert "3 runs of each load" in filled
     assert rows(filled)[1:] == ["| gateway | 30% | p95 | 152.1 ms | 158 ms | -4% |"]
+
+    bracket = {"lines": [{**seen, "high": 155.1}]}
+    filled = bench_readme.filled(page("plan_verify_workers"), {"plan_verify_workers": bracket})
+    assert rows(filled)[1:] == ["| gateway | 30% | p95 | 152.1 to 155.1 ms | 158 ms | -4% |"]
 
 
 def test_the_table_of_telemetry_says_what_it_costs(bench_readme: ModuleType) -> None:
