@@ -136,7 +136,7 @@ class Client:
 
     def within(self, limits: "TimeLimits") -> "Client":
         """The same connections under other time limits, for whoever is given this instead."""
-        return _Limited(self, limits)
+        return _Lent(self, limits)
 
     def filling(self, blank: str, secret: Callable[[], str]) -> "Client":
         """The same connections for somebody whose heads hold `blank` where a secret belongs, which is asked for each
@@ -262,10 +262,10 @@ class Client:
         self._ticker = None
 
 
-class _Limited(Client):
-    """Somebody else's connections: only the time limits are its own."""
+class _Lent(Client):
+    """Somebody else's connections: only the time limits are its own, where it has any."""
 
-    def __init__(self, client: Client, limits: TimeLimits) -> None:
+    def __init__(self, client: Client, limits: TimeLimits | None = None) -> None:
         self._client = client
         self._within = limits
 
@@ -280,65 +280,11 @@ class _Limited(Client):
         connect_s: float | None = None,
         begun: Response | None = None,
     ) -> Coroutine[Any, Any, Response]:
-        limits = self._within
+        if (limits := self._within) is not None:
+            first_byte_s = limits.first_byte_s if first_byte_s is None else first_byte_s
+            idle_s = limits.idle_s if idle_s is None else idle_s
+            connect_s = limits.connect_s if connect_s is None else connect_s
         return self._client.send(
-            origin,
-            head,
-            body,
-            first_byte_s=limits.first_byte_s if first_byte_s is None else first_byte_s,
-            idle_s=limits.idle_s if idle_s is None else idle_s,
-            connect_s=limits.connect_s if connect_s is None else connect_s,
-            begun=begun,
-        )
-
-    def has_idle(self, origin: Origin) -> bool:
-        return self._client.has_idle(origin)
-
-    def begin(
-        self,
-        origin: Origin,
-        head: bytes,
-        body: bytes,
-        *,
-        first_byte_s: float | None = None,
-        idle_s: float | None = None,
-    ) -> Response:
-        limits = self._within
-        return self._client.begin(
-            origin,
-            head,
-            body,
-            first_byte_s=limits.first_byte_s if first_byte_s is None else first_byte_s,
-            idle_s=limits.idle_s if idle_s is None else idle_s,
-        )
-
-    def within(self, limits: TimeLimits) -> Client:
-        return _Limited(self._client, limits)
-
-    async def close(self, reason: str = "") -> None:
-        """The owner closes."""
-
-
-class _Filling(Client):
-    """Somebody else's connections: only the secret is its own."""
-
-    def __init__(self, client: Client, blank: str, secret: Callable[[], str]) -> None:
-        self._client = client
-        self._blank = blank.encode()
-        self._secret = secret
-
-    async def send(
-        self,
-        origin: Origin,
-        head: bytes,
-        body: bytes,
-        *,
-        first_byte_s: float | None = None,
-        idle_s: float | None = None,
-        connect_s: float | None = None,
-        begun: Response | None = None,
-    ) -> Response:
-        return await self._client.send(
             origin,
             self._filled(head),
             body,
@@ -360,16 +306,34 @@ class _Filling(Client):
         first_byte_s: float | None = None,
         idle_s: float | None = None,
     ) -> Response:
+        if (limits := self._within) is not None:
+            first_byte_s = limits.first_byte_s if first_byte_s is None else first_byte_s
+            idle_s = limits.idle_s if idle_s is None else idle_s
         return self._client.begin(origin, self._filled(head), body, first_byte_s=first_byte_s, idle_s=idle_s)
+
+    def _filled(self, head: bytes) -> bytes:
+        return head
+
+    def within(self, limits: TimeLimits) -> Client:
+        return _Lent(self._client, limits)
+
+    async def close(self, reason: str = "") -> None:
+        """The owner closes."""
+
+
+class _Filling(_Lent):
+    """The same with a secret of its own."""
+
+    def __init__(self, client: Client, blank: str, secret: Callable[[], str]) -> None:
+        super().__init__(client)
+        self._blank = blank.encode()
+        self._secret = secret
 
     def _filled(self, head: bytes) -> bytes:
         return head.replace(self._blank, self._secret().encode())
 
     def within(self, limits: TimeLimits) -> Client:
         return _Filling(self._client.within(limits), self._blank.decode(), self._secret)
-
-    async def close(self, reason: str = "") -> None:
-        """The owner closes."""
 
 
 def connection_failure(error: OSError, name: str, limit_s: float) -> UpstreamUnreachable | Unavailable:
