@@ -103,7 +103,7 @@ class TakenBack:
         return self.seen.failed / len(self.seen.answers)
 
 
-def taken_back(host: Deployed, upstream: Upstream, *, pause_s: float = 0.0) -> TakenBack:
+def taken_back(host: Deployed, upstream: Upstream, *, pause_s: float) -> TakenBack:
     """A bad version is switched to, where nothing is up yet."""
     host.done("up", settings=version("one", upstream))
     with SwapLoad(host.port, kept=16, fresh=4, pause_s=pause_s) as load:

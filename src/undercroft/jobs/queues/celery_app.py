@@ -95,10 +95,13 @@ class CeleryBroker:
         self._app = app
         self._connection: Connection | None = None
         self._producer: Any = None
+        self._declared: set[str] = set()
+        """Over this connection: RabbitMQ confirms what is sent to a queue that it does not have, and drops it."""
 
     def send(self, queue: str, jobs: Sequence[Address], /) -> None:
-        """The queue is there: its depth was asked for before."""
-        with self._connected():
+        with self._connected() as connection:
+            if queue not in self._declared:
+                self._declare(connection, queue)
             # What Celery's `send_task` sends, without looking for routes, results and signals that a hint has not.
             message = self._app.amqp.create_task_message(
                 uuid(), DELIVER, [list(map(list, jobs))], argsrepr="(…)", kwargsrepr="{}", ignore_result=True
@@ -113,9 +116,7 @@ class CeleryBroker:
 
     def depth(self, queue: str, /) -> int:
         with self._connected() as connection:
-            # Not passively: to Redis a queue with nothing in it does not exist.
-            declared = connection.default_channel.queue_declare(f"{PREFIX}{queue}", durable=True, auto_delete=False)
-            return int(declared.message_count)
+            return self._declare(connection, queue)
 
     def knows_us(self) -> bool:
         """Redis may come back empty; RabbitMQ keeps what it confirmed, in durable queues."""
@@ -127,8 +128,16 @@ class CeleryBroker:
     def disconnect(self) -> None:
         """Drops the connection, whatever state it is in, without asking a silent peer to agree. The next is new."""
         connection, self._connection, self._producer = self._connection, None, None
+        self._declared.clear()
         if connection is not None:
             connection.collect()
+
+    def _declare(self, connection: Connection, queue: str) -> int:
+        """How many messages wait in it."""
+        # Not passively: to Redis a queue with nothing in it does not exist.
+        declared = connection.default_channel.queue_declare(f"{PREFIX}{queue}", durable=True, auto_delete=False)
+        self._declared.add(queue)
+        return int(declared.message_count)
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
