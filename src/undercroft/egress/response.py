@@ -42,7 +42,8 @@ class Response:
     """An upstream's answer. Whoever holds it reads it to the end, or calls `discard` or `close`."""
 
     __slots__ = (
-        "_buffered", "_connection", "_failure", "_pieces", "_waiter", "_whole_up_to", "headers", "on_change", "status",
+        "_buffered", "_connection", "_failure", "_pieces", "_waiter", "_whole_up_to", "headers", "on_change",
+        "on_piece", "status",
     )  # fmt: skip
 
     headers: Headers
@@ -60,6 +61,8 @@ class Response:
         self.on_change: Callable[[], None] | None = None
         """Called at once whenever there is something to wait for: for a reader that is no task, and uses what
         follows here."""
+        self.on_piece: Callable[[bytes], bool] | None = None
+        """Called first with each piece of the body that comes to an empty buffer; what it takes (True) goes no further."""
 
     # For a reader that is called.
 
@@ -186,6 +189,8 @@ class Response:
         self._wake()
 
     def add(self, piece: bytes) -> None:
+        if self.on_piece is not None and not self._pieces and self.on_piece(piece):
+            return
         self._pieces.append(piece)
         self._buffered += len(piece)
         if self._whole_up_to is None:

@@ -11,10 +11,10 @@ from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsReque
 def most_output(request: Request, *, usual: int) -> int:
     """Tokens that may be written; `usual` where the request does not say how long an answer may be."""
     match request:
-        case ChatRequest():
-            return (request.sampling.max_tokens or usual) * request.sampling.n
-        case CompletionRequest():
-            return (request.sampling.max_tokens or usual) * request.sampling.n * len(request.prompts)
+        case ChatRequest(sampling=sampling):
+            return (sampling.max_tokens or usual) * sampling.n
+        case CompletionRequest(sampling=sampling):
+            return (sampling.max_tokens or usual) * sampling.n * len(request.prompts)
         case EmbeddingsRequest() | ModerationRequest():
             return 0
 

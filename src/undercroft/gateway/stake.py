@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from undercroft.ledger.allowances import Hold, Need
-from undercroft.ledger.limits import Ask, Counting, asked_of
+from undercroft.ledger.limits import Ask, Counting, asked
 
 
 class Wanted:
@@ -19,13 +19,14 @@ class Wanted:
 
     def needs(self) -> list[Need]:
         """What has to be held."""
-        ask = self.ask
-        return [(limit, window, asked_of(limit, ask)) for limit, window in self.counted.windows]
+        amounts = asked(self.ask)
+        return [(limit, window, amounts[measure]) for limit, window, measure in self.counted.windows]
 
     def needs_beyond(self, held: Ask) -> list[Need]:
         """What has to be held besides, of limits that a longer answer uses more of."""
         more = Ask(tokens=self.ask.tokens - held.tokens, spend_nano=self.ask.spend_nano - held.spend_nano)
-        return [(limit, window, asked_of(limit, more)) for limit, window in self.counted.windows if limit.grows]
+        amounts = asked(more)
+        return [(limit, window, amounts[measure]) for limit, window, measure in self.counted.windows if limit.grows]
 
 
 class Holding:

@@ -176,23 +176,21 @@ class Counting(NamedTuple):
     """What a caller's calls are counted in for a while: until the first of the windows ends."""
 
     limits: tuple[Limit, ...]
-    windows: tuple[tuple[Limit, Window], ...]
-    """Each limit with the window of it."""
+    windows: tuple[tuple[Limit, Window, Measure], ...]
+    """Each limit with the window and the measure of it."""
     measures: frozenset[Measure]
+    grows: bool
+    """Whether a longer answer uses more of it."""
     since_us: int
     until_us: int
 
     @classmethod
     def at(cls, limits: tuple[Limit, ...], who: Who, at_us: int) -> "Counting":
         """Of a call that begins at a moment."""
-        windows = tuple((limit, limit.window(who, at_us)) for limit in limits)
-        ends_us = min((window.ends_us for _, window in windows), default=NEVER_US)
-        return cls(limits, windows, frozenset(limit.measure for limit in limits), at_us, ends_us)
-
-    @property
-    def grows(self) -> bool:
-        """Whether a longer answer uses more of it."""
-        return "tokens" in self.measures or "spend" in self.measures
+        windows = tuple((limit, limit.window(who, at_us), limit.measure) for limit in limits)
+        ends_us = min((window.ends_us for _, window, _ in windows), default=NEVER_US)
+        measures = frozenset(limit.measure for limit in limits)
+        return cls(limits, windows, measures, any(limit.grows for limit in limits), at_us, ends_us)
 
 
 Left = tuple[Limit, int, int]
@@ -206,15 +204,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     spend_nano: int = 0
 
 
-def asked_of(limit: Limit, ask: Ask) -> int:
-    """How much of a limit a call holds until it is known what it used."""
-    match limit.measure:
-        case "tokens":
-            return ask.tokens
-        case "spend":
-            return ask.spend_nano
-        case _:
-            return 1
+def asked(ask: Ask) -> dict[Measure, int]:
+    """How much of a limit of each measure a call holds until it is known what it used."""
+    return {"requests": 1, "tokens": ask.tokens, "spend": ask.spend_nano, "concurrent": 1}
 
 
 def used_of(limit: Limit, *, tokens: int, cost_nano: int) -> int:
@@ -235,10 +227,12 @@ def renewal(window: Window) -> str:
     return "it does not renew" if window.ends_us >= NEVER_US else f"it renews at {rfc3339(window.ends_us)}"
 
 
-def tightest(limits: Sequence[Left], measure: Measure) -> Left | None:
-    """Of the limits of one measure the one with the least left."""
-    found: Left | None = None
+def tightest(limits: Sequence[Left]) -> dict[Measure, Left]:
+    """Of the limits of each measure the one with the least left."""
+    found: dict[Measure, Left] = {}
     for each in limits:
-        if each[0].measure == measure and (found is None or each[1] < found[1]):
-            found = each
+        measure = each[0].measure
+        known = found.get(measure)
+        if known is None or each[1] < known[1]:
+            found[measure] = each
     return found

@@ -48,6 +48,10 @@ class Tier(msgspec.Struct, frozen=True):
     above: int
     rates: Rates
     stamp: str
+    dearest: tuple[int, int] = (0, 0)
+    """Of a token read and of one written, whatever class it is of."""
+    dearest_heard: tuple[int, int] = (0, 0)
+    """The same where there may be audio."""
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -73,7 +77,14 @@ class Price(msgspec.Struct, frozen=True):
 
 
 def price_of(source: str, *tiers: tuple[int, Rates]) -> Price:
-    return Price(source, tuple(Tier(above, rates, _stamp(source, rates)) for above, rates in tiers))
+    return Price(source, tuple(_tier(above, rates, _stamp(source, rates)) for above, rates in tiers))
+
+
+def _tier(above: int, rates: Rates, stamp: str) -> Tier:
+    """Reading into the provider's cache may cost more than reading, and thinking more than writing."""
+    read, written = max(rates.input, rates.cache_write, rates.cache_read), max(rates.output, rates.reasoning)
+    heard, spoken = max(read, rates.audio_input), max(written, rates.audio_output)
+    return Tier(above, rates, stamp, dearest=(read, written), dearest_heard=(heard, spoken))
 
 
 FREE: Final = Price("local", (Tier(0, Rates(0, 0, 0, 0, 0), "local"),))
@@ -93,14 +104,10 @@ def charge(price: Price | None, usage: Usage) -> tuple[int, str]:
 
 
 def dearest(price: Price, read: int, written: int, *, has_audio: bool) -> int:
-    """Nano-dollars of so many tokens if each is of the dearest class: reading into the provider's cache may cost more
-    than reading, and thinking more than writing."""
-    rates = price.tier_at(read).rates
-    in_rate = max(rates.input, rates.cache_write, rates.cache_read)
-    out_rate = max(rates.output, rates.reasoning)
-    if has_audio:
-        in_rate, out_rate = max(in_rate, rates.audio_input), max(out_rate, rates.audio_output)
-    return rates.call + divide_rounding(read * in_rate + written * out_rate, TOKENS_PER_PRICE)
+    """Nano-dollars of so many tokens if each is of the dearest class."""
+    tier = price.tier_at(read)
+    in_rate, out_rate = tier.dearest_heard if has_audio else tier.dearest
+    return tier.rates.call + divide_rounding(read * in_rate + written * out_rate, TOKENS_PER_PRICE)
 
 
 def recompute(stamp: str, usage: Usage) -> int | None:

@@ -55,11 +55,10 @@ class Tracing:
     def course(self, traceparent: str, *, began: float) -> Course:
         """That of a call which is only followed once it is sure to be one (`follow`)."""
         caller = read(traceparent) if traceparent else None
-        trace = caller.trace if caller is not None else self._id(128)
-        sampled = caller.sampled if caller else is_sampled(trace, self._ratio)
-        return Course(
-            trace=trace, id=self._id(64), parent=caller.span if caller else "", is_sampled=sampled, began=began
-        )
+        if caller is not None:
+            return Course(caller.trace, self._id(64), caller.span, caller.sampled, began)
+        trace = self._id(128)
+        return Course(trace, self._id(64), "", is_sampled(trace, self._ratio), began)
 
     def follow(self, call: str, course: Course) -> None:
         """Notes from now on what is done for a call."""
@@ -172,8 +171,7 @@ class Tracing:
         self._sink.offer(lambda: [span], 1)
 
     def _id(self, bits: int) -> str:
-        drawn = self._rng.getrandbits(bits) or 1
-        return f"{drawn:032x}" if bits == 128 else f"{drawn:016x}"
+        return f"{self._rng.getrandbits(bits) or 1:0{bits // 4}x}"
 
 
 def _made(record: CallRecord, course: Course) -> list[Span]:

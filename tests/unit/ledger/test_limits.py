@@ -13,7 +13,7 @@ from undercroft.ledger.limits import (
     Limit,
     Period,
     Scope,
-    asked_of,
+    asked,
     counted_in,
     period_of,
     start_of,
@@ -85,9 +85,7 @@ def test_a_call_holds_the_most_and_leaves_what_it_used() -> None:
     ask = Ask(tokens=100, spend_nano=7_000)
     limits = {measure: Limit(scope="key", measure=measure, amount=1) for measure in
               ("requests", "tokens", "spend", "concurrent")}  # fmt: skip
-    assert {name: asked_of(limit, ask) for name, limit in limits.items()} == {
-        "requests": 1, "tokens": 100, "spend": 7_000, "concurrent": 1,
-    }  # fmt: skip
+    assert asked(ask) == {"requests": 1, "tokens": 100, "spend": 7_000, "concurrent": 1}
     assert {name: used_of(limit, tokens=30, cost_nano=2_000) for name, limit in limits.items()} == {
         "requests": 1, "tokens": 30, "spend": 2_000, "concurrent": 0,
     }  # fmt: skip
@@ -96,8 +94,9 @@ def test_a_call_holds_the_most_and_leaves_what_it_used() -> None:
 def test_the_tightest_limit_is_the_one_with_the_least_left() -> None:
     wide = Limit(scope="team", measure="requests", amount=100)
     narrow = Limit(scope="key", measure="requests", amount=200)
-    assert tightest([(wide, 50, NEVER_US), (narrow, 3, 9)], "requests") == (narrow, 3, 9)
-    assert tightest([(wide, 50, NEVER_US)], "tokens") is None
+    assert tightest([(wide, 50, NEVER_US), (narrow, 3, 9)]) == {"requests": (narrow, 3, 9)}
+    assert tightest([(narrow, 3, 9), (wide, 50, NEVER_US)]) == {"requests": (narrow, 3, 9)}
+    assert tightest([]) == {}
 
 
 def test_titles_are_for_people() -> None:
@@ -131,4 +130,4 @@ def test_what_is_remembered_of_a_caller_ends_with_the_first_of_its_windows() -> 
     book.follow(limits)
     for at_us in (30_000_000, 59_999_999, 60_000_000, 59_999_998, 61_000_000, 86_400_000_000):
         counted = book.counted(ANNA, "chat", at_us=at_us)
-        assert counted.windows == tuple((limit, limit.window(ANNA, at_us)) for limit in limits)
+        assert counted.windows == tuple((limit, limit.window(ANNA, at_us), "requests") for limit in limits)

@@ -109,8 +109,12 @@ class Answer:
         try:
             self._changed()
         except Exception as error:  # noqa: BLE001 - the outermost edge of a request
-            get_logger("undercroft.api").error("request_failed", request_id=self._call.id, exc_info=error)
-            self._fail(error)
+            self._stumble(error)
+
+    def _stumble(self, error: Exception) -> None:
+        """Something that should not happen has."""
+        get_logger("undercroft.api").error("request_failed", request_id=self._call.id, exc_info=error)
+        self._fail(error)
 
     def _changed(self) -> None:
         """The upstream's connection has something to tell."""
@@ -137,7 +141,7 @@ class Answer:
     def _unhook(self) -> None:
         cycle = self._cycle
         self._is_ended = True
-        self._response.on_change = None
+        self._response.on_change = self._response.on_piece = None
         cycle.on_lost = cycle.on_expired = cycle.on_cut = cycle.on_drained = None
 
     def _fail(self, error: BaseException) -> None:

@@ -71,19 +71,34 @@ class StreamedAnswer(Answer):
                 continue
             piece = response.taken()
             if piece:
-                self._take(piece)
+                if not self._take_like(piece):
+                    self._take(piece)
             elif response.is_over:
                 self._take_end()
             else:
                 return
 
+    def _take_like(self, piece: bytes) -> bool:
+        """Passes on a piece that is one more event like the last one, with nothing in between: most of a stream."""
+        likeness, cycle, trail = self._likeness, self._cycle, self._call.trail
+        if likeness is None or cycle.is_clogged or trail.produced_characters > self._room:
+            return False
+        if self._events or self._growing is not None or not self._parser.is_between:
+            return False
+        characters = likeness.characters_of(piece)
+        if characters is None:
+            return False
+        self._count += 1
+        try:
+            self._going.gateway.meter.take_text(self._call, characters, self._count)
+            cycle.write(piece)
+        except UndercroftError as error:  # no trace of it can be kept any more
+            self._break(error)
+        except Exception as error:  # noqa: BLE001 - as in `_on_change`, which does not always stand above this
+            self._stumble(error)
+        return True
+
     def _take(self, piece: bytes) -> None:
-        likeness = self._likeness
-        if likeness is not None and self._parser.is_between:
-            characters = likeness.characters_of(piece)
-            if characters is not None:
-                self._pass_on_like(piece, characters)
-                return
         if self._writer is None:
             if not self._raw and piece.lstrip()[:1] in (b"{", b"[", b"<"):  # no stream
                 self._raw = piece
@@ -151,6 +166,7 @@ class StreamedAnswer(Answer):
         call, held = self._call, self._held
         self._answered(streamed=True)
         self._raw, self._held = b"", []
+        self._response.on_piece = self._take_like
         self._count = 1
         self._going.gateway.meter.take(call, held[0], 1)
         writer = self._writer = self._codec.stream(call)
@@ -170,15 +186,6 @@ class StreamedAnswer(Answer):
         if frame := writer.frame(chunk):
             self._cycle.write(frame)
         self._likeness = Likeness.of(chunk) if frame and self._started.format.keeps_events else None
-
-    def _pass_on_like(self, event: bytes, characters: int) -> None:
-        self._count += 1
-        try:
-            self._going.gateway.meter.take_text(self._call, characters, self._count)
-        except UndercroftError as error:
-            self._break(error)
-        else:
-            self._cycle.write(event)
 
     def _make_room(self) -> None:
         """More has to be held before anything else is passed on."""

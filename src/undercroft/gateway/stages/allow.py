@@ -1,6 +1,6 @@
 """Lets a call go on as far as its caller's limits allow, and holds what it may use until it has ended."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, Protocol
 
 from undercroft.errors import NotAllowed
@@ -135,12 +135,16 @@ class Allow:
             spend_nano = found or 0
         return Ask(tokens=tokens, spend_nano=spend_nano)
 
-    def _ways(self, call: Call, model: Model) -> Iterator[Model]:
+    def _ways(self, call: Call, model: Model) -> Sequence[Model]:
         """The model and every other that may answer in its place."""
-        yield model
-        policy, kind = model.policy, kind_of(call.request)
-        for name in (*policy.fallbacks, *policy.fallbacks_on_context, *policy.fallbacks_on_policy):
-            yield self._catalogue.find(name, kind)
+        policy = model.policy
+        if not policy.has_fallbacks:
+            return (model,)
+        names, kind = (
+            (*policy.fallbacks, *policy.fallbacks_on_context, *policy.fallbacks_on_policy),
+            kind_of(call.request),
+        )
+        return (model, *(self._catalogue.find(name, kind) for name in names))
 
 
 _HEADERS: Final[Mapping[Measure, tuple[bytes, bytes, bytes]]] = {
@@ -152,8 +156,9 @@ _HEADERS: Final[Mapping[Measure, tuple[bytes, bytes, bytes]]] = {
 def headers_of(left: Sequence[Left], *, now_us: int) -> tuple[tuple[bytes, bytes], ...]:
     """OpenAI's `x-ratelimit-*`, of the limit with the least left: how much it is, what is left, when it renews."""
     headers: list[tuple[bytes, bytes]] = []
+    least = tightest(left)
     for measure, (limited, remaining, reset) in _HEADERS.items():
-        found = tightest(left, measure)
+        found = least.get(measure)
         if found is None:
             continue
         limit, amount, ends_us = found
