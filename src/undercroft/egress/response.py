@@ -62,7 +62,7 @@ class Response:
         """Called at once whenever there is something to wait for: for a reader that is no task, and uses what
         follows here."""
         self.on_piece: Callable[[bytes], bool] | None = None
-        """Called first with each piece of the body that comes to an empty buffer; what it takes (True) goes no further."""
+        """Called first with each piece of the body that has none before it; what it takes (True) goes nowhere else."""
 
     # For a reader that is called.
 

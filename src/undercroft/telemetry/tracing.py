@@ -171,7 +171,8 @@ class Tracing:
         self._sink.offer(lambda: [span], 1)
 
     def _id(self, bits: int) -> str:
-        return f"{self._rng.getrandbits(bits) or 1:0{bits // 4}x}"
+        drawn = self._rng.getrandbits(bits) or 1
+        return f"{drawn:032x}" if bits == 128 else f"{drawn:016x}"
 
 
 def _made(record: CallRecord, course: Course) -> list[Span]:
