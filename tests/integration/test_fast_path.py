@@ -383,3 +383,38 @@ def test_a_key_that_is_revoked_is_refused_at_once(tmp_path: Path) -> None:
             assert fast.taken == 2
 
     asyncio.run(revoke())
+
+
+def test_a_name_that_gets_a_release_leaves_the_fast_path_and_the_others_stay(tmp_path: Path) -> None:
+    def asked(model: str) -> Asked:
+        return Asked(message_of(b'{"model":"%b","messages":[{"role":"user","content":"hi"}]}' % model.encode()))
+
+    async def taken_for(world: World, model: str) -> int:
+        before = world.taken
+        for _ in range(3):
+            assert (await ask(world.port, asked(model))).startswith(b"HTTP/1.1 200")
+        return world.taken - before
+
+    async def manage(world: World, path: str, body: Mapping[str, Any]) -> Any:
+        answer = await ask(world.port, Asked(message_of(msgspec.json.encode(body), path=f"/api/v1{path}")))
+        head, _, told = answer.partition(b"\r\n\r\n")
+        assert head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")), answer
+        return msgspec.json.decode(told)
+
+    async def release() -> None:
+        async with worlds(tmp_path) as (_, _, fast, _):
+            for model in WELL:
+                await taken_for(fast, model)
+                assert await taken_for(fast, model) == 3
+            version = await manage(fast, "/versions/model/well", {"content": {"target": "well-too"}})
+            pins = {"alias": "well", "model": f"well@{version['digest']}"}
+            released = await manage(fast, "/releases", pins)
+            await manage(fast, f"/releases/{released['id']}/promote", {})
+            deadline = asyncio.get_running_loop().time() + 20
+            while b"x-undercroft-release" not in await ask(fast.port, asked("well")):
+                assert asyncio.get_running_loop().time() < deadline
+                await asyncio.sleep(0.1)
+            assert await taken_for(fast, "well") == 0
+            assert await taken_for(fast, "well-too") == 3
+
+    asyncio.run(release())

@@ -104,10 +104,9 @@ class Gateway:
         self._plain, self._plain_asking_cache = way(unasked, None), way(cache, None)
         self._released, self._released_asking_cache = way(unasked, self._release), way(cache, self._release)
 
-    @property
-    def has_releases(self) -> bool:
-        """Whether a name may be that of a release."""
-        return not self._releases.is_empty
+    def is_released(self, name: str) -> bool:
+        """Whether a release may answer under a name."""
+        return not self._releases.is_empty and self._releases.is_named(name)
 
     async def send(self, call: Call) -> Reply:
         if call.trail.begun is not None:  # it is plain, and its trace has begun

@@ -150,7 +150,7 @@ def moves(connection: Connection, alias: str, *, organisation: str, limit: int =
 def move_counts(connection: Connection) -> dict[str, int]:
     """How many moves of each name were ever made, in all organisations."""
     counted = select(release_moves.c.move, func.count()).group_by(release_moves.c.move)
-    return dict(connection.execute(counted).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(counted)}
 
 
 def released(row: Any) -> Release:

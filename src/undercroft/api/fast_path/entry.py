@@ -66,13 +66,13 @@ class FastPath:
 
     def take(self, cycle: Cycle, head: PlainHead, body: bytes) -> bool:
         """Sends a plain call on its way. False, with nothing done, for any other request."""
-        if len(body) > self._most_bytes or self._is_closing() or self._gateway.has_releases:
+        if len(body) > self._most_bytes or self._is_closing():
             return False
         if not self._undercroft.recorder.is_immediate:
             return False
         started, started_us = self._clock.monotonic(), self._clock.now_us()
         request = self._read(head, body)
-        if request is None:
+        if request is None or self._gateway.is_released(request.model):
             return False
         try:
             model = self._gateway.catalogue.find(request.model, "chat")
