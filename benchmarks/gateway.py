@@ -94,7 +94,7 @@ def measure(process: "subprocess.Popen[bytes]", contender: Contender, phase: Pha
             "answers_per_s": outcome.answers / outcome.elapsed_s,
             "cpu_us_per_answer": spent_ns / 1000 / outcome.answers,
         }
-    if outcome.answers > 1:
+    if len(outcome.latencies_s) > 1:
         measurement |= {"p50_ms": outcome.quantile_ms(0.5), "p99_ms": outcome.quantile_ms(0.99)}
     if outcome.chunks:
         measurement["separate_reads_share"] = min(outcome.reads / outcome.chunks, 1.0)

@@ -1,7 +1,9 @@
 """Load over raw sockets.
 
 Closed loop: a fixed number of callers, each waiting for its answer. Open loop: arrivals at a fixed rate, however long
-answers take, each measured from when it was due (no coordinated omission).
+answers take, each measured from when it was due (no coordinated omission). How long the first answer on a connection
+takes is not counted in the closed loop, whoever answers: with all callers connecting in one moment it would say how
+long the last of them had to wait for that.
 """
 
 import asyncio
@@ -20,6 +22,8 @@ class Outcome:
     """What one run saw. Latencies in seconds."""
 
     latencies_s: list[float] = field(default_factory=list)
+    untimed: int = 0
+    """Answers that are not among them."""
     failures: int = 0
     reads: int = 0
     """Separate reads of streamed chunks."""
@@ -28,7 +32,7 @@ class Outcome:
 
     @property
     def answers(self) -> int:
-        return len(self.latencies_s)
+        return len(self.latencies_s) + self.untimed
 
     def quantile_ms(self, share: float) -> float:
         """A latency quantile in milliseconds."""
@@ -143,15 +147,18 @@ async def closed_loop(port: int, message: bytes, *, connections: int, seconds: f
     end = start + seconds
 
     async def call() -> None:
-        caller = await _connect(port, outcome)
+        caller, is_first = await _connect(port, outcome), True
         while loop.time() < end:
             began = loop.time()
-            if await caller.ask(message):
-                outcome.latencies_s.append(loop.time() - began)
-            else:
+            if not await caller.ask(message):
                 outcome.failures += 1
                 caller.close()
-                caller = await _connect(port, outcome)
+                caller, is_first = await _connect(port, outcome), True
+            elif is_first:
+                outcome.untimed += 1
+                is_first = False
+            else:
+                outcome.latencies_s.append(loop.time() - began)
         caller.close()
 
     await asyncio.gather(*(call() for _ in range(connections)))
