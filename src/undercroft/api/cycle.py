@@ -229,6 +229,13 @@ class Cycle:
             self._left -= len(piece)
         self._connection.transport.write(piece)
 
+    def write_chunk(self, chunk: bytes, start: int) -> None:
+        """The same of a piece that begins there in a chunk of its own: as that is what clients are sent too."""
+        if not self._is_chunked:
+            self.write(chunk[start:-2])
+        elif not self.is_lost:
+            self._connection.transport.write(chunk)
+
     def end(self, piece: bytes = b"") -> None:
         """The last piece of the body."""
         if self.is_lost:

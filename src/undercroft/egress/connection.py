@@ -8,7 +8,7 @@ import asyncio
 import math
 from typing import Final, Protocol, cast
 
-from undercroft.egress.http1 import MAX_HEAD_BYTES, Framing, Head, UntilClose
+from undercroft.egress.http1 import MAX_HEAD_BYTES, Chunked, Framing, Head, UntilClose
 from undercroft.egress.response import Response
 from undercroft.errors import UndercroftError, UpstreamGarbled, UpstreamTimedOut, UpstreamUnreachable
 
@@ -152,6 +152,10 @@ class Connection(asyncio.Protocol):
             else:
                 self.heard = True
                 self.patience_s = self._idle_s
+                if response.on_chunk is not None and type(framing) is Chunked:
+                    start = framing.payload_of(data)
+                    if start and response.on_chunk(data, start, len(data) - 2):
+                        return
                 self._receive_body(response, framing, data)
         except UpstreamGarbled as garbled:
             self.fail(garbled)

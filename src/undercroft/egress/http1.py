@@ -135,13 +135,8 @@ class Chunked:
         if self._partial:
             data = self._partial + data
             self._partial = b""
-        if not self._missing and not self._in_trailers:
-            # The usual case of a stream: one whole chunk, which is one event.
-            start = data.find(b"\r\n", 0, _SHORT_CHUNK_LINE) + 2
-            if start > 2 and data[: start - 2].isalnum() and data[-2:] == b"\r\n":
-                size = _hexadecimal(data[: start - 2])
-                if size and start + size + 2 == len(data):
-                    return data[start:-2]
+        if start := self.payload_of(data):
+            return data[start:-2]
         payload: list[bytes] = []
         position, end = 0, len(data)
         while position < end and not self.ended:
@@ -153,6 +148,17 @@ class Chunked:
                 position = self._start_chunk(data, position)
         self.overrun = position < end
         return payload[0] if len(payload) == 1 else b"".join(payload)
+
+    def payload_of(self, data: bytes) -> int:
+        """Where the payload starts, two bytes before whose line's end the data ends, of what is just one whole chunk,
+        written as everybody writes it; 0: it is more, or less. Nothing is taken in."""
+        if self._missing or self._in_trailers or self._partial:
+            return 0
+        start = data.find(b"\r\n", 0, _SHORT_CHUNK_LINE) + 2
+        size = len(data) - start - 2
+        if start < 3 or size < 1 or data[: start - 2] != b"%x" % size or data[-2:] != b"\r\n":
+            return 0
+        return start
 
     def _start_chunk(self, data: bytes, position: int) -> int:
         line = _CHUNK_LINE.match(data, position)
@@ -200,14 +206,6 @@ class Chunked:
         self._trailer_bytes += line_bytes
         self.ended = line_bytes == 0
         return end + 2
-
-
-def _hexadecimal(digits: bytes) -> int:
-    """Their number; 0 where they are none."""
-    try:
-        return int(digits, 16)
-    except ValueError:
-        return 0
 
 
 class Head:

@@ -43,7 +43,7 @@ class Response:
 
     __slots__ = (
         "_buffered", "_connection", "_failure", "_pieces", "_waiter", "_whole_up_to", "headers", "on_change",
-        "on_piece", "status",
+        "on_chunk", "status",
     )  # fmt: skip
 
     headers: Headers
@@ -61,8 +61,9 @@ class Response:
         self.on_change: Callable[[], None] | None = None
         """Called at once whenever there is something to wait for: for a reader that is no task, and uses what
         follows here."""
-        self.on_piece: Callable[[bytes], bool] | None = None
-        """Called first with each piece of the body that has none before it; what it takes (True) goes nowhere else."""
+        self.on_chunk: Callable[[bytes, int, int], bool] | None = None
+        """Called first with what is just one whole chunk of the body, and where in it the payload starts and ends; what
+        it takes (True) goes nowhere else."""
 
     # For a reader that is called.
 
@@ -70,6 +71,11 @@ class Response:
     def is_over(self) -> bool:
         """Nothing more comes, or is wanted."""
         return self._connection is None
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing waits to be read."""
+        return not self._pieces
 
     @property
     def failure(self) -> UndercroftError | None:
@@ -189,8 +195,6 @@ class Response:
         self._wake()
 
     def add(self, piece: bytes) -> None:
-        if self.on_piece is not None and not self._pieces and self.on_piece(piece):
-            return
         self._pieces.append(piece)
         self._buffered += len(piece)
         if self._whole_up_to is None:

@@ -141,7 +141,7 @@ class Answer:
     def _unhook(self) -> None:
         cycle = self._cycle
         self._is_ended = True
-        self._response.on_change = self._response.on_piece = None
+        self._response.on_change = self._response.on_chunk = None
         cycle.on_lost = cycle.on_expired = cycle.on_cut = cycle.on_drained = None
 
     def _fail(self, error: BaseException) -> None:

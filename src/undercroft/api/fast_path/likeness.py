@@ -40,18 +40,17 @@ class Likeness:
             return None
         return cls(_BEGINS + payload[:start], payload[start + len(text) :] + _ENDS)
 
-    def characters_of(self, event: bytes) -> int | None:
-        """How long its text is; None: it is another kind of event, or more than one."""
-        head, tail = self._head, self._tail
-        end = len(event) - len(tail)
-        if end < len(head) or not event.startswith(head) or not event.endswith(tail):
+    def characters_of(self, data: bytes, start: int, end: int) -> int | None:
+        """How long the text of what stands from `start` to `end` is; None: that is another kind of event, or more than
+        one."""
+        first, last = start + len(self._head), end - len(self._tail)
+        if last < first or not (data.startswith(self._head, start) and data.endswith(self._tail, last, end)):
             return None
-        start = len(head)
-        if _STRING.fullmatch(event, start, end) is None:
+        if _STRING.fullmatch(data, first, last) is None:
             return None
-        if event.isascii():
-            return end - start
+        if data.isascii():
+            return last - first
         try:
-            return len(event[start:end].decode())
+            return len(data[first:last].decode())
         except UnicodeDecodeError:
             return None

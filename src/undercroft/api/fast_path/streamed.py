@@ -71,27 +71,31 @@ class StreamedAnswer(Answer):
                 continue
             piece = response.taken()
             if piece:
-                if not self._take_like(piece):
+                if not self._take_like(piece, 0, len(piece)):
                     self._take(piece)
             elif response.is_over:
                 self._take_end()
             else:
                 return
 
-    def _take_like(self, piece: bytes) -> bool:
-        """Passes on a piece that is one more event like the last one, with nothing in between: most of a stream."""
+    def _take_like(self, data: bytes, start: int, end: int) -> bool:
+        """Passes on what is one more event like the last one, with nothing in between: most of a stream. It is all of
+        the data, or what one chunk holds that the data is."""
         likeness, cycle, trail = self._likeness, self._cycle, self._call.trail
         if likeness is None or cycle.is_clogged or trail.produced_characters > self._room:
             return False
-        if self._events or self._growing is not None or not self._parser.is_between:
+        if self._events or self._growing is not None or not (self._parser.is_between and self._response.is_empty):
             return False
-        characters = likeness.characters_of(piece)
+        characters = likeness.characters_of(data, start, end)
         if characters is None:
             return False
         self._count += 1
         try:
             self._going.gateway.meter.take_text(self._call, characters, self._count)
-            cycle.write(piece)
+            if start:
+                cycle.write_chunk(data, start)
+            else:
+                cycle.write(data)
         except UndercroftError as error:  # no trace of it can be kept any more
             self._break(error)
         except Exception as error:  # noqa: BLE001 - as in `_on_change`, which does not always stand above this
@@ -166,7 +170,7 @@ class StreamedAnswer(Answer):
         call, held = self._call, self._held
         self._answered(streamed=True)
         self._raw, self._held = b"", []
-        self._response.on_piece = self._take_like
+        self._response.on_chunk = self._take_like
         self._count = 1
         self._going.gateway.meter.take(call, held[0], 1)
         writer = self._writer = self._codec.stream(call)
