@@ -1,0 +1,56 @@
+"""Makes the gateway of a configuration."""
+
+import random
+from typing import TYPE_CHECKING
+
+from undercroft.assembly.guards import Told, guard_of
+from undercroft.assembly.lasting import Lasting
+from undercroft.assembly.rates import BookedRates
+from undercroft.assembly.release_stages import stages_of_releases
+from undercroft.gateway.catalogue import Catalogue
+from undercroft.gateway.gateway import Gateway
+from undercroft.gateway.stages.allow import Allow
+from undercroft.gateway.stages.sample import Sample
+from undercroft.settings.model import Settings
+
+if TYPE_CHECKING:
+    from undercroft.assembly.online_evaluation import OnlineJudge
+
+
+def gateway_of(
+    lasting: Lasting, settings: Settings, catalogue: Catalogue, *, judge: "OnlineJudge | None", rng: random.Random
+) -> Gateway:
+    """Raises ConfigurationError for guards that cannot be used."""
+    process, books, telemetry, offices = lasting.process, lasting.books, lasting.telemetry, lasting.offices
+    limits = settings.limits
+    estimate = limits.estimate if limits.unknown_price == "estimate" else None
+    rates = BookedRates(books.prices, models=settings.models, estimate=estimate)
+    told = Told(settings, telemetry.metrics)
+    guard = guard_of(settings, told)
+    allow = Allow(
+        lasting.registry.limits,
+        books.limiter,
+        catalogue=catalogue,
+        rates=rates,
+        may_call=lasting.registry.keys.may_call,
+        usual_output=limits.output_tokens,
+        unknown_price=limits.unknown_price,
+    )
+    return Gateway(
+        catalogue=catalogue,
+        recorder=books.recorder,
+        rates=rates,
+        gauge=telemetry.metrics,
+        clock=process.clock,
+        rng=rng,
+        tracing=telemetry.tracing,
+        guard=guard,
+        allow=allow,
+        cache=lasting.stores.answers.stage(rates),
+        releases=offices.releases.book,
+        sample=None if judge is None else Sample(judge.wants, judge.take),
+        of_releases=stages_of_releases(settings, guard, offices.knowledge, told=told, clock=process.clock),
+        ids=process.ids,
+        content=lasting.stores.contents.stage(),
+        tag_names=settings.ledger.tags,
+    )
