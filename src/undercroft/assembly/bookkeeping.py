@@ -2,7 +2,8 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+
+import msgspec
 
 from undercroft.assembly.budget_events import BudgetTeller
 from undercroft.assembly.events import EventDesk
@@ -19,8 +20,7 @@ from undercroft.ledger.spool import Spool
 from undercroft.settings.model import Settings
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Bookkeeping:
+class Bookkeeping(msgspec.Struct, frozen=True, eq=False):
     """For as long as the process lasts."""
 
     keeper: Spool | DirectLedger

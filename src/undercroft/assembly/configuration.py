@@ -2,7 +2,8 @@
 
 import contextlib
 import random
-from dataclasses import dataclass
+
+import msgspec
 
 from undercroft.assembly.access import door_of
 from undercroft.assembly.file_search import FileSearch
@@ -21,8 +22,7 @@ from undercroft.settings.model import Settings
 OUTLASTED = "The configuration was replaced, and this answer took longer than [server] shutdown_grace_s to end."
 
 
-@dataclass(frozen=True, slots=True)
-class Configured:
+class Configured(msgspec.Struct, frozen=True, eq=False):
     """An undercroft with what must be closed when it is no longer needed."""
 
     undercroft: Undercroft

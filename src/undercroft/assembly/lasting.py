@@ -2,7 +2,8 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+
+import msgspec
 
 from undercroft.assembly.bookkeeping import Bookkeeping, bookkeeping
 from undercroft.assembly.bundled import BundledModels, bundled_models
@@ -20,8 +21,7 @@ from undercroft.assembly.upstreams import UpstreamMetrics
 from undercroft.settings.model import Settings
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Lasting:
+class Lasting(msgspec.Struct, frozen=True, eq=False):
     """What lives as long as the process."""
 
     process: Process

@@ -3,7 +3,8 @@ responses."""
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+
+import msgspec
 
 from undercroft.assembly.batches import BatchOffice
 from undercroft.assembly.database import DatabaseLink
@@ -19,8 +20,7 @@ from undercroft.assembly.vectors import Vectors
 from undercroft.settings.model import Settings
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Offices:
+class Offices(msgspec.Struct, frozen=True, eq=False):
     """For as long as the process lasts."""
 
     events: EventDesk

@@ -1,15 +1,15 @@
 """The process that an installation lives in: where it listens, what it shares, where time and ids come from."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from undercroft.access.doors import Bind
 from undercroft.clock import Clock
 from undercroft.ids import Ids
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
+class Shared(msgspec.Struct, frozen=True):
     """What the workers of one server have in common."""
 
     metrics: Path
@@ -20,8 +20,7 @@ class Shared:
     """Socket on which the supervisor hands out the configuration."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Process:
+class Process(msgspec.Struct, frozen=True, eq=False):
     """What no configuration changes."""
 
     bind: Bind

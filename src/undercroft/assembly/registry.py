@@ -1,6 +1,6 @@
 """The database, and what of it is held in memory: keys, what they may use, stored secrets."""
 
-from dataclasses import dataclass
+import msgspec
 
 from undercroft.access.keys import KeyRing
 from undercroft.assembly.access import AccessDesk
@@ -10,8 +10,7 @@ from undercroft.ledger.limit_book import LimitBook
 from undercroft.settings.model import Settings
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Registry:
+class Registry(msgspec.Struct, frozen=True, eq=False):
     """Kept current by `link`, while that is running."""
 
     link: DatabaseLink

@@ -2,7 +2,8 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+
+import msgspec
 
 from undercroft.assembly.bundled import BundledModels
 from undercroft.assembly.cache import Answers
@@ -14,8 +15,7 @@ from undercroft.assembly.vectors import Vectors
 from undercroft.settings.model import Settings
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Stores:
+class Stores(msgspec.Struct, frozen=True, eq=False):
     """For as long as the process lasts."""
 
     vectors: Vectors
