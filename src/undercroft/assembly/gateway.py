@@ -8,7 +8,7 @@ from undercroft.assembly.lasting import Lasting
 from undercroft.assembly.rates import BookedRates
 from undercroft.assembly.release_stages import stages_of_releases
 from undercroft.gateway.catalogue import Catalogue
-from undercroft.gateway.gateway import Gateway
+from undercroft.gateway.gateway import Booking, Checks, Gateway, Releases, Watching
 from undercroft.gateway.stages.allow import Allow
 from undercroft.gateway.stages.sample import Sample
 from undercroft.settings.model import Settings
@@ -37,20 +37,16 @@ def gateway_of(
         unknown_price=limits.unknown_price,
     )
     return Gateway(
-        catalogue=catalogue,
-        recorder=books.recorder,
-        rates=rates,
-        gauge=telemetry.metrics,
+        catalogue,
+        booking=Booking(books.recorder, rates, settings.ledger.tags),
+        watching=Watching(telemetry.metrics, telemetry.tracing, lasting.stores.contents.stage()),
         clock=process.clock,
         rng=rng,
-        tracing=telemetry.tracing,
-        guard=guard,
-        allow=allow,
-        cache=lasting.stores.answers.stage(rates),
-        releases=offices.releases.book,
-        sample=None if judge is None else Sample(judge.wants, judge.take),
-        of_releases=stages_of_releases(settings, guard, offices.knowledge, told=told, clock=process.clock),
-        ids=process.ids,
-        content=lasting.stores.contents.stage(),
-        tag_names=settings.ledger.tags,
+        checks=Checks(guard, allow, lasting.stores.answers.stage(rates)),
+        releases=Releases(
+            offices.releases.book,
+            stages_of_releases(settings, guard, offices.knowledge, told=told, clock=process.clock),
+            sample=None if judge is None else Sample(judge.wants, judge.take),
+            ids=process.ids,
+        ),
     )
