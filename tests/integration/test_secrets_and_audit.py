@@ -12,9 +12,13 @@ import msgspec
 import pytest
 
 from tests.support.background import upstream_in_background
+from tests.support.batches import lines, order
+from tests.support.http import Answer
+from tests.support.keys import add_key
 from tests.support.server import SCRIPTED, Finished, command, environment, run, serving, until
 from undercroft.access.actions import ACTIONS
 from undercroft.api.manage.rights import DEMANDS, UNCHANGING
+from undercroft.clock import SystemClock, rfc3339
 
 MASTER = "a-master-key-of-more-than-16-characters"
 SECRET = "sk-stored-0123456789abcdef"
@@ -215,6 +219,38 @@ def test_every_change_of_the_management_api_is_in_the_log_with_who_and_from_wher
     assert key["key"] not in text
     assert hook["secret"] not in text
     assert SECRET not in text
+
+
+def test_what_operators_do_to_callers_jobs_and_batches_is_in_the_log_and_what_callers_do_is_not(tmp_path: Path) -> None:
+    in_an_hour = rfc3339(SystemClock().now_us() + 3_600_000_000)
+    with serving(tmp_path, extra=KEYED) as server:
+        caller, operator = add_key(tmp_path), add_key(tmp_path, permissions=("ai", "operate"))
+        until(lambda: server.ask("/v1/models", key=operator.text).status == 200)
+
+        def waiting() -> str:
+            asked = {"kind": "generate", "input": {"prompt": "hi"}, "run_at": in_an_hour}
+            return str(server.ask("/api/v1/jobs", json=asked, key=caller.text).json["id"])
+
+        def act(path: str, key: str) -> Answer:
+            return server.ask(path, method="POST", key=key)
+
+        batch = order(server, lines(3000), key=caller.text)
+        mine, job = waiting(), waiting()
+        for each, key in ((mine, caller.text), (job, operator.text)):
+            assert act(f"/api/v1/jobs/{each}/cancel", key).json["status"] == "cancelled"
+            assert act(f"/api/v1/jobs/{each}/retry", key).status == 200
+        assert act(f"/api/v1/jobs/{job}/retry", MASTER).status == 409
+        assert act("/api/v1/jobs/job_unknown/cancel", MASTER).status == 404
+        cancelled = act(f"/v1/batches/{batch}/cancel", MASTER)
+        assert cancelled.status == 200, cancelled
+        log = server.ask("/api/v1/audit", key=MASTER).json["data"]
+    by_key = f"key {operator.id}"
+    assert [(each["action"], each["subject"], each["actor"], each["address"]) for each in reversed(log)] == [
+        ("job.cancel", job, by_key, "127.0.0.1"),
+        ("job.retry", job, by_key, "127.0.0.1"),
+        ("batch.cancel", batch, "master key", "127.0.0.1"),
+    ]
+    assert log[0]["request_id"] == cancelled.request_id
 
 
 def test_tampering_with_any_entry_is_found(tmp_path: Path) -> None:

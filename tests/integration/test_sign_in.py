@@ -104,6 +104,12 @@ def test_signing_out_ends_the_session(server: Server) -> None:
     gone = server.ask("/api/v1/session", method="DELETE", headers={**cookie, "x-csrf-token": token})
     assert gone.status == 204
     assert server.ask("/api/v1/keys", headers=cookie).status == 401
+    opened, closed = (
+        server.ask(f"/api/v1/audit?action={action}", key=MASTER).json["data"][0]
+        for action in ("session.open", "session.close")
+    )
+    assert (closed["actor"], closed["subject"], closed["address"]) == ("user vera", "vera", "127.0.0.1")
+    assert (closed["actor"], closed["request_id"]) == (opened["actor"], gone.request_id)
 
 
 def test_a_wrong_password_and_an_unknown_name_look_the_same_and_are_slowed_down(server: Server) -> None:

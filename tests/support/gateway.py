@@ -8,7 +8,7 @@ from undercroft.clock import Clock
 from undercroft.gateway.balance import Balancer
 from undercroft.gateway.call import Call, Deployment, Model, Stage
 from undercroft.gateway.catalogue import Catalogue, Defaults
-from undercroft.gateway.gateway import Gateway
+from undercroft.gateway.gateway import Booking, Checks, Gateway, Watching
 from undercroft.gateway.policy import USUAL, Policy
 from undercroft.gateway.stages.cache import Cache
 from undercroft.gateway.stages.content import KeepContent
@@ -144,17 +144,12 @@ class Bench:
             *(model_of(name, [client], rng=rng, clock=self._clock) for name, client in (others or {}).items()),
         ]
         self.gateway = Gateway(
-            catalogue=Catalogue(models, defaults=Defaults(chat="chat", embeddings="chat", accept_any=accept_any)),
-            recorder=self.recorder,
-            rates=FlatRates(),
-            gauge=self.gauge,
+            Catalogue(models, defaults=Defaults(chat="chat", embeddings="chat", accept_any=accept_any)),
+            booking=Booking(self.recorder, FlatRates(), tag_names),
+            watching=Watching(self.gauge, tracing, content),
             clock=self._clock,
             rng=rng,
-            cache=cache,
-            tracing=tracing,
-            guard=guard,
-            content=content,
-            tag_names=tag_names,
+            checks=Checks(guard, cache=cache),
         )
 
     def call(

@@ -27,7 +27,7 @@ from undercroft.errors import (
 )
 from undercroft.gateway.call import Call, Deployment, Model
 from undercroft.gateway.catalogue import Catalogue, Defaults
-from undercroft.gateway.gateway import Gateway
+from undercroft.gateway.gateway import Booking, Gateway, Watching
 from undercroft.gateway.policy import MAX_ATTEMPTS, Policy
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, Choice, Chunk, Message
@@ -208,10 +208,9 @@ async def gateway_world(loop: SimulatedLoop) -> Counter[str]:
     ]
     recorder, gauge = MemoryRecorder(), CountingGauge()
     gateway = Gateway(
-        catalogue=Catalogue(models, defaults=Defaults(chat="chat", embeddings="chat", accept_any=False)),
-        recorder=recorder,
-        rates=TokenRates(),
-        gauge=gauge,
+        Catalogue(models, defaults=Defaults(chat="chat", embeddings="chat", accept_any=False)),
+        booking=Booking(recorder, TokenRates()),
+        watching=Watching(gauge),
         clock=clock,
         rng=rng,
     )

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from tests.support.gateway import Bench, FlatRates, Prompter, said
 from undercroft.gateway.call import Stage
-from undercroft.gateway.gateway import Gateway
+from undercroft.gateway.gateway import Booking, Checks, Gateway, Releases, Watching
 from undercroft.llm.types import ChatRequest, PromptUse
 from undercroft.releases.book import Book, Snapshot
 from undercroft.releases.traffic import Traffic
@@ -38,17 +38,13 @@ class House:
         self.book = Book()
         self.show(traffic, versions)
         self.gateway = Gateway(
-            catalogue=self.bench.gateway.catalogue,
-            recorder=self.bench.recorder,
-            rates=FlatRates(),
-            gauge=self.bench.gauge,
+            self.bench.gateway.catalogue,
+            booking=Booking(self.bench.recorder, FlatRates()),
+            watching=Watching(self.bench.gauge, tracing),
             clock=self.bench.clock,
             rng=self.bench.rng,
-            releases=self.book,
-            guard=guard,
-            of_releases=stages,
-            sample=sample,
-            tracing=tracing,
+            checks=Checks(guard),
+            releases=Releases(self.book, stages, sample),
         )
 
     def show(self, traffic: Traffic | None, versions: Sequence[Version] = ()) -> None:

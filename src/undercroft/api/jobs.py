@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 from undercroft.api.exchange import OFF_LOOP_BYTES, Exchange
 from undercroft.api.following import follow
+from undercroft.api.operated import operated
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft
 from undercroft.assembly.job_views import Following, delivery_of, view_of, wanted_of
@@ -24,6 +25,7 @@ class Jobs:
 
     def __init__(self, undercroft: Undercroft) -> None:
         self._office = undercroft.jobs
+        self._access = undercroft.access
         self._events = undercroft.events
         self._tracing = undercroft.telemetry.tracing
         self._server = undercroft.settings.server
@@ -80,13 +82,17 @@ class Jobs:
     async def cancel(self, exchange: Exchange) -> None:
         """Cancels a job that waits; one that runs is stopped, with its call to the model."""
         desk = await self._office.desk()
-        job = await desk.cancel(exchange.caller.who, exchange.path_values["job_id"])
+        job_id = exchange.path_values["job_id"]
+        written = operated(self._access, exchange, "job.cancel", job_id)
+        job = await desk.cancel(exchange.caller.who, job_id, beside=written)
         await exchange.respond(wire.encode(view_of(job)))
 
     async def retry(self, exchange: Exchange) -> None:
         """Runs a dead or cancelled job again, from the beginning."""
         desk = await self._office.desk()
-        job = await desk.retry(exchange.caller.who, exchange.path_values["job_id"])
+        job_id = exchange.path_values["job_id"]
+        written = operated(self._access, exchange, "job.retry", job_id)
+        job = await desk.retry(exchange.caller.who, job_id, beside=written)
         await exchange.respond(wire.encode(view_of(job)))
 
     async def events(self, exchange: Exchange) -> None:

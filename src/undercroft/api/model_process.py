@@ -18,8 +18,7 @@ from undercroft.api.openai.completions import CompletionCodec
 from undercroft.api.openai.embeddings import EmbeddingsCodec
 from undercroft.api.reload import follow
 from undercroft.api.routing import Route, Router
-from undercroft.assembly import uses
-from undercroft.assembly.bundled import LOCAL, LOCAL_EMBEDDING, OwnModels
+from undercroft.assembly.bundled import LOCAL, LOCAL_EMBEDDING, OwnModels, uses
 from undercroft.clock import Clock, SystemClock
 from undercroft.gateway.call import Call, Deployment, Trail
 from undercroft.gateway.stages.meter import note

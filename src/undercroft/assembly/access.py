@@ -62,6 +62,17 @@ class AccessDesk:
 
         await self.link.write(partial(append, act=act, origin=origin, now_us=self._clock.now_us()))
 
+    def beside(self, act: "Act", *, origin: "Origin") -> "Callable[[Connection, object], None]":
+        """Writes an act in the transaction of its change, where another desk makes that."""
+        from undercroft.access.audit import append
+
+        now_us = self._clock.now_us()
+
+        def write(connection: "Connection", _: object) -> None:
+            append(connection, act, origin=origin, now_us=now_us)
+
+        return write
+
     # Who signs in
 
     async def sign_in(self, *, user: str, password: str, organisation: str, address: str) -> "tuple[Account, str]":
@@ -107,10 +118,12 @@ class AccessDesk:
         account = await self.link.read(partial(session_of, token=token, now_us=self._clock.now_us()))
         return None if account is None else account.caller
 
-    async def sign_out(self, token: str) -> None:
+    async def sign_out(self, token: str, *, user: str, origin: "Origin") -> None:
         from undercroft.access.accounts import close_session
+        from undercroft.access.audit import Act
 
-        await self.link.write(partial(close_session, token=token))
+        close = partial(close_session, token=token)
+        await self.change(close, lambda _: Act(action="session.close", subject=user), origin=origin)
 
     def states(self) -> dict[str, str]:
         """What /health says, where something is wrong."""

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from undercroft.assembly.process import Process
 from undercroft.clock import Clock
 from undercroft.egress.client import Client
 from undercroft.egress.http1 import request_head
@@ -136,6 +137,27 @@ class SharedModels:
             except UndercroftError as error:
                 self._states = {LOCAL: f"the model process does not answer: {error.message}"}
             await self._clock.sleep(POLL_S)
+
+
+@contextlib.asynccontextmanager
+async def bundled_models(settings: Settings, process: Process) -> AsyncIterator[BundledModels]:
+    """Closed when the block ends. Nothing is loaded before `start`, or the first call."""
+    async with contextlib.AsyncExitStack() as stack:
+        models: BundledModels
+        if process.shared is None:
+            models = OwnModels(settings, ids=process.ids)
+        else:
+            client = Client(limits=settings.egress, clock=process.clock)
+            stack.push_async_callback(client.close)
+            socket = process.shared.models
+            models = SharedModels(settings, socket=socket, ids=process.ids, client=client, clock=process.clock)
+        stack.push_async_callback(models.close)
+        yield models
+
+
+def uses(settings: Settings, provider: str) -> bool:
+    """Whether the configuration names this provider."""
+    return any(deployment.provider == provider for model in settings.models for deployment in model.deployments)
 
 
 def has_something_to_answer_with(settings: Settings) -> bool:

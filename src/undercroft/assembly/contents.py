@@ -101,13 +101,14 @@ class ContentDesk:
                 get_logger("undercroft.contents").debug("contents_wait", reason=str(error))
 
     async def _write(self) -> None:
-        from undercroft.ledger.contents import keep
-
         if self._dropped:
             get_logger("undercroft.contents").warning("contents_dropped", calls=self._dropped)
             self._dropped = 0
         batch = self._waiting[:WAITING]
         if batch:
+            self._link.database()  # while it is being opened, a thread imports SQLAlchemy: two at once get half of it
+            from undercroft.ledger.contents import keep
+
             kept = await asyncio.to_thread(self._written, batch)
             await self._link.write(partial(keep, contents=kept))
             del self._waiting[: len(batch)]

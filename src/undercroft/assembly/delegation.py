@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from undercroft.access.callers import Caller
 from undercroft.access.keys import NewKey
-from undercroft.access.repository import Wanted, key_of
+from undercroft.access.repository import KeyRow, Wanted, key_of, revoke_key, rotate_key
 from undercroft.access.roles import Rights, excess, networks_of
 from undercroft.assembly import keys as desk
 from undercroft.errors import NotAllowed, NotFound
@@ -51,6 +51,18 @@ def change_within(
     if changes.limits is not UNSET:
         _demand_limits(connection, changes.limits, caller)
     return before, after
+
+
+def rotate_within(connection: Connection, fresh: NewKey, *, caller: Caller, former_until_us: int) -> KeyRow:
+    """The key with its new secret. Raises NotFound and NotAllowed."""
+    demand_own(connection, fresh.id, caller=caller)
+    return rotate_key(connection, fresh, organisation=caller.who.organisation, former_until_us=former_until_us)
+
+
+def revoke_within(connection: Connection, key: str, *, caller: Caller, now_us: int) -> KeyRow:
+    """The key, worth nothing from now on. Raises NotFound and NotAllowed."""
+    demand_own(connection, key, caller=caller)
+    return revoke_key(connection, key, organisation=caller.who.organisation, now_us=now_us)
 
 
 def demand_own(connection: Connection, key: str, *, caller: Caller) -> None:

@@ -74,14 +74,15 @@ async def keeping(
     """Writes once a second, beside the block, and once more at its end. While the database is away nothing is kept."""
 
     async def write(prune: bool) -> None:
-        # Imported here, with SQLAlchemy, once the port has long been answering.
+        made = spans.take() if spans is not None else []
+        found = errors.take() if errors is not None else []
+        if not made and not found:
+            return
+        link.database()  # while it is being opened, a thread imports SQLAlchemy: two at once get half of it
         from sqlalchemy import Connection
 
         from undercroft.observed import errors as groups
         from undercroft.observed import traces
-
-        made = spans.take() if spans is not None else []
-        found = errors.take() if errors is not None else []
 
         def work(connection: Connection) -> None:
             traces.keep_spans(connection, made)
@@ -90,8 +91,7 @@ async def keeping(
                 traces.prune_traces(connection, keep=traces_kept)
                 groups.prune_errors(connection, keep=errors_kept)
 
-        if made or found:
-            await link.write(work)
+        await link.write(work)
 
     async def run() -> None:
         await link.first_look()

@@ -1,11 +1,15 @@
 """Which configuration is in force, what is still under way under it, and what became of those that were to follow."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from undercroft.clock import Clock
 from undercroft.errors import Conflict
 from undercroft.telemetry.metrics import Metrics
+
+Reload = Callable[[], Awaitable[None]]
+"""Reads the configuration again and puts it in force. Raises ConfigurationRefused and Conflict."""
 
 
 class UnderWay:

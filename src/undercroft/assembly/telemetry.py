@@ -13,8 +13,10 @@ from undercroft import __version__
 from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.error_reports import ErrorHandler, GroupedErrors, Nobody, Reports, Sentry, redactor_of
 from undercroft.assembly.kept_telemetry import KeptErrors, KeptSpans, keeping
+from undercroft.assembly.process import Process
 from undercroft.assembly.process_metrics import DroppedTelemetry, LedgerLag, watching_loop
 from undercroft.assembly.queue_metrics import watching_queues
+from undercroft.assembly.upstreams import refreshing
 from undercroft.clock import Clock
 from undercroft.record import CallRecord
 from undercroft.settings.model import Settings
@@ -142,6 +144,26 @@ class Telemetry:
             )
             if telemetry.log_level != former.telemetry.log_level:
                 logging.getLogger().setLevel(telemetry.log_level.upper())
+
+
+@contextlib.asynccontextmanager
+async def observing(settings: Settings, process: Process) -> AsyncIterator[Telemetry]:
+    """Open for as long as the block lasts. Raises ConfigurationError for a collector or a Sentry that cannot be
+    used."""
+    shared = process.shared
+    telemetry = Telemetry(
+        settings,
+        metrics_folder=shared.metrics if shared is not None else None,
+        log_calls=process.log_calls,
+        is_frozen=process.is_frozen,
+        clock=process.clock,
+    )
+    with contextlib.closing(telemetry):
+        telemetry.open()
+        async with contextlib.AsyncExitStack() as stack:
+            if shared is not None:
+                await stack.enter_async_context(refreshing(telemetry.metrics, clock=process.clock))
+            yield telemetry
 
 
 def _keeps_traces(section: Section) -> bool:

@@ -85,10 +85,22 @@ class BatchDesk:
             raise InvalidRequest(f"Invalid 'after': there is no batch '{after}'.", code="invalid_value", param="after")
         return page
 
-    async def cancel(self, organisation: str, id: str) -> Batch:
-        """Lets nothing of it be begun any more, and breaks off what runs. Raises NotFound and Conflict."""
-        cancel = partial(repository.ask_cancel, organisation=organisation, id=id, now_us=self._clock.now_us())
-        _found(await self._database.write(cancel), id)
+    async def cancel(
+        self, organisation: str, id: str, *, beside: Callable[[Connection, Batch], None] | None = None
+    ) -> Batch:
+        """Lets nothing of it be begun any more, and breaks off what runs. Raises NotFound and Conflict.
+
+        `beside` writes something of its own in the same transaction.
+        """
+        now_us = self._clock.now_us()
+
+        def cancel(connection: Connection) -> Batch:
+            batch = _found(repository.ask_cancel(connection, organisation=organisation, id=id, now_us=now_us), id)
+            if beside is not None:
+                beside(connection, batch)
+            return batch
+
+        await self._database.write(cancel)
         self._wake()
         return await self.find(organisation, id)
 

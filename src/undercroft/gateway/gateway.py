@@ -2,6 +2,10 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from functools import partial
+
+import msgspec
+from msgspec.structs import replace
 
 from undercroft.clock import Clock
 from undercroft.gateway.attempt import Attempt
@@ -33,6 +37,43 @@ from undercroft.telemetry.tracing import Tracing
 from undercroft.versions.pinned import Pinned
 
 
+class Booking(msgspec.Struct, frozen=True, eq=False):
+    """What calls are booked by: see Meter."""
+
+    recorder: Recorder
+    rates: Rates
+    tag_names: Sequence[str] = ()
+
+
+class Checks(msgspec.Struct, frozen=True, eq=False):
+    """What may end a call before a provider is asked. Where one is None, nothing is looked at, limited, or answered
+    twice."""
+
+    guard: Stage | None = None
+    allow: Allow | None = None
+    cache: Cache | None = None
+
+
+class Watching(msgspec.Struct, frozen=True, eq=False):
+    """What sees calls go by. Without `tracing` none is traced, without `content` nothing that is said is kept."""
+
+    gauge: Gauge
+    tracing: Tracing | None = None
+    content: KeepContent | None = None
+
+
+class Releases(msgspec.Struct, frozen=True, eq=False):
+    """What answers for names that are no configured model's; by itself there is none."""
+
+    book: Book = Empty()
+    stages: Sequence[Stage] = ()
+    """Do what else releases pin, once the model is found."""
+    sample: Stage | None = None
+    """Sees what they answer."""
+    ids: Ids | None = None
+    """Of the copies of calls that go to a candidate; default: of the gateway's clock."""
+
+
 class Gateway:
     """Sends calls through the stages.
 
@@ -41,68 +82,61 @@ class Gateway:
 
     def __init__(
         self,
-        *,
         catalogue: Catalogue,
-        recorder: Recorder,
-        rates: Rates,
-        gauge: Gauge,
+        *,
+        booking: Booking,
+        watching: Watching,
         clock: Clock,
         rng: random.Random,
-        allow: Allow | None = None,
-        cache: Cache | None = None,
-        tracing: Tracing | None = None,
-        guard: Stage | None = None,
-        releases: Book | None = None,
-        of_releases: Sequence[Stage] = (),
-        sample: Stage | None = None,
-        ids: Ids | None = None,
-        content: KeepContent | None = None,
-        tag_names: Sequence[str] = (),
+        checks: Checks = Checks(),  # noqa: B008 - frozen
+        releases: Releases = Releases(),  # noqa: B008 - frozen
     ) -> None:
-        """Without `allow` nothing is limited, without `cache` nothing is answered twice, without `tracing` no call is
-        traced, without `guard` nothing is looked at, without `releases` every name is that of a configured model,
-        without `content` nothing that is said is kept. `of_releases` do what else releases pin, once the model is
-        found; `sample` sees what they answer. `tag_names`: see Meter."""
         self.catalogue = catalogue
-        self.meter = Meter(recorder=recorder, rates=rates, clock=clock, tag_names=tag_names)
-        self.mirror = Mirror(self.send, ids=ids or Ids(clock), clock=clock)
-        self._releases = releases or Empty()
+        self.meter = Meter(recorder=booking.recorder, rates=booking.rates, clock=clock, tag_names=booking.tag_names)
+        self.mirror = Mirror(self.send, ids=releases.ids or Ids(clock), clock=clock)
+        self._releases = releases.book
+        tracing = watching.tracing
         self._is_traced = tracing is not None and tracing.is_on
         self.tracing = tracing if self._is_traced else None
-        self.allow = allow
+        self.allow = checks.allow
         self.retry = Retry(clock=clock, rng=rng)
-        self.route = Route(gauge, clock=clock)
+        self.route = Route(watching.gauge, clock=clock)
         self._release = Release(self._releases, catalogue=catalogue, mirror=self.mirror)
 
-        def stages_of(cache: Cache | None, release: Release | None) -> list[Stage]:
-            return [
-                self.meter,  # sees everything, also what the stages below refuse
-                *([content] if content is not None else []),  # outside the guard: an answer is kept as it was seen
-                *([sample] if release is not None and sample is not None else []),  # sees what callers see
-                *([release] if release is not None else []),  # before Find: it names the model
-                Find(catalogue),
-                *([guard] if guard is not None else []),  # what it refuses is neither held nor shared
-                *(of_releases if release is not None else []),  # before Allow: what they add is held too
-                *([NoteRequest()] if content is not None else []),  # inside the guards: so is what was let through
-                *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
-                *([cache] if cache is not None else []),  # inside Allow: a hit is for who may call
-                *_wanted(catalogue, clock=clock, caches=cache is not None),
-                self.retry,  # outside Route, so that another attempt may go to another deployment
-                self.route,
-                self.meter.opening,
-            ]
-
-        def way(cache: Cache | None, release: Release | None) -> Handler:
-            stages = stages_of(cache, release)
-            return pipeline(stages if self.tracing is None else _traced(stages, self.tracing), Attempt().ask)
-
-        unasked = cache if any(policy.cache for policy in catalogue.policies()) else None
-        self.cache = unasked
-        self.plain_stages = tuple(stages_of(unasked, None))
+        order = partial(self._order, watching=watching, clock=clock)
+        unasked = checks if any(policy.cache for policy in catalogue.policies()) else replace(checks, cache=None)
+        self.cache = unasked.cache
+        self.plain_stages = tuple(order(unasked, None))
         """Those of a call of which nobody has asked for anything more, outermost first. The fast path goes past the
         ones that it knows to let such a call through."""
-        self._plain, self._plain_asking_cache = way(unasked, None), way(cache, None)
-        self._released, self._released_asking_cache = way(unasked, self._release), way(cache, self._release)
+        self._plain = self._pipeline(order(unasked, None))
+        self._plain_asking_cache = self._pipeline(order(checks, None))
+        self._released = self._pipeline(order(unasked, releases))
+        self._released_asking_cache = self._pipeline(order(checks, releases))
+
+    def _order(self, checks: Checks, releases: Releases | None, *, watching: Watching, clock: Clock) -> list[Stage]:
+        """All stages of a call, outermost first. Without `releases` it is one that no release can answer."""
+        guard, allow, cache, content = checks.guard, checks.allow, checks.cache, watching.content
+        sample = None if releases is None else releases.sample
+        return [
+            self.meter,  # sees everything, also what the stages below refuse
+            *([content] if content is not None else []),  # outside the guard: an answer is kept as it was seen
+            *([sample] if sample is not None else []),  # sees what callers see
+            *([self._release] if releases is not None else []),  # before Find: it names the model
+            Find(self.catalogue),
+            *([guard] if guard is not None else []),  # what it refuses is neither held nor shared
+            *(releases.stages if releases is not None else []),  # before Allow: what they add is held too
+            *([NoteRequest()] if content is not None else []),  # inside the guards: so is what was let through
+            *([allow] if allow is not None else []),  # before all that spends, and what shares an answer
+            *([cache] if cache is not None else []),  # inside Allow: a hit is for who may call
+            *_wanted(self.catalogue, clock=clock, caches=cache is not None),
+            self.retry,  # outside Route, so that another attempt may go to another deployment
+            self.route,
+            self.meter.opening,
+        ]
+
+    def _pipeline(self, stages: list[Stage]) -> Handler:
+        return pipeline(stages if self.tracing is None else _traced(stages, self.tracing), Attempt().ask)
 
     def is_released(self, name: str) -> bool:
         """Whether a release may answer under a name."""

@@ -59,6 +59,10 @@ class News(msgspec.Struct, frozen=True):
     """Of a piece of output; each run counts from 0."""
 
 
+Beside = Callable[[Connection, Job], None]
+"""Writes something of its own in the transaction in which a job is changed."""
+
+
 class Desk:
     """Jobs of all organisations; one never sees another's. Raises Unavailable while the database is away."""
 
@@ -161,19 +165,21 @@ class Desk:
         page = partial(repository.page, organisation=who.organisation, status=status, kind=kind, queue=queue)
         return await self._database.read(partial(page, before=before, limit=limit))
 
-    async def cancel(self, who: Who, id: str) -> Job:
+    async def cancel(self, who: Who, id: str, *, beside: Beside | None = None) -> Job:
         """Cancels what waits, and asks what runs to stop; what has ended stays as it is. Raises NotFound."""
         cancel = partial(repository.ask_cancel, organisation=who.organisation, id=id, effects=self._effects)
-        job = _found(await self._database.write(partial(cancel, moment=moment_of(self._clock))), id)
+        work = _with(partial(cancel, moment=moment_of(self._clock)), beside)
+        job = _found(await self._database.write(work), id)
         if self._crew is not None:
             self._crew.cancel(job.id)
             self._crew.wake()
         return job
 
-    async def retry(self, who: Who, id: str) -> Job:
+    async def retry(self, who: Who, id: str, *, beside: Beside | None = None) -> Job:
         """Runs a dead or cancelled job again from the beginning. Raises NotFound and Conflict."""
         retry = partial(repository.retry, organisation=who.organisation, id=id, effects=self._effects)
-        job = _found(await self._database.write(partial(retry, moment=moment_of(self._clock))), id)
+        work = _with(partial(retry, moment=moment_of(self._clock)), beside)
+        job = _found(await self._database.write(work), id)
         await self.announce([job])
         return job
 
@@ -243,6 +249,18 @@ def fingerprint(wanted: Wanted) -> str:
 def _limits(usual: Limits, wanted: Wanted) -> Limits:
     told = {"max_attempts": wanted.max_attempts, "timeout_us": wanted.timeout_us, "lifetime_us": wanted.lifetime_us}
     return msgspec.structs.replace(usual, **{name: value for name, value in told.items() if value is not None})
+
+
+def _with(change: Callable[[Connection], Job | None], beside: Beside | None) -> Callable[[Connection], Job | None]:
+    """The change, and what is written beside it; nothing is where there is no such job."""
+
+    def both(connection: Connection) -> Job | None:
+        job = change(connection)
+        if job is not None and beside is not None:
+            beside(connection, job)
+        return job
+
+    return both
 
 
 def _found(job: Job | None, id: str) -> Job:

@@ -1,6 +1,8 @@
 """Another configuration takes the place of the one in force; what was begun under that one ends under it."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -154,6 +156,31 @@ def test_shutting_down_does_not_wait_for_the_former(tmp_path: Path) -> None:
                 await replace(running, settings(tmp_path, "b"))
 
     asyncio.run(main())
+
+
+ENDED_AT_ONCE = """
+import asyncio, sys, threading
+from pathlib import Path
+from undercroft.assembly import assemble
+from undercroft.settings.model import Settings
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        assert name != "sqlalchemy" or threading.current_thread() is not threading.main_thread(), "half of it"
+
+async def main():
+    async with assemble(Settings(data_dir=Path(sys.argv[1]))):
+        pass
+
+sys.meta_path.insert(0, Watch())
+asyncio.run(main())
+"""
+
+
+def test_a_server_that_ends_at_once_leaves_importing_the_database_to_the_thread_that_opens_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ENDED_AT_ONCE, str(tmp_path)]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_a_refused_configuration_degrades_and_is_not_told_to_everybody(tmp_path: Path) -> None:

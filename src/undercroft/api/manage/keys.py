@@ -14,12 +14,12 @@ from sqlalchemy import Connection
 from undercroft.access.actions import Action
 from undercroft.access.audit import Act
 from undercroft.access.keys import make_key, new_secret
-from undercroft.access.repository import KeyRow, Wanted, keys_of, revoke_key, rotate_key
+from undercroft.access.repository import KeyRow, Wanted, keys_of
 from undercroft.access.roles import ROLES
 from undercroft.api.manage.asking import asking, organisation
 from undercroft.assembly import Undercroft
 from undercroft.assembly import keys as desk
-from undercroft.assembly.delegation import change_within, demand_own, make_within
+from undercroft.assembly.delegation import change_within, make_within, revoke_within, rotate_within
 from undercroft.clock import rfc3339
 from undercroft.errors import InvalidRequest
 from undercroft.ledger.limits import NEVER_US, Limit, Measure, limits_from
@@ -191,16 +191,7 @@ def router(undercroft: Undercroft) -> APIRouter:
     @routes.patch("/keys/{key}")
     async def change(key: str, body: ChangedKeyBody) -> KeyView:
         """Changes what a key may call and use, and how long."""
-        given = body.model_fields_set
-        changes = desk.Changes(
-            name=(body.name or "") if "name" in given else UNSET,
-            models=body.models if "models" in given else UNSET,
-            routes=body.routes if "routes" in given else UNSET,
-            networks=body.networks if "networks" in given else UNSET,
-            expires_us=_us(body.expires_at) if "expires_at" in given else UNSET,
-            limits=_limits(body.limits or []) if "limits" in given else UNSET,
-        )
-        work = partial(change_within, key=key, changes=changes, caller=asking().caller, now_us=now_us())
+        work = partial(change_within, key=key, changes=_changes(body), caller=asking().caller, now_us=now_us())
         _, after = await changed(work, lambda pair: tell_key("key.change", before=pair[0], after=pair[1]))
         return view(after)
 
@@ -210,24 +201,14 @@ def router(undercroft: Undercroft) -> APIRouter:
         overlap_s = _OVERLAP_S if body is None else body.overlap_s
         fresh = new_secret(key, os.urandom)
         until_us = now_us() + overlap_s * 1_000_000
-        caller = asking().caller
-
-        def work(connection: Connection) -> KeyRow:
-            demand_own(connection, key, caller=caller)
-            return rotate_key(connection, fresh, organisation=caller.who.organisation, former_until_us=until_us)
-
+        work = partial(rotate_within, fresh=fresh, caller=asking().caller, former_until_us=until_us)
         row = await changed(work, lambda row: Act(action="key.rotate", subject=row.id, after={"overlap_s": overlap_s}))
         return MadeKey(**_row(row).model_dump(), key=fresh.text)
 
     @routes.post("/keys/{key}/revoke")
     async def revoke(key: str) -> KeyView:
         """Closes the door to a key and to those that it has made, for good, in every process within 2 s."""
-        caller = asking().caller
-
-        def work(connection: Connection) -> KeyRow:
-            demand_own(connection, key, caller=caller)
-            return revoke_key(connection, key, organisation=caller.who.organisation, now_us=now_us())
-
+        work = partial(revoke_within, key=key, caller=asking().caller, now_us=now_us())
         return _row(await changed(work, lambda row: Act(action="key.revoke", subject=row.id)))
 
     return routes
@@ -287,6 +268,18 @@ def _wanted(body: NewKeyBody) -> Wanted:
         networks=body.networks,
         tags=body.tags,
         expires_us=_us(body.expires_at),
+    )
+
+
+def _changes(body: ChangedKeyBody) -> desk.Changes:
+    given = body.model_fields_set
+    return desk.Changes(
+        name=(body.name or "") if "name" in given else UNSET,
+        models=body.models if "models" in given else UNSET,
+        routes=body.routes if "routes" in given else UNSET,
+        networks=body.networks if "networks" in given else UNSET,
+        expires_us=_us(body.expires_at) if "expires_at" in given else UNSET,
+        limits=_limits(body.limits or []) if "limits" in given else UNSET,
     )
 
 

@@ -127,6 +127,12 @@ class AliasView(BaseModel):
 
 def router(undercroft: Undercroft) -> APIRouter:
     routes = APIRouter()
+    _releases(routes, undercroft)
+    _aliases(routes, undercroft)
+    return routes
+
+
+def _releases(routes: APIRouter, undercroft: Undercroft) -> None:
     office, link = undercroft.releases, undercroft.link
 
     @routes.get("/releases")
@@ -175,6 +181,10 @@ def router(undercroft: Undercroft) -> APIRouter:
         await office.refresh()
         return await _status(undercroft, status.alias.alias)
 
+
+def _aliases(routes: APIRouter, undercroft: Undercroft) -> None:
+    office = undercroft.releases
+
     @routes.get("/aliases/{alias:path}")
     async def alias(alias: str) -> AliasView:
         """What answers for an alias, how its rollout stands, and who moved what."""
@@ -193,8 +203,6 @@ def router(undercroft: Undercroft) -> APIRouter:
         asking().is_written = True
         await office.refresh()
         return await _status(undercroft, alias)
-
-    return routes
 
 
 async def _status(undercroft: Undercroft, alias: str) -> AliasView:

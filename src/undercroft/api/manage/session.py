@@ -77,7 +77,7 @@ def router(undercroft: Undercroft) -> APIRouter:
         """Ends the session."""
         ask = asking()
         if ask.session:
-            await access.sign_out(ask.session)
+            await access.sign_out(ask.session, user=ask.caller.who.user, origin=ask.origin)
         cookie = set_cookie("", is_secure=ask.scheme == "https", max_age_s=0)
         return Response(status_code=204, headers={"set-cookie": cookie})
 

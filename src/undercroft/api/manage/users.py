@@ -84,6 +84,12 @@ class OrganisationList(BaseModel):
 
 def router(undercroft: Undercroft) -> APIRouter:
     routes = APIRouter()
+    _accounts(routes, undercroft)
+    _organisations(routes, undercroft)
+    return routes
+
+
+def _accounts(routes: APIRouter, undercroft: Undercroft) -> None:
     access, link, now_us = undercroft.access, undercroft.link, undercroft.clock.now_us
 
     @routes.get("/users")
@@ -132,6 +138,10 @@ def router(undercroft: Undercroft) -> APIRouter:
         await link.changed(KEYS)
         return _view(account)
 
+
+def _organisations(routes: APIRouter, undercroft: Undercroft) -> None:
+    access, link, now_us = undercroft.access, undercroft.link, undercroft.clock.now_us
+
     @routes.get("/organisations")
     async def organisations() -> OrganisationList:
         """All organisations."""
@@ -156,8 +166,6 @@ def router(undercroft: Undercroft) -> APIRouter:
         )
         ask.is_written = True
         return _organisation(row)
-
-    return routes
 
 
 def _demand_subset(role: Role) -> None:

@@ -69,40 +69,36 @@ class VersionDiff(BaseModel):
 
 def router(undercroft: Undercroft) -> APIRouter:
     routes = APIRouter()
+    _prompts(routes, undercroft)
+    _versions(routes, undercroft)
+    return routes
 
-    def desk() -> VersionDesk:
-        return VersionDesk(undercroft.link, organisation=organisation(), clock=undercroft.clock)
 
-    async def kept(kind: Kind, name: str, new: NewVersion) -> Version:
-        labels, author = tuple(new.labels), asking().caller.actor
-        version = await desk().create(kind, name, new.content, labels=labels, note=new.note, author=author)
-        tell("version.create", f"{kind}/{name}", after={"version": version.short, "labels": labels})
-        return version
-
+def _prompts(routes: APIRouter, undercroft: Undercroft) -> None:
     @routes.get("/prompts")
     async def prompts() -> VersionList:
         """All prompts: the latest version of each, with its labels."""
         latest: dict[str, Version] = {}
-        for version in await desk().listed("prompt"):
+        for version in await _desk(undercroft).listed("prompt"):
             latest.setdefault(version.name, version)
         return VersionList(data=[_view(each) for each in latest.values()])
 
     @routes.post("/prompts", status_code=201)
     async def create_prompt(new: NewPrompt) -> VersionView:
         """Keeps a prompt under a name. The same content again is the version that there is."""
-        version = await kept("prompt", new.name, new)
-        await undercroft.releases.refresh()
-        return _view(version)
+        return await _keep(undercroft, "prompt", new.name, new)
 
+
+def _versions(routes: APIRouter, undercroft: Undercroft) -> None:
     @routes.get("/versions/{kind}")
     async def versions(kind: Kind, name: Annotated[str | None, Query()] = None) -> VersionList:
         """All versions of a kind: model, prompt, retrieval or guardrail; of one `name`, if it is given."""
-        return VersionList(data=[_view(each) for each in await desk().listed(kind, name)])
+        return VersionList(data=[_view(each) for each in await _desk(undercroft).listed(kind, name)])
 
     @routes.post("/versions/{kind}/{name:path}/labels/{label}")
     async def move_label(kind: Kind, name: str, label: str, move: LabelMove) -> VersionView:
         """Moves a label: whoever asks for it gets this version from now on, in every process within 2 s."""
-        version = await desk().label(kind, name, label, move.version)
+        version = await _desk(undercroft).label(kind, name, label, move.version)
         tell("version.label", f"{kind}/{name}", after={label: version.short})
         await undercroft.releases.refresh()
         return _view(version)
@@ -110,7 +106,7 @@ def router(undercroft: Undercroft) -> APIRouter:
     @routes.delete("/versions/{kind}/{name:path}/labels/{label}", status_code=204)
     async def remove_label(kind: Kind, name: str, label: str) -> Response:
         """Takes a label away."""
-        await desk().unlabel(kind, name, label)
+        await _desk(undercroft).unlabel(kind, name, label)
         tell("version.unlabel", f"{kind}/{name}", before={"label": label})
         await undercroft.releases.refresh()
         return Response(status_code=204)
@@ -118,21 +114,30 @@ def router(undercroft: Undercroft) -> APIRouter:
     @routes.get("/versions/{kind}/{name:path}/diff")
     async def compare(kind: Kind, name: str, before: str, after: str = LATEST) -> VersionDiff:
         """What is different between two versions, each given as label, `latest` or address."""
-        return VersionDiff(diff=diff(await desk().find(kind, name, before), await desk().find(kind, name, after)))
+        desk = _desk(undercroft)
+        return VersionDiff(diff=diff(await desk.find(kind, name, before), await desk.find(kind, name, after)))
 
     @routes.post("/versions/{kind}/{name:path}", status_code=201)
     async def create_version(kind: Kind, name: str, new: NewVersion) -> VersionView:
         """Keeps a content under a name. The same content again is the version that there is."""
-        version = await kept(kind, name, new)
-        await undercroft.releases.refresh()
-        return _view(version)
+        return await _keep(undercroft, kind, name, new)
 
     @routes.get("/versions/{kind}/{name:path}")
     async def version(kind: Kind, name: str, version: str = LATEST) -> VersionView:
         """One version, by label, `latest` or address."""
-        return _view(await desk().find(kind, name, version))
+        return _view(await _desk(undercroft).find(kind, name, version))
 
-    return routes
+
+def _desk(undercroft: Undercroft) -> VersionDesk:
+    return VersionDesk(undercroft.link, organisation=organisation(), clock=undercroft.clock)
+
+
+async def _keep(undercroft: Undercroft, kind: Kind, name: str, new: NewVersion) -> VersionView:
+    labels, author = tuple(new.labels), asking().caller.actor
+    version = await _desk(undercroft).create(kind, name, new.content, labels=labels, note=new.note, author=author)
+    tell("version.create", f"{kind}/{name}", after={"version": version.short, "labels": labels})
+    await undercroft.releases.refresh()
+    return _view(version)
 
 
 def _view(version: Version) -> VersionView:

@@ -120,6 +120,12 @@ class WebhookDeliveries(BaseModel):
 
 def router(undercroft: Undercroft) -> APIRouter:
     routes = APIRouter()
+    _webhooks(routes, undercroft)
+    _deliveries(routes, undercroft)
+    return routes
+
+
+def _webhooks(routes: APIRouter, undercroft: Undercroft) -> None:
     events = undercroft.events
 
     @routes.get("/webhooks")
@@ -166,6 +172,10 @@ def router(undercroft: Undercroft) -> APIRouter:
         tell("webhook.delete", webhook_id, before=before.model_dump(mode="json"))
         return Response(status_code=204)
 
+
+def _deliveries(routes: APIRouter, undercroft: Undercroft) -> None:
+    events = undercroft.events
+
     @routes.get("/webhooks/{webhook_id}/deliveries")
     async def webhook_deliveries(webhook_id: str) -> WebhookDeliveries:
         """How its latest events have fared."""
@@ -187,8 +197,6 @@ def router(undercroft: Undercroft) -> APIRouter:
         outcome = await (await events.hooks()).test(organisation(), webhook_id)
         tell("webhook.test", webhook_id, after={"status": outcome.status or None})
         return WebhookTestResult(delivered=outcome.ok, status=outcome.status or None, error=outcome.error)
-
-    return routes
 
 
 def _view(webhook: Webhook) -> WebhookView:

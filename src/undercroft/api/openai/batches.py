@@ -3,6 +3,7 @@
 from typing import Final
 
 from undercroft.api.exchange import Exchange
+from undercroft.api.operated import operated
 from undercroft.api.routing import Route
 from undercroft.assembly import Undercroft
 from undercroft.assembly.batch_views import order_of, told
@@ -16,6 +17,7 @@ class Batches:
     """The handlers, one a route."""
 
     def __init__(self, undercroft: Undercroft) -> None:
+        self._access = undercroft.access
         self._office = undercroft.batches
         self._limits = undercroft.settings.server.limits
 
@@ -44,7 +46,9 @@ class Batches:
     async def cancel(self, exchange: Exchange) -> None:
         """Lets nothing more of a batch be begun, and breaks off what runs; what was answered is kept."""
         desk = await self._office.desk()
-        batch = await desk.cancel(exchange.caller.who.organisation, exchange.path_values["batch_id"])
+        batch_id = exchange.path_values["batch_id"]
+        written = operated(self._access, exchange, "batch.cancel", batch_id)
+        batch = await desk.cancel(exchange.caller.who.organisation, batch_id, beside=written)
         await exchange.respond(wire.encode_one(told(batch)))
 
 

@@ -11,7 +11,7 @@ from tests.support.gateway import Bench, FlatRates
 from tests.support.memory_slices import MemorySlices
 from undercroft.errors import BudgetSpent, LimitReached, NotAllowed, RateLimited
 from undercroft.gateway.call import Call, Deployment
-from undercroft.gateway.gateway import Gateway
+from undercroft.gateway.gateway import Booking, Checks, Gateway, Watching
 from undercroft.gateway.most import likely_input, most_input, most_output
 from undercroft.gateway.stages.allow import Allow, UnknownPrice, headers_of
 from undercroft.ledger.allowances import Allowances
@@ -53,22 +53,22 @@ class Limited(Bench):
         book.follow(limits)
         self.allowances = Allowances(self.store, owner="me", clock=self.clock, spent_by=_nobody_died)
         catalogue = self.gateway.catalogue
-        self.gateway = Gateway(
+        allow = Allow(
+            book,
+            self.allowances,
             catalogue=catalogue,
-            recorder=self.recorder,
-            rates=FlatRates(),
-            gauge=self.gauge,
+            rates=rates or FlatRates(),
+            may_call=lambda _, model: model in may_call,
+            usual_output=50,
+            unknown_price=unknown_price,
+        )
+        self.gateway = Gateway(
+            catalogue,
+            booking=Booking(self.recorder, FlatRates()),
+            watching=Watching(self.gauge),
             clock=self.clock,
             rng=self.rng,
-            allow=Allow(
-                book,
-                self.allowances,
-                catalogue=catalogue,
-                rates=rates or FlatRates(),
-                may_call=lambda _, model: model in may_call,
-                usual_output=50,
-                unknown_price=unknown_price,
-            ),
+            checks=Checks(allow=allow),
         )
 
     async def send(self, call: Call | None = None, *, who: Who = KEY) -> Call:
