@@ -108,6 +108,7 @@ EXACT_CODES: Final[Mapping[str, str]] = {
     "invalid_query": "The query string is not percent-encoded UTF-8.",
     "invalid_type": "A field has another type than the format says.",
     "invalid_url": "A line of a batch names an endpoint that batches cannot be for.",
+    "unknown_parameter": "The body has a field that the route does not know.",
     "invalid_value": "A field has a value that it cannot take.",
     "job_not_ended": "The job cannot be retried: it has not ended.",
     "job_succeeded": "The job cannot be retried: it has succeeded.",

@@ -15,6 +15,7 @@ _EXPLAINED_BYTES: Final = 256 * 1024
 
 _PLACED = re.compile(r"(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
+_SURPLUS = re.compile(r"Object contains unknown field `(?P<field>[^`]+)`")
 _TYPE = re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)`")
 _RANGE = re.compile(r"Expected `(?P<type>int|float)` (?P<sign><=|>=) (?P<bound>\S+)")
 _LENGTH = re.compile(r"Expected `(?P<type>array|str|object)` of length (?P<sign><=|>=) (?P<bound>\d+)")
@@ -50,6 +51,11 @@ def missing(param: str) -> InvalidRequest:
     return InvalidRequest(f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param)
 
 
+def surplus(param: str) -> InvalidRequest:
+    param = _short(param)
+    return InvalidRequest(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
+
+
 def wrong_type(param: str, *, wanted: str, got: object) -> InvalidRequest:
     """`wanted` with its article: `a string`."""
     return InvalidRequest(
@@ -62,10 +68,13 @@ def wrong_type(param: str, *, wanted: str, got: object) -> InvalidRequest:
 def unsupported(param: str, *, got: str, supported: Iterable[str]) -> InvalidRequest:
     *most, last = (f"'{value}'" for value in supported)
     listed = f"{', '.join(most)}{',' if len(most) > 1 else ''} and {last}" if most else last
-    shown = got if len(got) <= 64 else f"{got[:64]}…"
     return InvalidRequest(
-        f"Invalid value: '{shown}'. Supported values are: {listed}.", code="invalid_value", param=param
+        f"Invalid value: '{_short(got)}'. Supported values are: {listed}.", code="invalid_value", param=param
     )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 64 else f"{text[:64]}…"
 
 
 def invalid(message: str, *, param: str, code: str = "invalid_value") -> InvalidRequest:
@@ -115,13 +124,16 @@ def refusal(error: msgspec.ValidationError, fields: object) -> InvalidRequest:
         fields = _UNKNOWN  # it is a name inside the object at `path` that is wrong, and msgspec does not say which
     if found := _MISSING.fullmatch(what):
         return missing(f"{path}.{found['field']}" if path else found["field"])
+    if found := _SURPLUS.fullmatch(what):
+        return surplus(f"{path}.{found['field']}" if path else found["field"])
     if found := _TYPE.fullmatch(what):
         return _explained_type(path, found)
     if found := _RANGE.fullmatch(what):
         return _explained_range(path, found, _look_up(fields, path))
     if found := _LENGTH.fullmatch(what):
         return _explained_length(path, found, _look_up(fields, path))
-    return invalid(f"Invalid value for '{path}': {what}.", param=path)
+    where = f" for '{path}'" if path else ""
+    return invalid(f"Invalid value{where}: {what}.", param=path)
 
 
 def _explained_type(path: str, found: re.Match[str]) -> InvalidRequest:

@@ -210,6 +210,26 @@ def test_the_values_that_would_do_are_listed(supported: tuple[str, ...], listed:
     )
 
 
+class Strict(msgspec.Struct, forbid_unknown_fields=True):
+    inner: dict[str, "Strict"] = {}
+
+
+def test_a_field_that_nobody_knows_is_named() -> None:
+    reader = msgspec.json.Decoder(Strict)
+    for body, param in ((b'{"handler":1}', "handler"), (b'{"inner":{"a":{"b":1}}}', "inner[...].b")):
+        with pytest.raises(InvalidRequest) as caught:
+            read(reader, body)
+        error = caught.value
+        assert (error.param, error.code, error.message) == (
+            param,
+            "unknown_parameter",
+            f"Unknown parameter: '{param}'.",
+        )
+    with pytest.raises(InvalidRequest) as caught:
+        read(reader, b'{"%b":1}' % (b"x" * 100_000))
+    assert len(caught.value.message) < 200
+
+
 def test_an_endless_wrong_value_is_quoted_in_part() -> None:
     assert len(unsupported("role", got="x" * 10_000, supported=("a",)).message) < 200
 
