@@ -12,7 +12,7 @@ import msgspec
 
 from undercroft.money import format_usd
 from undercroft.record import CallRecord
-from undercroft.telemetry.trace_context import TraceContext
+from undercroft.telemetry.trace_context import header_of
 
 SpanKind = Literal["internal", "server", "client", "producer", "consumer"]
 Attribute = str | int | float | bool
@@ -83,7 +83,7 @@ class Course(msgspec.Struct, gc=False):
 
     def header(self) -> str:
         """`traceparent` of what is below it."""
-        return TraceContext(self.trace, self.id, self.is_sampled).header()
+        return header_of(self.trace, self.id, sampled=self.is_sampled)
 
 
 def spans_of(record: CallRecord, course: Course) -> Iterator[Span]:

@@ -23,8 +23,13 @@ class TraceContext(NamedTuple):
     """The id of the request, where there is one: log lines of what is done for it have it."""
 
     def header(self) -> str:
-        """`traceparent`, version 00."""
-        return f"00-{self.trace}-{self.span}-{'01' if self.sampled else '00'}"
+        """`traceparent` of what is below it."""
+        return header_of(self.trace, self.span, sampled=self.sampled)
+
+
+def header_of(trace: str, span: str, *, sampled: bool) -> str:
+    """`traceparent`, version 00."""
+    return f"00-{trace}-{span}-01" if sampled else f"00-{trace}-{span}-00"
 
 
 def read(traceparent: str) -> TraceContext | None:

@@ -16,6 +16,9 @@ MOST_OPEN: Final = 100_000
 """Calls under way of which the course is noted; every call ends, so this is only a fence."""
 
 
+_NO_ZEROS: Final = 1 << 64 | 1
+
+
 class Sink(Protocol):
     """Takes spans without ever making anybody wait."""
 
@@ -57,8 +60,10 @@ class Tracing:
         caller = read(traceparent) if traceparent else None
         if caller is not None:
             return Course(caller.trace, self._id(64), caller.span, caller.sampled, began)
-        trace = self._id(128)
-        return Course(trace, self._id(64), "", is_sampled(trace, self._ratio), began)
+        # Both ids of one draw, and neither of them nothing but zeros, which the standard forbids.
+        drawn = f"{self._rng.getrandbits(192) | _NO_ZEROS:048x}"
+        trace = drawn[:32]
+        return Course(trace, drawn[32:], "", is_sampled(trace, self._ratio), began)
 
     def follow(self, call: str, course: Course) -> None:
         """Notes from now on what is done for a call."""

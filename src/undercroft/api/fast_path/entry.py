@@ -45,6 +45,8 @@ class FastPath:
         self._plain = PlainModels(undercroft.gateway)
         self._going = Going(undercroft, leave=leave)
         self._is_closing = is_closing
+        self._is_off = not undercroft.recorder.is_immediate
+        """Answers wait for what is booked to be safe: that is for tasks."""
         limits = undercroft.settings.server.limits
         self._most_bytes = min(OFF_LOOP_BYTES, limits.max_body_bytes)
         self._most_messages = limits.max_messages
@@ -66,9 +68,7 @@ class FastPath:
 
     def take(self, cycle: Cycle, head: PlainHead, body: bytes) -> bool:
         """Sends a plain call on its way. False, with nothing done, for any other request."""
-        if len(body) > self._most_bytes or self._is_closing():
-            return False
-        if not self._undercroft.recorder.is_immediate:
+        if self._is_off or len(body) > self._most_bytes or self._is_closing():
             return False
         started, started_us = self._clock.monotonic(), self._clock.now_us()
         request = self._read(head, body)
