@@ -1,13 +1,15 @@
 """Statements without SQLAlchemy's result: where rows go by thousands a second, describing their columns costs most."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 
-def execute(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+def execute(
+    connection: Connection, statement: str, parameters: Mapping[str, Any] | Sequence[Any]
+) -> list[tuple[Any, ...]]:
     """Runs a statement in the driver's own form of parameters, in the connection's transaction; its rows, if it has
     any. Errors are SQLAlchemy's, as ever."""
     cursor = connection.connection.cursor()
