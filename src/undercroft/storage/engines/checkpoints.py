@@ -44,5 +44,5 @@ class Checkpoints:
             if self._connection is None:
                 self._connection = self._connect()
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        except sqlite3.Error as error:  # nothing is lost: it is all in the log, and whoever writes will hear of the disk
+        except sqlite3.Error as error:  # nothing is lost: the log has it, and the writer will hear of it
             get_logger("undercroft.database").debug("log_not_emptied", reason=str(error))
