@@ -12,7 +12,7 @@ from undercroft.clock import Clock
 from undercroft.events.types import Event, Fact
 from undercroft.ids import Ids
 from undercroft.storage.bulk import insert_values
-from undercroft.storage.plain import execute
+from undercroft.storage.plain import execute, execute_later
 from undercroft.storage.schema import event_marks, insert
 
 
@@ -69,7 +69,7 @@ def _write(connection: Connection, told: Sequence[Event], wanted: Sequence[bool]
         _write_to_file(connection, told, wanted)
         return
     rows = msgspec.json.encode([(*_row(event), is_wanted) for event, is_wanted in zip(told, wanted, strict=True)])
-    execute(connection, _WRITE, {"rows": rows.decode()})
+    execute_later(connection, _WRITE, {"rows": rows.decode()})
 
 
 def _write_to_file(connection: Connection, told: Sequence[Event], wanted: Sequence[bool]) -> None:

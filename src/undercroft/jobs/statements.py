@@ -24,7 +24,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from undercroft.clock import Clock
-from undercroft.storage.plain import execute
+from undercroft.storage.plain import execute, execute_later
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -76,7 +76,7 @@ def relax(connection: Connection) -> None:
     A crash of the database may take it back; then the job is queued again, and its run's token counts for nothing.
     """
     if connection.dialect.name == "postgresql":
-        execute(connection, "SET LOCAL synchronous_commit = off", {})
+        execute_later(connection, "SET LOCAL synchronous_commit = off", {})
 
 
 @lru_cache(maxsize=256)
