@@ -122,12 +122,14 @@ class Acceptance:
 def _accept(
     connection: Connection, *, specs: Sequence[JobSpec], asked: Claim | None, effects: Effects, moment: Moment
 ) -> tuple[list[Job], list[Job]]:
+    if asked is None:
+        return repository.accept_plain(connection, specs, moment=moment, effects=effects, is_last=True), []
     told = Gathered()
-    if asked is not None and would_take(connection, asked, specs, moment=moment):
+    if would_take(connection, asked, specs, moment=moment):
         taken, claimed = repository.accept_claimed(connection, specs, asked, moment=moment, effects=told)
     else:
         taken = repository.accept_plain(connection, specs, moment=moment, effects=told)
-        claimed = claim_heads(connection, asked, moment=moment) if asked is not None else []
+        claimed = claim_heads(connection, asked, moment=moment)
         told.append(connection, [reached(job) for job in claimed])
     told.write(connection, effects)
     return taken, claimed

@@ -49,17 +49,19 @@ def is_plain(spec: JobSpec) -> bool:
     return not spec.after and spec.idempotency_key is None and spec.unique_key is None
 
 
-def accept_plain(connection: Connection, specs: Sequence[JobSpec], *, moment: Moment, effects: Effects) -> list[Job]:
-    """Takes jobs that are plain, in one statement: as many as there are specs, in their order."""
+def accept_plain(
+    connection: Connection, specs: Sequence[JobSpec], *, moment: Moment, effects: Effects, is_last: bool = False
+) -> list[Job]:
+    """Takes jobs that are plain, in one statement: as many as there are specs, in their order. `is_last`: nothing else
+    is done in the transaction."""
+    jobs = [new_job(spec, moment.wall_us) for spec in specs]
+    effects.append(connection, [reached(job) for job in jobs])  # which tells nothing of the server's clock
     if connection.dialect.name == "sqlite":
-        jobs = [new_job(spec, moment.wall_us) for spec in specs]
         insert_values(connection, "jobs", NAMES, [msgspec.structs.astuple(job) for job in jobs])
-    else:
-        given = msgspec.json.encode([values_of(spec) for spec in specs]).decode()
-        rows = run(connection, _ACCEPT_ALL, moment, given=given)
-        jobs = [new_job(spec, rows[0][0]) for spec in specs]
-    effects.append(connection, [reached(job) for job in jobs])
-    return jobs
+        return jobs
+    given = msgspec.json.encode([values_of(spec) for spec in specs]).decode()
+    rows = run(connection, _ACCEPT_ALL, moment, given=given, is_last=is_last)
+    return [new_job(spec, rows[0][0]) for spec in specs]
 
 
 def accept_claimed(

@@ -24,7 +24,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from undercroft.clock import Clock
-from undercroft.storage.plain import execute, execute_later
+from undercroft.storage.plain import conclude, execute, execute_later
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -64,10 +64,12 @@ _MARK: Final = re.compile(r"\{(\w+)(?:\((\w+)\))?\}")
 _NAME: Final = re.compile(r":(\w+)")
 
 
-def run(connection: Connection, statement: str, moment: Moment, **values: Any) -> list[tuple[Any, ...]]:
-    """Executes a statement of ours; its rows, where it returns any."""
+def run(
+    connection: Connection, statement: str, moment: Moment, *, is_last: bool = False, **values: Any
+) -> list[tuple[Any, ...]]:
+    """Executes a statement of ours; its rows, where it returns any. Nothing may follow the last of a transaction."""
     values["wall_us"], values["steady_us"] = moment.wall_us, moment.steady_us
-    return execute(connection, _text(connection.dialect.name, statement), values)
+    return (conclude if is_last else execute)(connection, _text(connection.dialect.name, statement), values)
 
 
 def relax(connection: Connection) -> None:

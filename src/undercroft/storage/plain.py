@@ -20,6 +20,8 @@ class Line(Protocol):
 
     def later(self, statement: str, parameters: Parameters, /) -> None: ...
 
+    def conclude(self, statement: str, parameters: Parameters, /) -> list[tuple[Any, ...]]: ...
+
 
 def execute(connection: Connection, statement: str, parameters: Parameters) -> list[tuple[Any, ...]]:
     """Runs a statement in the driver's own form of parameters, in the connection's transaction; its rows, if it has
@@ -45,6 +47,15 @@ def execute_later(connection: Connection, statement: str, parameters: Parameters
         execute(connection, statement, parameters)
     else:
         line.later(statement, parameters)
+
+
+def conclude(connection: Connection, statement: str, parameters: Parameters) -> list[tuple[Any, ...]]:
+    """The rows of a transaction's last statement, which may take COMMIT along: nothing may be executed behind it."""
+    line: Line | None = connection.info.get(LINE)
+    if line is None:
+        return execute(connection, statement, parameters)
+    with explained(connection, statement):
+        return line.conclude(statement, parameters)
 
 
 class explained:  # noqa: N801 - used like a function; a generator's would cost a statement three microseconds

@@ -102,7 +102,7 @@ class PostgresDatabase:
                 with explained(connection, "COMMIT"):
                     line.commit()
             finally:
-                line.forget()
+                line.renew()
                 connection.info.pop(LINE, None)  # a session that was lost has forgotten it with the rest
             return result
 

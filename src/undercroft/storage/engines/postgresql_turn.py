@@ -37,6 +37,7 @@ class Line:
         """The names under which the server keeps statements of ours."""
         self._numbers = count(1)
         self._later: list[_Bound] = []
+        self._is_over = False
 
     def execute(self, statement: str, parameters: Parameters) -> list[tuple[Any, ...]]:
         """The rows of a statement; what waits goes along."""
@@ -45,7 +46,15 @@ class Line:
 
     def later(self, statement: str, parameters: Parameters) -> None:
         """A statement whose rows nobody wants. It waits for the next one, or for COMMIT, which then raise its error."""
+        assert not self._is_over, "this transaction was committed"
         self._later.append(_bound(statement, parameters))
+
+    def conclude(self, statement: str, parameters: Parameters) -> list[tuple[Any, ...]]:
+        """The rows of the last one: when this returns, the transaction is committed."""
+        self.later(statement, parameters)
+        rows = self._send(_COMMIT)
+        self._is_over = True
+        return rows
 
     def flush(self) -> None:
         """Sends what waits."""
@@ -57,9 +66,10 @@ class Line:
         if self._later or self._session.pgconn.transaction_status != TransactionStatus.IDLE:
             self._send(_COMMIT)
 
-    def forget(self) -> None:
-        """The transaction has failed: what waits is not sent."""
+    def renew(self) -> None:
+        """The transaction is over, one way or the other: what still waits is not sent."""
         self._later.clear()
+        self._is_over = False
 
     def _send(self, ending: bytes | None = None) -> list[tuple[Any, ...]]:
         statements, self._later = self._later, []
