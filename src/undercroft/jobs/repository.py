@@ -14,7 +14,7 @@ from undercroft.jobs.claims import Claim, begin, is_limited, release_held
 from undercroft.jobs.effects import Effects, reached
 from undercroft.jobs.links import abandon_dependents
 from undercroft.jobs.rows import COLUMNS, GIVEN, NAMES, NUMBERS, error_of, job_of, jobs_of, new_job, values_of
-from undercroft.jobs.statements import Moment, array, run
+from undercroft.jobs.statements import Moment, array, run, run_last
 from undercroft.jobs.types import Accepted, Attempt, Job, JobSpec, Saying, Status
 from undercroft.storage.bulk import insert_values
 
@@ -60,7 +60,7 @@ def accept_plain(
         insert_values(connection, "jobs", NAMES, [msgspec.structs.astuple(job) for job in jobs])
         return jobs
     given = msgspec.json.encode([values_of(spec) for spec in specs]).decode()
-    rows = run(connection, _ACCEPT_ALL, moment, given=given, is_last=is_last)
+    rows = (run_last if is_last else run)(connection, _ACCEPT_ALL, moment, given=given)
     return [new_job(spec, rows[0][0]) for spec in specs]
 
 

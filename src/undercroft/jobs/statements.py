@@ -64,12 +64,19 @@ _MARK: Final = re.compile(r"\{(\w+)(?:\((\w+)\))?\}")
 _NAME: Final = re.compile(r":(\w+)")
 
 
-def run(
-    connection: Connection, statement: str, moment: Moment, *, is_last: bool = False, **values: Any
-) -> list[tuple[Any, ...]]:
-    """Executes a statement of ours; its rows, where it returns any. Nothing may follow the last of a transaction."""
+def run(connection: Connection, statement: str, moment: Moment, **values: Any) -> list[tuple[Any, ...]]:
+    """Executes a statement of ours; its rows, where it returns any."""
+    return execute(connection, _text(connection.dialect.name, statement), _with_time(values, moment))
+
+
+def run_last(connection: Connection, statement: str, moment: Moment, **values: Any) -> list[tuple[Any, ...]]:
+    """The same for a transaction's last: nothing may follow."""
+    return conclude(connection, _text(connection.dialect.name, statement), _with_time(values, moment))
+
+
+def _with_time(values: dict[str, Any], moment: Moment) -> dict[str, Any]:
     values["wall_us"], values["steady_us"] = moment.wall_us, moment.steady_us
-    return (conclude if is_last else execute)(connection, _text(connection.dialect.name, statement), values)
+    return values
 
 
 def relax(connection: Connection) -> None:

@@ -8,7 +8,7 @@ over before anybody reads it.
 
 import base64
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from kombu.transport import redis, virtual
@@ -94,7 +94,7 @@ class Transport(redis.Transport):  # type: ignore[misc]  # as above
 
 _Body = tuple[tuple[list[tuple[str, str]]], dict[str, Any], dict[str, Any]]
 """What Celery makes of a task with one argument: arguments, named arguments, what else is to be done."""
-_body = msgspec.json.Decoder(_Body)
+_body: Final[msgspec.json.Decoder[_Body]] = msgspec.json.Decoder(_Body)
 
 
 def ids_in(message: dict[str, Any]) -> list[tuple[str, str]]:

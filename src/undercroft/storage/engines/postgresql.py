@@ -75,6 +75,7 @@ class PostgresDatabase:
         event.listen(self._engine, "connect", _settle)
         event.listen(self._engine, "checkout", _doubt)
         event.listen(self._engine, "before_cursor_execute", _send_first)
+        event.listen(self._engine, "rollback", _forget_names)
         self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._threads = Threads(pool_size)
 
@@ -212,11 +213,20 @@ def _settle(session: psycopg.Connection[Any], record: ConnectionPoolEntry) -> No
         record.info[_LINE] = Line(session)
 
 
-def _send_first(connection: Connection, *_: object) -> None:
+def _send_first(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
     """Statements that go through SQLAlchemy come behind those of the same transaction that wait."""
     if (line := connection.info.get(LINE)) is not None:
         with explained(connection, "what was put off"):
             line.flush()
+    if statement.lstrip()[:5].upper() in ("DROP ", "ALTER"):
+        _forget_names(connection)
+
+
+def _forget_names(connection: Connection) -> None:
+    """Behind a rollback, and where a table goes, psycopg has the server forget all prepared statements, not only its
+    own."""
+    if (line := connection.info.get(_LINE)) is not None:
+        line.forget_names()
 
 
 def _doubt(session: psycopg.Connection[Any], *_: object) -> None:

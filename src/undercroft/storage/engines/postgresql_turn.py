@@ -71,13 +71,17 @@ class Line:
         self._later.clear()
         self._is_over = False
 
+    def forget_names(self) -> None:
+        """The server has."""
+        self._known.clear()
+
     def _send(self, ending: bytes | None = None) -> list[tuple[Any, ...]]:
         statements, self._later = self._later, []
         begins = self._session.pgconn.transaction_status == TransactionStatus.IDLE
         rows, error = self._exchange(statements, ending)
         if begins and isinstance(error, psycopg.errors.InvalidSqlStatementName):
-            # psycopg lets the server forget all names behind a rollback or a DROP. Nothing was done yet: once more.
-            self._known.clear()
+            # Somebody let the server forget all names, as psycopg does behind a DROP. Nothing was done yet: once more.
+            self.forget_names()
             self._session.rollback()
             rows, error = self._exchange(statements, ending)
         if error is not None:
