@@ -43,6 +43,7 @@ async def finished(future: Future[T], *, wait_s: float = WAIT_S, answer_s: float
     # By hand: `asyncio.wait` with a time-out takes two turns of the loop more, and each write would.
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()
+    patience: asyncio.TimerHandle
 
     def tell() -> None:
         if outcome.done():
