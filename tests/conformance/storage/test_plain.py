@@ -39,6 +39,16 @@ def test_what_is_put_off_is_there_for_whatever_comes_next(database: Database) ->
     assert everything(database) == [("a", 1), ("b", 2**40), ("é\u2028", 1)]
 
 
+def test_rows_are_those_of_the_statement_that_was_asked_for(database: Database) -> None:
+    def work(connection: Connection) -> list[tuple[object, ...]]:
+        put(connection, "a")
+        execute_later(connection, ALL, {})
+        return execute(connection, "UPDATE versions SET counter = counter + 1", {})
+
+    assert database.write_sync(work) == []
+    assert everything(database) == [("a", 2)]
+
+
 def test_none_is_null_and_the_same_name_counts_wherever_it_stands(database: Database) -> None:
     mark = {"sqlite": ":value", "postgresql": "%(value)s"}[database.dialect]
     statement = f"SELECT COALESCE({mark}, 'nothing'), {mark} IS NULL"

@@ -102,7 +102,7 @@ class Line:
         return answers
 
     def _say(self, statements: "Sequence[_Bound]", ending: bytes | None) -> list[tuple[bytes, bytes]]:
-        """What each answer will make known, a statement and its name; nothing for most."""
+        """What each answer will be to: a statement, or making it known under a name, or neither."""
         session = self._session.pgconn
         said: list[tuple[bytes, bytes]] = []
         if session.transaction_status == TransactionStatus.IDLE:
@@ -115,7 +115,7 @@ class Line:
                 session.send_prepare(name, text, types)
                 said.append((text, name))
             session.send_query_prepared(name, values)
-            said.append(_NOTHING)
+            said.append((text, b""))
         if ending is not None:
             session.send_query_params(ending, None)
             said.append(_NOTHING)
@@ -132,6 +132,8 @@ class Line:
                     rows = self._transformer.load_rows(0, answer.ntuples, tuple)
                 elif answer.status == ExecStatus.COMMAND_OK and name:
                     self._known[text] = name
+                elif answer.status == ExecStatus.COMMAND_OK and text:
+                    rows = []
                 elif answer.status in _FAILED and error is None:
                     error = psycopg.errors.error_from_result(answer, encoding=self._session.info.encoding)
         ended = self._next()
@@ -162,7 +164,7 @@ class Line:
 _Bound = tuple[bytes, list[bytes | None], list[int]]
 """A statement with numbered parameters, their values as text, and the types of those that are numbers."""
 _Answers = tuple[list[tuple[Any, ...]], psycopg.Error | None]
-"""The rows of the last statement that has any, and the first error."""
+"""The rows of the last statement, and the first error."""
 _NOTHING: Final = (b"", b"")
 
 
