@@ -6,7 +6,7 @@ begins, for a hint that has none. While somebody listens to its events (Flower d
 
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from celery.exceptions import InvalidTaskError
 from celery.utils.log import get_logger
@@ -15,6 +15,10 @@ from celery.worker.strategy import default
 
 from undercroft.jobs.queues.redis_transport import Transport, ids_in
 from undercroft.worker.application import Application
+
+YIELD_S: Final = 0.001
+"""How long this thread leaves the interpreter to the loop's, which claims the jobs, before it asks for more: both at
+once take longer than one after the other."""
 
 
 def hand_over(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:
@@ -27,7 +31,7 @@ def hand_over(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[..
     def give(jobs: list[tuple[str, str]]) -> None:
         assert application.runtime is not None
         application.runtime.give(jobs)
-        time.sleep(0)  # the loop's thread is waiting for the interpreter, and need not until this one waits itself
+        time.sleep(YIELD_S)
         state.total_count.update({task.name: 1})  # what `celery inspect stats` and heartbeats tell
         state.all_total_count[0] += 1
 
