@@ -95,16 +95,17 @@ class PostgresDatabase:
 
     def write_sync(self, work: Work[T], /) -> T:
         with _explained(), self._engine.begin() as connection:
-            if (line := connection.info.get(_LINE)) is None:
+            session = connection.info  # also when the session is lost, and the connection has none
+            if (line := session.get(_LINE)) is None:
                 return work(connection)
-            connection.info[LINE] = line
+            session[LINE] = line
             try:
                 result = work(connection)
                 with explained(connection, "COMMIT"):
                     line.commit()
             finally:
                 line.renew()
-                connection.info.pop(LINE, None)  # a session that was lost has forgotten it with the rest
+                session.pop(LINE, None)
             return result
 
     async def state(self) -> SchemaState:
@@ -225,7 +226,7 @@ def _send_first(connection: Connection, _cursor: object, statement: str, *_: obj
 def _forget_names(connection: Connection) -> None:
     """Behind a rollback, and where a table goes, psycopg has the server forget all prepared statements, not only its
     own."""
-    if (line := connection.info.get(_LINE)) is not None:
+    if not connection.invalidated and (line := connection.info.get(_LINE)) is not None:
         line.forget_names()
 
 
