@@ -43,7 +43,7 @@ def hand_over(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[..
             return False
         try:
             jobs = ids_in(message)
-        except ValueError:
+        except (KeyError, TypeError, ValueError):
             return False  # Celery says what is wrong with it
         give(jobs)
         return True

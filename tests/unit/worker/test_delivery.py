@@ -96,6 +96,7 @@ def test_a_message_from_redis_is_taken_before_celery_sees_it() -> None:
     assert stage.runtime.ids == [("default", "job_1"), ("other", "job_2")]
     assert state.total_count[DELIVER] == before + 1
     assert not stage.arrive([["job_1"]]), "Celery says what is wrong with it"
+    assert not stage.consumer.connection.transport.take({}), "nor is this one"
     assert len(stage.runtime.ids) == 2
 
 

@@ -87,8 +87,8 @@ class Transport(redis.Transport):  # type: ignore[misc]  # as above
     """Takes a hint as it comes from Redis, where a worker consumes; False leaves it to Celery."""
 
     def _deliver(self, message: dict[str, Any], queue: str) -> None:
-        is_hint = self.take is not None and queue in self._callbacks and message["headers"].get("task") == DELIVER
-        if not (is_hint and self.take is not None and self.take(message)):
+        is_hint = queue in self._callbacks and message.get("headers", {}).get("task") == DELIVER
+        if self.take is None or not is_hint or not self.take(message):
             super()._deliver(message, queue)
 
 
@@ -98,7 +98,7 @@ _body: Final[msgspec.json.Decoder[_Body]] = msgspec.json.Decoder(_Body)
 
 
 def ids_in(message: dict[str, Any]) -> list[tuple[str, str]]:
-    """Of a hint: organisation and id of each job. Raises ValueError for what is none."""
+    """Of a hint: organisation and id of each job. Raises KeyError, TypeError or ValueError for what is none."""
     body = message["body"]
     if message["properties"].get("body_encoding") == "base64":
         body = base64.b64decode(body)
