@@ -48,6 +48,7 @@ class Planted:
         self._connection = connection
         self._bug = bug
         self._hits = hits
+        self.info: dict[str, object] = {}
         self.dialect = connection.dialect
 
     @property

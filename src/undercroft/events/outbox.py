@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 from undercroft.clock import Clock
 from undercroft.events.types import Event, Fact
 from undercroft.ids import Ids
-from undercroft.storage.plain import execute
+from undercroft.storage.bulk import insert_values
+from undercroft.storage.plain import execute, execute_later
 from undercroft.storage.schema import event_marks, insert
 
 
@@ -62,31 +63,39 @@ class Outbox:
 def _write(connection: Connection, told: Sequence[Event], wanted: Sequence[bool]) -> None:
     """Stores events in their order. Those that nobody wants, webhooks included, need not be spread (`dispatch.py`):
     most of what happens where nobody listens, and it would cost as much again as writing them."""
-    if told:
-        rows = msgspec.json.encode(
-            [_row(event, is_wanted) for event, is_wanted in zip(told, wanted, strict=True)]
-        ).decode()
-        execute(connection, _WRITE[connection.dialect.name], {"rows": rows})
+    if not told:
+        return
+    if connection.dialect.name == "sqlite":
+        _write_to_file(connection, told, wanted)
+        return
+    rows = msgspec.json.encode([(*_row(event), is_wanted) for event, is_wanted in zip(told, wanted, strict=True)])
+    execute_later(connection, _WRITE, {"rows": rows.decode()})
 
 
-_WRITE: Final = {
-    # SQLite has one writer at a time, which can look at the last number.
-    "sqlite": """
-INSERT INTO events (organisation, id, type, subject, data, at_us, spread, address, number)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-  json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
-  NOT (json_extract(value, '$[7]') OR EXISTS (
-    SELECT 1 FROM webhooks WHERE organisation = json_extract(value, '$[0]') AND enabled)),
-  json_extract(value, '$[6]'), (SELECT COALESCE(MAX(number), 0) FROM events) + 1 + key
-FROM json_each(:rows)""",
-    "postgresql": """
+def _write_to_file(connection: Connection, told: Sequence[Event], wanted: Sequence[bool]) -> None:
+    """SQLite has one writer at a time, which can look at the last number, and at who listens, before it writes."""
+    listens: dict[str, bool] = {}
+    last = 0
+    for organisation in {event.organisation for event in told}:
+        ((last, listens[organisation]),) = execute(connection, _LOOK, (organisation,))
+    rows = [
+        (*_row(event), not (is_wanted or listens[event.organisation]), last + place)
+        for place, (event, is_wanted) in enumerate(zip(told, wanted, strict=True), start=1)
+    ]
+    insert_values(connection, "events", _NAMES, rows)
+
+
+_NAMES: Final = ("organisation", "id", "type", "subject", "data", "at_us", "address", "spread", "number")
+_LOOK: Final = """
+SELECT (SELECT COALESCE(MAX(number), 0) FROM events),
+  EXISTS (SELECT 1 FROM webhooks WHERE organisation = ? AND enabled)"""
+_WRITE: Final = """
 INSERT INTO events (organisation, id, type, subject, data, at_us, spread, address, number)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, CAST(value ->> 5 AS bigint),
   NOT (CAST(value ->> 7 AS boolean) OR EXISTS (
     SELECT 1 FROM webhooks WHERE organisation = value ->> 0 AND enabled)),
   value ->> 6, nextval('events_numbers')
-FROM json_array_elements(CAST(%(rows)s AS json)) WITH ORDINALITY AS each (value, place) ORDER BY place""",
-}
+FROM json_array_elements(CAST(%(rows)s AS json)) WITH ORDINALITY AS each (value, place) ORDER BY place"""
 """Round SQLAlchemy, and however many one statement: some are written with every turn of those who run jobs."""
 
 
@@ -102,7 +111,6 @@ def _event(fact: Fact, *, id: str, at_us: int) -> Event:
     )
 
 
-def _row(event: Event, is_wanted: bool) -> tuple[Any, ...]:
+def _row(event: Event) -> tuple[Any, ...]:
     data = msgspec.json.encode(event.data).decode()
-    address = event.address or None
-    return event.organisation, event.id, event.type, event.subject, data, event.at_us, address, is_wanted
+    return event.organisation, event.id, event.type, event.subject, data, event.at_us, event.address or None

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
 from undercroft.jobs import repository
-from undercroft.jobs.claims import Claim, claim_heads
+from undercroft.jobs.claims import Claim, claim_heads, would_take
 from undercroft.jobs.crew import Transactions
 from undercroft.jobs.effects import Effects, Gathered, reached
 from undercroft.jobs.statements import Moment, moment_of
@@ -122,10 +122,15 @@ class Acceptance:
 def _accept(
     connection: Connection, *, specs: Sequence[JobSpec], asked: Claim | None, effects: Effects, moment: Moment
 ) -> tuple[list[Job], list[Job]]:
+    if asked is None:
+        return repository.accept_plain(connection, specs, moment=moment, effects=effects, is_last=True), []
     told = Gathered()
-    taken = repository.accept_plain(connection, specs, moment=moment, effects=told)
-    claimed = claim_heads(connection, asked, moment=moment) if asked is not None else []
-    told.append(connection, [reached(job) for job in claimed])
+    if would_take(connection, asked, specs, moment=moment):
+        taken, claimed = repository.accept_claimed(connection, specs, asked, moment=moment, effects=told)
+    else:
+        taken = repository.accept_plain(connection, specs, moment=moment, effects=told)
+        claimed = claim_heads(connection, asked, moment=moment)
+        told.append(connection, [reached(job) for job in claimed])
     told.write(connection, effects)
     return taken, claimed
 

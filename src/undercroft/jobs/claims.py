@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from undercroft.jobs.rows import COLUMNS, OF_JOBS, jobs_of
 from undercroft.jobs.statements import Moment, array, relax, run
-from undercroft.jobs.types import Job
+from undercroft.jobs.types import Job, JobSpec
 from undercroft.storage.plain import execute
 
 TENANTS: Final = 64
@@ -68,7 +68,7 @@ def claim(connection: Connection, asked: Claim, *, moment: Moment) -> list[Job]:
 def claim_heads(connection: Connection, asked: Claim, *, moment: Moment) -> list[Job]:
     """The same in one statement for each organisation, as far as that goes: the first jobs of the one queue that are in
     no limited lane, where the claim itself has no limits. What it leaves, nobody has looked at yet."""
-    if len(asked.queues) != 1 or asked.queue_limits or asked.parked or not asked.limit:
+    if not _is_unlimited(asked) or not asked.limit:
         return []
     (queue,) = asked.queues
     tenants = _tenants(connection, queue, asked.after, moment)[: asked.limit]
@@ -78,6 +78,34 @@ def claim_heads(connection: Connection, asked: Claim, *, moment: Moment) -> list
         named = {"queue": queue, "organisation": organisation, "limit": share}
         taken += _in_turn(run(connection, _TAKE_HEAD, moment, **named, **_under(asked)))
     return taken
+
+
+def would_take(connection: Connection, asked: Claim, specs: Sequence[JobSpec], *, moment: Moment) -> bool:
+    """Whether a claim right after these plain jobs were taken would find all of them and nothing else, so that they
+    may begin as they are taken. Only where the caller's clocks count, as SQLite's do."""
+    if connection.dialect.name != "sqlite" or not _is_unlimited(asked) or len(specs) > asked.limit:
+        return False
+    (queue,) = asked.queues
+    if any(spec.queue != queue or spec.run_at_us > moment.wall_us or is_limited(spec.lane) for spec in specs):
+        return False
+    return not run(connection, _ANY, moment, queue=queue)
+
+
+def begin(job: Job, asked: Claim, *, moment: Moment) -> Job:
+    """A queued job that nobody has claimed yet, as a claim at that moment leaves it."""
+    return msgspec.structs.replace(
+        job,
+        state="running",
+        token=asked.token,
+        worker=asked.worker,
+        runs=job.runs + 1,
+        lease_until_us=moment.steady_us + asked.lease_us,
+        started_us=moment.wall_us,
+    )
+
+
+def _is_unlimited(asked: Claim) -> bool:
+    return len(asked.queues) == 1 and not asked.queue_limits and not asked.parked
 
 
 def claim_named(connection: Connection, asked: Claim, ids: Sequence[tuple[str, str]], *, moment: Moment) -> list[Job]:
@@ -255,6 +283,7 @@ WITH RECURSIVE tenants (organisation) AS (
 )
 SELECT organisation FROM tenants WHERE organisation IS NOT NULL LIMIT :limit"""
 """From one organisation to the next by the index: what it costs does not depend on how many jobs each has."""
+_ANY: Final = "SELECT 1 FROM jobs WHERE state = 'queued' AND queue = :queue LIMIT 1"
 _HEAD: Final = f"""
 SELECT {_CANDIDATE} FROM jobs WHERE state = 'queued' AND queue = :queue AND organisation = :organisation
 ORDER BY rank, run_at_us LIMIT :limit {{locked}}"""

@@ -10,12 +10,13 @@ from sqlalchemy import Connection
 
 from undercroft.errors import Conflict, InvalidRequest
 from undercroft.jobs import lifecycle
-from undercroft.jobs.claims import is_limited, release_held
+from undercroft.jobs.claims import Claim, begin, is_limited, release_held
 from undercroft.jobs.effects import Effects, reached
 from undercroft.jobs.links import abandon_dependents
-from undercroft.jobs.rows import COLUMNS, GIVEN, NUMBERS, error_of, job_of, jobs_of, new_job, values_of
-from undercroft.jobs.statements import Moment, array, run
+from undercroft.jobs.rows import COLUMNS, GIVEN, NAMES, NUMBERS, error_of, job_of, jobs_of, new_job, values_of
+from undercroft.jobs.statements import Moment, array, run, run_last
 from undercroft.jobs.types import Accepted, Attempt, Job, JobSpec, Saying, Status
+from undercroft.storage.bulk import insert_values
 
 SWEPT: Final = 500
 """Jobs that one sweep deletes, so that it holds nobody up for long."""
@@ -48,14 +49,31 @@ def is_plain(spec: JobSpec) -> bool:
     return not spec.after and spec.idempotency_key is None and spec.unique_key is None
 
 
-def accept_plain(connection: Connection, specs: Sequence[JobSpec], *, moment: Moment, effects: Effects) -> list[Job]:
-    """Takes jobs that are plain, in one statement: as many as there are specs, in their order."""
+def accept_plain(
+    connection: Connection, specs: Sequence[JobSpec], *, moment: Moment, effects: Effects, is_last: bool = False
+) -> list[Job]:
+    """Takes jobs that are plain, in one statement: as many as there are specs, in their order. `is_last`: nothing else
+    is done in the transaction."""
+    jobs = [new_job(spec, moment.wall_us) for spec in specs]
+    effects.append(connection, [reached(job) for job in jobs])  # which tells nothing of the server's clock
+    if connection.dialect.name == "sqlite":
+        insert_values(connection, "jobs", NAMES, [msgspec.structs.astuple(job) for job in jobs])
+        return jobs
     given = msgspec.json.encode([values_of(spec) for spec in specs]).decode()
-    rows = run(connection, _ACCEPT_ALL[connection.dialect.name], moment, given=given)
-    now_us = rows[0][0] if rows else moment.wall_us
-    jobs = [new_job(spec, now_us) for spec in specs]
-    effects.append(connection, [reached(job) for job in jobs])
-    return jobs
+    rows = (run_last if is_last else run)(connection, _ACCEPT_ALL, moment, given=given)
+    return [new_job(spec, rows[0][0]) for spec in specs]
+
+
+def accept_claimed(
+    connection: Connection, specs: Sequence[JobSpec], asked: Claim, *, moment: Moment, effects: Effects
+) -> tuple[list[Job], list[Job]]:
+    """Takes jobs that are plain and that a claim in the same transaction would find, all of them and nothing else
+    (`claims.would_take`); as they were taken and, running, as they are. By the caller's clocks, which SQLite has."""
+    taken = [new_job(spec, moment.wall_us) for spec in specs]
+    begun = [begin(job, asked, moment=moment) for job in taken]
+    insert_values(connection, "jobs", NAMES, [msgspec.structs.astuple(job) for job in begun])
+    effects.append(connection, [reached(job) for job in (*taken, *begun)])
+    return taken, begun
 
 
 def accept_all(connection: Connection, specs: Sequence[JobSpec], *, moment: Moment, effects: Effects) -> list[Job]:
@@ -232,20 +250,11 @@ def _row(marks: Mapping[str, str]) -> str:
 _ACCEPT: Final = f"""
 INSERT INTO jobs ({COLUMNS}) VALUES ({_row({name: f":{name}" for name in (*GIVEN, "missing")})})
 ON CONFLICT DO NOTHING RETURNING {COLUMNS}"""
-_GIVEN: Final = {
-    "sqlite": ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in GIVEN),
-    "postgresql": ", ".join(f"{name} {'bigint' if name in NUMBERS else 'text'}" for name in GIVEN),
-}
-_GIVEN_ROW: Final = _row({**{name: f"given.{name}" for name in GIVEN}, "missing": "0"})
-_ACCEPT_ALL: Final = {
-    "sqlite": f"""
-INSERT INTO jobs ({COLUMNS}) SELECT {_GIVEN_ROW}
-FROM (SELECT {_GIVEN["sqlite"]} FROM json_each(:given)) AS given""",
-    "postgresql": f"""
-INSERT INTO jobs ({COLUMNS}) SELECT {_GIVEN_ROW}
-FROM json_to_recordset(CAST(:given AS json)) AS given ({_GIVEN["postgresql"]}) RETURNING created_us""",
-}
-"""However many, one statement. Only a server's clock has to be asked for what time it was."""
+_GIVEN: Final = ", ".join(f"{name} {'bigint' if name in NUMBERS else 'text'}" for name in GIVEN)
+_ACCEPT_ALL: Final = f"""
+INSERT INTO jobs ({COLUMNS}) SELECT {_row({**{name: f"given.{name}" for name in GIVEN}, "missing": "0"})}
+FROM json_to_recordset(CAST(:given AS json)) AS given ({_GIVEN}) RETURNING created_us"""
+"""However many, one statement, and the server's clock. (SQLite's rows go by the caller's: they are made here.)"""
 _BY_IDEMPOTENCY: Final = f"SELECT {COLUMNS} FROM jobs WHERE organisation = :organisation AND idempotency_key = :value"
 _BY_UNIQUE: Final = f"SELECT {COLUMNS} FROM jobs WHERE organisation = :organisation AND unique_key = :value"
 _AWAIT: Final = f"UPDATE jobs SET awaited = TRUE WHERE {_ONE} RETURNING state"

@@ -24,7 +24,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from undercroft.clock import Clock
-from undercroft.storage.plain import execute
+from undercroft.storage.plain import conclude, execute, execute_later
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -66,8 +66,17 @@ _NAME: Final = re.compile(r":(\w+)")
 
 def run(connection: Connection, statement: str, moment: Moment, **values: Any) -> list[tuple[Any, ...]]:
     """Executes a statement of ours; its rows, where it returns any."""
+    return execute(connection, _text(connection.dialect.name, statement), _with_time(values, moment))
+
+
+def run_last(connection: Connection, statement: str, moment: Moment, **values: Any) -> list[tuple[Any, ...]]:
+    """The same for a transaction's last: nothing may follow."""
+    return conclude(connection, _text(connection.dialect.name, statement), _with_time(values, moment))
+
+
+def _with_time(values: dict[str, Any], moment: Moment) -> dict[str, Any]:
     values["wall_us"], values["steady_us"] = moment.wall_us, moment.steady_us
-    return execute(connection, _text(connection.dialect.name, statement), values)
+    return values
 
 
 def relax(connection: Connection) -> None:
@@ -76,7 +85,7 @@ def relax(connection: Connection) -> None:
     A crash of the database may take it back; then the job is queued again, and its run's token counts for nothing.
     """
     if connection.dialect.name == "postgresql":
-        execute(connection, "SET LOCAL synchronous_commit = off", {})
+        execute_later(connection, "SET LOCAL synchronous_commit = off", {})
 
 
 @lru_cache(maxsize=256)

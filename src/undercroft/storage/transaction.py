@@ -1,6 +1,7 @@
 """What is done in one transaction, and how long anyone waits for it."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -39,18 +40,47 @@ def busy() -> Unavailable:
 
 async def finished(future: Future[T], *, wait_s: float = WAIT_S, answer_s: float = ANSWER_S) -> T:
     """What `future` comes to. Its turn must come within `wait_s`, and the answer within `answer_s` of that."""
-    outcome = asyncio.wrap_future(future)
+    # By hand: `asyncio.wait` with a time-out takes two turns of the loop more, and each write would.
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+    patience: asyncio.TimerHandle
+
+    def tell() -> None:
+        if outcome.done():
+            return
+        if future.cancelled():
+            outcome.cancel()
+        elif (error := future.exception()) is not None:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(future.result())
+
+    def ended(_: Future[T]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and nobody waits
+            loop.call_soon_threadsafe(tell)
+
+    def refuse() -> None:
+        nonlocal patience
+        if outcome.done():
+            return
+        if future.cancel():
+            outcome.set_exception(busy())
+        else:
+            patience = loop.call_later(answer_s, give_up)
+
+    def give_up() -> None:
+        if not outcome.done():
+            outcome.set_exception(
+                Unavailable("The database does not answer.", code="database_timeout", retry_after_s=5)
+            )
+
+    patience = loop.call_later(wait_s, refuse)
+    future.add_done_callback(ended)
     try:
-        done, _ = await asyncio.wait({outcome}, timeout=wait_s)
-        if not done:
-            if future.cancel():
-                raise busy()
-            done, _ = await asyncio.wait({outcome}, timeout=answer_s)
-        if not done:
-            raise Unavailable("The database does not answer.", code="database_timeout", retry_after_s=5)
-        return outcome.result()
+        return await outcome
     finally:
-        outcome.cancel()  # a work that was not begun is dropped with its caller; one that runs is finished
+        patience.cancel()
+        future.cancel()  # a work that was not begun is dropped with its caller; one that runs is finished
 
 
 def finished_sync(future: Future[T], *, wait_s: float = WAIT_S) -> T:

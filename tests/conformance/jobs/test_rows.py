@@ -5,14 +5,16 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from tests.support.jobs import JobRows, changed, spec
+from tests.support.jobs import LEASE_US, JobRows, changed, spec
 from undercroft.errors import Conflict, InvalidRequest
 from undercroft.jobs import repository
+from undercroft.jobs.claims import Claim, would_take
 from undercroft.jobs.effects import JobEvent
 from undercroft.jobs.endings import Ended, settle
-from undercroft.jobs.types import Failed, Failure, Released, Stopped, Succeeded
+from undercroft.jobs.types import Failed, Failure, JobSpec, Released, Stopped, Succeeded
 
 AGAIN = Failed(Failure(code="odd", message="odd"))
 FINAL = Failed(Failure(code="wrong", message="wrong", blame="final"))
@@ -47,6 +49,42 @@ def test_jobs_that_are_taken_together_are_as_if_one_by_one(rows: JobRows) -> Non
         assert changed(other, **{name: getattr(one, name) for name in differing}) == one
         assert rows.find(other.id, organisation=other.organisation) == other
     assert rows.effects.names == ["job.queued"] * 6
+
+
+def test_jobs_that_begin_as_they_are_taken_are_as_if_claimed(rows: JobRows) -> None:
+    if rows.database.dialect != "sqlite":
+        pytest.skip("a server's clock has to be asked")
+    asked = Claim(worker="me", token="token-1", lease_us=LEASE_US, queues=("default",), limit=3)
+    limited = [
+        replace(asked, queue_limits={"default": 1}),
+        replace(asked, parked={"model:m": 1}),
+        replace(asked, queues=("default", "slow")),
+        replace(asked, limit=1),
+    ]
+
+    def would(*specs: JobSpec, asked: Claim = asked) -> bool:
+        return rows.database.write_sync(lambda connection: would_take(connection, asked, specs, moment=rows.moment))
+
+    fresh = [spec("job_1", priority=3), spec("job_2", organisation="other", lane="model:m")]
+    assert would(*fresh)
+    assert not any(would(*fresh, asked=each) for each in limited)
+    assert not would(spec(lane="key:a"))
+    assert not would(spec(queue="slow"))
+    assert not would(spec(run_at_us=rows.moment.wall_us + 1))
+
+    taken, begun = rows.database.write_sync(
+        lambda connection: repository.accept_claimed(connection, fresh, asked, moment=rows.moment, effects=rows.effects)
+    )
+    assert [job.state for job in taken] == ["queued"] * 2
+    assert [rows.find(job.id, organisation=job.organisation) for job in begun] == begun
+    assert rows.effects.names == ["job.queued"] * 2 + ["job.running"] * 2
+    assert [job.state for job in rows.settle(begun[0]).jobs] == ["succeeded"]
+
+    rows.accept("job_3", priority=3)
+    assert not would(spec("job_4")), "somebody waits already"
+    (claimed,) = rows.claim()
+    differing = ("id", "token", "created_us", "run_at_us", "deadline_us", "started_us", "lease_until_us")
+    assert changed(claimed, **{name: getattr(begun[0], name) for name in differing}) == begun[0]
 
 
 def test_jobs_that_were_delivered_are_taken_by_name_and_limited_ones_in_their_turn(rows: JobRows) -> None:

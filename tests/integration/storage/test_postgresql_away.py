@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -18,6 +19,7 @@ from undercroft.storage import versions
 from undercroft.storage.engine import Database, open_database
 from undercroft.storage.engines.postgresql import PostgresDatabase
 from undercroft.storage.migrate import HEAD
+from undercroft.storage.plain import execute, execute_later
 
 MIGRATE = """
 import sys
@@ -103,6 +105,27 @@ def test_a_connection_cut_in_a_transaction_is_unavailable_and_the_transaction_is
     assert database.read_sync(versions.current) == {}
     database.write_sync(bump)
     assert database.read_sync(versions.current) == {"n": 1}
+    database.close()
+
+
+def test_a_connection_cut_between_statements_that_go_together_is_unavailable_too(server: PostgresServer) -> None:
+    database = opened(server.new_database(), pool_size=1)
+    database.migrate()
+    put = "INSERT INTO versions (name, counter) VALUES (%(name)s, 1)"
+
+    def cut(connection: Connection, *, is_last: bool) -> None:
+        ((process,),) = execute(connection, "SELECT pg_backend_pid()", {})
+        execute_later(connection, put, {"name": "cut"})
+        with psycopg.connect(server.url(), autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", [process])
+        if not is_last:
+            execute(connection, put, {"name": "behind"})
+
+    for is_last in (True, False):
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            database.write_sync(partial(cut, is_last=is_last))
+        database.write_sync(bump)
+    assert database.read_sync(versions.current) == {"n": 2}
     database.close()
 
 

@@ -13,6 +13,7 @@ from typing import Final, ParamSpec, Protocol, TypeVar
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
 from undercroft.jobs.queue import JobRef
+from undercroft.jobs.queues.pace import Pace
 from undercroft.telemetry.logs import get_logger
 
 P = ParamSpec("P")
@@ -27,9 +28,6 @@ DEEPEST: Final = 200
 MOST_WAITING: Final = 16 * DEEPEST
 LOOK_S: Final = 0.1
 """How often the broker is asked how deep a queue is."""
-PACE_S: Final = 0.006
-"""From one message to the next, unless it is full. The first after a pause goes at once; of jobs that come one upon the
-other several share a message, a claim and a commit."""
 PAUSE_S: Final = 1.0
 """After a broker that was away, and between two looks at whether it still knows us."""
 
@@ -37,7 +35,9 @@ PAUSE_S: Final = 1.0
 class Broker(Protocol):
     """As much of Celery as is needed. Each method blocks, for some seconds at most, and raises Unavailable."""
 
-    def send(self, queue: str, jobs: Sequence[Address], /) -> None: ...
+    def send(self, queue: str, jobs: Sequence[Address], /) -> int | None:
+        """How deep the queue is now, if the broker says so."""
+        ...
 
     def depth(self, queue: str, /) -> int:
         """How many messages nobody has taken yet."""
@@ -59,8 +59,10 @@ class Celery:
         self._waiting: dict[str, deque[Address]] = {}
         self._depths: dict[str, tuple[int, float]] = {}
         """Of each queue, and when it was asked for."""
-        self._sent_at = -PACE_S
+        self._pace = Pace()
         self._some = asyncio.Event()
+        self._full = asyncio.Event()
+        """There are ids for a full message."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="undercroft-broker")
 
     async def deliver(self, jobs: Sequence[JobRef], /) -> None:
@@ -70,6 +72,9 @@ class Celery:
             # What falls out at the other end nobody misses: there are workers to find it, or none at all.
             waiting = self._waiting.setdefault(job.queue, deque(maxlen=MOST_WAITING))
             waiting.append((job.organisation, job.id))
+            self._pace.came(self._clock.monotonic())
+            if len(waiting) >= IDS_A_MESSAGE:
+                self._full.set()
         self._some.set()
 
     def close(self) -> None:
@@ -96,12 +101,11 @@ class Celery:
         is_more = False
         while True:
             await self._some.wait()
-            if not is_more:
-                await self._keep_pace()
+            has_waited = not is_more and await self._keep_pace()
             self._some.clear()
             for queue, waiting in list(self._waiting.items()):
                 try:
-                    await self._send_some(queue, waiting)
+                    await self._send_some(queue, waiting, has_waited=has_waited)
                 except Unavailable as error:
                     get_logger("undercroft.jobs").debug("jobs_not_announced", reason=str(error))
                     await self._clock.sleep(PAUSE_S)
@@ -109,26 +113,35 @@ class Celery:
             if is_more:
                 self._some.set()
 
-    async def _keep_pace(self) -> None:
-        rest_s = self._sent_at + PACE_S - self._clock.monotonic()
-        if rest_s > 0 and all(len(waiting) < IDS_A_MESSAGE for waiting in self._waiting.values()):
-            await self._clock.sleep(rest_s)
+    async def _keep_pace(self) -> bool:
+        """Whether it had to wait."""
+        rest_s = self._pace.rest_s(self._clock.monotonic())
+        if rest_s <= 0 or any(len(waiting) >= IDS_A_MESSAGE for waiting in self._waiting.values()):
+            return False
+        self._full.clear()
+        waits = asyncio.ensure_future(self._clock.sleep(rest_s)), asyncio.ensure_future(self._full.wait())
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+        return True
 
-    async def _send_some(self, queue: str, waiting: deque[Address]) -> None:
+    async def _send_some(self, queue: str, waiting: deque[Address], *, has_waited: bool) -> None:
         if not waiting:
             return
         if await self._depth(queue) >= DEEPEST:
             waiting.clear()
             return
-        self._sent_at = self._clock.monotonic()
         taken = [waiting.popleft() for _ in range(min(len(waiting), IDS_A_MESSAGE))]
+        self._pace.sent(self._clock.monotonic(), has_waited=has_waited, count=len(taken))
         try:
-            await self._ask(self._broker.send, queue, taken)
+            said = await self._ask(self._broker.send, queue, taken)
         except Unavailable:
             waiting.extendleft(reversed(taken))
             raise
         depth, asked = self._depths[queue]
-        self._depths[queue] = (depth + 1, asked)
+        self._depths[queue] = (depth + 1, asked) if said is None else (said, self._clock.monotonic())
 
     async def _depth(self, queue: str) -> int:
         depth, asked = self._depths.get(queue, (0, -LOOK_S))

@@ -98,7 +98,7 @@ class CeleryBroker:
         self._declared: set[str] = set()
         """Over this connection: RabbitMQ confirms what is sent to a queue that it does not have, and drops it."""
 
-    def send(self, queue: str, jobs: Sequence[Address], /) -> None:
+    def send(self, queue: str, jobs: Sequence[Address], /) -> int | None:
         with self._connected() as connection:
             if queue not in self._declared:
                 self._declare(connection, queue)
@@ -106,6 +106,8 @@ class CeleryBroker:
             message = self._app.amqp.create_task_message(
                 uuid(), DELIVER, [list(map(list, jobs))], argsrepr="(…)", kwargsrepr="{}", ignore_result=True
             )
+            if (push := getattr(connection.default_channel, "push", None)) is not None:  # our transport's (TRANSPORT)
+                return int(push(f"{PREFIX}{queue}", message))
             self._producer.publish(
                 message.body,
                 routing_key=f"{PREFIX}{queue}",
@@ -113,6 +115,7 @@ class CeleryBroker:
                 headers=message.headers,
                 **message.properties,
             )
+            return None
 
     def depth(self, queue: str, /) -> int:
         with self._connected() as connection:

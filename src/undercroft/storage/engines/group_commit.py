@@ -34,10 +34,18 @@ class GroupCommit:
     good or bad, before the COMMIT: even an error may rest on rows of a neighbour that are not there if it fails.
     """
 
-    def __init__(self, connection: Connection, *, explain: Callable[[BaseException], UndercroftError | None]) -> None:
-        """`connection` is one whose transactions SQLAlchemy does not begin (`sqlite_file.open_engine`)."""
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        explain: Callable[[BaseException], UndercroftError | None],
+        committed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`connection` is one whose transactions SQLAlchemy does not begin (`sqlite_file.open_engine`). `committed` is
+        called behind every COMMIT, when everybody knows of it."""
         self._connection = connection
         self._explain = explain
+        self._committed = committed
         self._writes: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._is_closed = False
@@ -101,6 +109,7 @@ class GroupCommit:
                 write.future.set_result(result)
             else:
                 write.future.set_exception(self._told(failure))
+        self._committed()
 
     def _in_transaction(self, works: list[Work[Any]]) -> list[tuple[Any, BaseException | None]]:
         # By the driver: SQLAlchemy's begin and commit take as long as a statement or two. It believes in a transaction

@@ -8,14 +8,17 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 import psycopg
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import Engine, NullPool, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, func, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from undercroft.errors import ConfigurationError, Unavailable, UndercroftError
 from undercroft.storage import migrate
+from undercroft.storage.engines.postgresql_turn import Line
 from undercroft.storage.migrate import SchemaState
+from undercroft.storage.plain import LINE, explained
 from undercroft.storage.transaction import Threads, Work, busy
 
 T = TypeVar("T")
@@ -45,6 +48,8 @@ WHERE current_setting(name) = '0'
 """For sessions in which the operator has set none."""
 MIGRATION_LIMITS: Final = "SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '60s', false)"
 """A migration may take its time, but not make everybody queue behind a lock that it cannot get."""
+_LINE: Final = "undercroft_session_line"
+"""Where a session's record keeps its line, also while nothing goes over it."""
 MIGRATION_LOCK: Final = 0x756E646572
 """The advisory lock of all who migrate this database: "under" in ASCII."""
 
@@ -69,6 +74,8 @@ class PostgresDatabase:
             raise ConfigurationError(f"DATABASE_URL cannot be used: {error}.") from error
         event.listen(self._engine, "connect", _settle)
         event.listen(self._engine, "checkout", _doubt)
+        event.listen(self._engine, "before_cursor_execute", _send_first)
+        event.listen(self._engine, "rollback", _forget_names)
         self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._threads = Threads(pool_size)
 
@@ -88,7 +95,18 @@ class PostgresDatabase:
 
     def write_sync(self, work: Work[T], /) -> T:
         with _explained(), self._engine.begin() as connection:
-            return work(connection)
+            session = connection.info  # also when the session is lost, and the connection has none
+            if (line := session.get(_LINE)) is None:
+                return work(connection)
+            session[LINE] = line
+            try:
+                result = work(connection)
+                with explained(connection, "COMMIT"):
+                    line.commit()
+            finally:
+                line.renew()
+                session.pop(LINE, None)
+            return result
 
     async def state(self) -> SchemaState:
         return await self._threads.run(self.state_sync)
@@ -187,11 +205,29 @@ def _check_server(session: psycopg.Connection[Any], _record: object) -> None:
         raise
 
 
-def _settle(session: psycopg.Connection[Any], record: object) -> None:
+def _settle(session: psycopg.Connection[Any], record: ConnectionPoolEntry) -> None:
     """Sets the limits in one round trip; not as start-up options, which a pooler in between refuses."""
     _check_server(session, record)
     session.execute(LIMITS)
     session.commit()
+    if psycopg.Pipeline.is_supported():
+        record.info[_LINE] = Line(session)
+
+
+def _send_first(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+    """Statements that go through SQLAlchemy come behind those of the same transaction that wait."""
+    if (line := connection.info.get(LINE)) is not None:
+        with explained(connection, "what was put off"):
+            line.flush()
+    if statement.lstrip()[:5].upper() in ("DROP ", "ALTER"):
+        _forget_names(connection)
+
+
+def _forget_names(connection: Connection) -> None:
+    """Behind a rollback, and where a table goes, psycopg has the server forget all prepared statements, not only its
+    own."""
+    if not connection.invalidated and (line := connection.info.get(_LINE)) is not None:
+        line.forget_names()
 
 
 def _doubt(session: psycopg.Connection[Any], *_: object) -> None:

@@ -13,9 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from undercroft.clock import Clock
 from undercroft.errors import ConfigurationError, UndercroftError
 from undercroft.storage import migrate
+from undercroft.storage.engines.checkpoints import Checkpoints
 from undercroft.storage.engines.group_commit import GroupCommit
 from undercroft.storage.engines.sqlite_file import (
     BUSY_S,
+    connect,
     explain,
     migration_lock,
     open_engine,
@@ -43,10 +45,13 @@ class SqliteDatabase:
         self._grouping = open_engine(self._path, None, writing, poolclass=NullPool)
         pool = {"poolclass": QueuePool, "pool_size": READERS, "max_overflow": 0, "pool_timeout": BUSY_S}
         self._reading = open_engine(self._path, "BEGIN", ("query_only=ON",), **pool)
+        self._checkpoints = Checkpoints(partial(connect, self._path, writing))
         try:
             self._open(migrates)
             with self._explained():
-                self._writer = GroupCommit(self._grouping.connect(), explain=self._explain)
+                self._writer = GroupCommit(
+                    self._grouping.connect(), explain=self._explain, committed=self._checkpoints.committed
+                )
         except BaseException:
             self._reading.dispose()
             raise
@@ -87,6 +92,7 @@ class SqliteDatabase:
 
     def close(self) -> None:
         self._writer.close()
+        self._checkpoints.close()
         self._threads.close()
         self._reading.dispose()
         self._writing.dispose()

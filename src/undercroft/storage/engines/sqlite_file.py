@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from undercroft.clock import Clock
 from undercroft.errors import ConfigurationError, Unavailable, UndercroftError
+from undercroft.storage.engines.checkpoints import BACKSTOP_PAGES
 from undercroft.storage.transaction import busy
 
 MIGRATION_S: Final = 60.0
@@ -52,7 +53,8 @@ def writing_pragmas(*, is_durable: bool) -> tuple[str, ...]:
     # power, which may cost the commits since the last checkpoint; FULL keeps those too and costs a sync each.
     synchronous = ("synchronous=FULL", "fullfsync=ON") if is_durable else ("synchronous=NORMAL",)
     # What a savepoint may have to take back is kept in memory: a file for it costs an insert of many rows a sixth.
-    return ("temp_store=MEMORY", f"journal_size_limit={JOURNAL_BYTES}", *synchronous)
+    log = (f"journal_size_limit={JOURNAL_BYTES}", f"wal_autocheckpoint={BACKSTOP_PAGES}")
+    return ("temp_store=MEMORY", *log, *synchronous)
 
 
 def open_engine(path: Path, begin: str | None, pragmas: tuple[str, ...], **pool: Any) -> Engine:

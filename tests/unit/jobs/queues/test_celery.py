@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.clock import ManualClock
 from undercroft.errors import Unavailable
-from undercroft.jobs.queues.celery import DEEPEST, IDS_A_MESSAGE, MOST_WAITING, PACE_S, Address, Celery
+from undercroft.jobs.queues.celery import DEEPEST, IDS_A_MESSAGE, MOST_WAITING, Address, Celery
+from undercroft.jobs.queues.pace import PACE_S
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,13 @@ class KeptBroker:
         self.is_away = False
         self.is_empty = False
         self.waiting = 0
+        self.says_depth = False
         self.calls = 0
 
-    def send(self, queue: str, jobs: Sequence[Address], /) -> None:
+    def send(self, queue: str, jobs: Sequence[Address], /) -> int | None:
         self._reach()
         self.messages.append((queue, list(jobs)))
+        return self.waiting if self.says_depth else None
 
     def depth(self, queue: str, /) -> int:
         self._reach()
@@ -101,17 +104,19 @@ def test_jobs_that_come_one_upon_the_other_share_a_message_and_a_full_one_waits_
         clock = ManualClock()
         queue = Celery(broker, wake=None, clock=clock)
         async with running(queue):
-            await queue.deliver([Ref("job_1")])
-            await settled(broker, 1)
+            await queue.deliver(refs(IDS_A_MESSAGE))
+            await settled(broker, IDS_A_MESSAGE)
             for number in (2, 3):
                 await queue.deliver([Ref(f"job_{number}")])
                 await until(lambda: clock.is_awaited)
             assert len(broker.messages) == 1
             clock.advance(PACE_S)
-            await settled(broker, 3)
-            await queue.deliver(refs(IDS_A_MESSAGE))
-            await settled(broker, 3 + IDS_A_MESSAGE)
-        assert [len(jobs) for _, jobs in broker.messages] == [1, 2, IDS_A_MESSAGE]
+            await settled(broker, IDS_A_MESSAGE + 2)
+            await queue.deliver([Ref("job_4")])
+            await until(lambda: clock.is_awaited)
+            await queue.deliver(refs(IDS_A_MESSAGE - 1))  # and the one that waited
+            await settled(broker, 2 * IDS_A_MESSAGE + 2)
+        assert [len(jobs) for _, jobs in broker.messages] == [IDS_A_MESSAGE, 2, IDS_A_MESSAGE]
 
     asyncio.run(main())
 
@@ -156,6 +161,26 @@ def test_a_broker_that_is_deep_enough_is_sent_no_more() -> None:
             await queue.deliver([Ref("later")])
             await settled(broker, 1)
         assert broker.ids == ["later"]
+
+    asyncio.run(main())
+
+
+def test_a_broker_that_says_how_deep_it_is_need_not_be_asked() -> None:
+    async def main() -> None:
+        broker = KeptBroker()
+        broker.says_depth = True
+        clock = ManualClock()
+        queue = Celery(broker, wake=None, clock=clock)
+        async with running(queue):
+            await queue.deliver([Ref("job_1")])
+            await settled(broker, 1)
+            broker.waiting = DEEPEST
+            await queue.deliver(refs(IDS_A_MESSAGE))
+            await settled(broker, 1 + IDS_A_MESSAGE)
+            await queue.deliver(refs(IDS_A_MESSAGE))
+            await until(lambda: not queue._waiting["default"])
+        assert broker.calls == 3, "once, before the first message"
+        assert len(broker.messages) == 2, "what came behind it is left to whoever looks"
 
     asyncio.run(main())
 
