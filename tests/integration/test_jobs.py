@@ -130,7 +130,7 @@ def test_the_same_key_gives_the_same_job_and_another_body_is_refused(tmp_path: P
         ({"priority": 101}, "integer_above_max_value"),
         ({"after": ["job_0"]}, "unknown_job"),
         ({"webhook": "ftp://example.com"}, "invalid_value"),
-        ({"oops": 1}, "invalid_value"),
+        ({"oops": 1}, "unknown_parameter"),
         ({"kind": "generate", "input": {}}, "missing_required_parameter"),
         ({"kind": "generate", "input": {"prompt": "hi", "model": "gone"}}, "model_not_found"),
     ],

@@ -45,19 +45,20 @@ async def finished(future: Future[T], *, wait_s: float = WAIT_S, answer_s: float
     outcome: asyncio.Future[T] = loop.create_future()
     patience: asyncio.TimerHandle
 
-    def tell() -> None:
+    def tell(done: Future[T]) -> None:
         if outcome.done():
             return
-        if future.cancelled():
+        if done.cancelled():
             outcome.cancel()
-        elif (error := future.exception()) is not None:
+        elif (error := done.exception()) is not None:
             outcome.set_exception(error)
         else:
-            outcome.set_result(future.result())
+            outcome.set_result(done.result())
 
-    def ended(_: Future[T]) -> None:
+    def ended(done: Future[T]) -> None:
+        # It must not know `future`, which keeps it: what was read would stay until somebody looks for cycles.
         with contextlib.suppress(RuntimeError):  # the loop is gone, and nobody waits
-            loop.call_soon_threadsafe(tell)
+            loop.call_soon_threadsafe(tell, done)
 
     def refuse() -> None:
         nonlocal patience

@@ -1,6 +1,8 @@
 """How long anyone waits for a work, and what becomes of it."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 
@@ -74,3 +76,19 @@ def test_a_work_whose_caller_leaves_is_dropped_before_its_turn_and_finished_afte
     asyncio.run(leave(running))
     running.set_result(7)
     assert running.result() == 7
+
+
+def test_what_was_read_is_gone_with_whoever_read_it() -> None:
+    class Piece:
+        """Of a file, say."""
+
+    async def read() -> "weakref.ref[Piece]":
+        future: Future[Piece] = Future()
+        asyncio.get_running_loop().call_soon(lambda: future.set_result(Piece()))
+        return weakref.ref(await finished(future))
+
+    gc.disable()
+    try:
+        assert asyncio.run(read())() is None
+    finally:
+        gc.enable()
