@@ -60,7 +60,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     worker: str
     """One life of one process."""
     queues: tuple[str, ...] = (DEFAULT_QUEUE,)
-    at_once: int = 8
+    at_once: int = 16
     lease_s: float = 30.0
     queue_limits: Mapping[str, int] = {}
     lane_limit: int = 1

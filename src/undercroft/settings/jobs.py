@@ -46,7 +46,7 @@ class Jobs(Section):
     """How workers learn of jobs; default: `celery` with a broker, `postgres` with PostgreSQL, else `inline`."""
     serves: tuple[Text, ...] = ()
     """Queues that this process works on; default: all."""
-    at_once: Positive = 8
+    at_once: Positive = 16
     """Jobs that one process runs at a time."""
     lease_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
     """How long a process may be silent before its jobs are given to another."""
