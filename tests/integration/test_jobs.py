@@ -26,6 +26,7 @@ JOBS = int(os.environ.get("UNDERCROFT_KILL_JOBS", "400"))
 """Jobs to be accepted in all; `make torture` takes more."""
 KILLS = max(4, JOBS // 100)
 CALLERS = 8
+AT_ONCE = 8
 WORK = """
 import asyncio
 import os
@@ -65,7 +66,7 @@ def endless(request: Request) -> "Iterator[Step]":
 def working(folder: Path, toml: str = SCRIPTED, **options: Any) -> Iterator[Server]:
     """A server with the functions above."""
     (folder / "work.py").write_text(WORK)
-    with serving(folder, toml=f'{toml}\n[jobs]\nmodules = ["work"]\n', **options) as server:
+    with serving(folder, toml=f'{toml}\n[jobs]\nat_once = {AT_ONCE}\nmodules = ["work"]\n', **options) as server:
         until(lambda: server.ask("/health").json["checks"]["database"] == "ok", within_s=60)
         yield server
 
@@ -207,12 +208,12 @@ def test_those_who_follow_a_job_hear_its_output_and_its_end(tmp_path: Path) -> N
 
 def test_a_clean_stop_finishes_what_runs_and_keeps_what_waits(tmp_path: Path) -> None:
     with working(tmp_path) as server:
-        running = [hand_in(server, "append", {"line": f"r{n}", "seconds": 8}).json["id"] for n in range(8)]
+        running = [hand_in(server, "append", {"line": f"r{n}", "seconds": 8}).json["id"] for n in range(AT_ONCE)]
         waiting = [hand_in(server, "append", {"line": f"w{n}"}).json["id"] for n in range(20)]
-        until(lambda: (tmp_path / "done").exists() and len((tmp_path / "done").read_text().split()) == 8)
+        until(lambda: (tmp_path / "done").exists() and len((tmp_path / "done").read_text().split()) == AT_ONCE)
         assert server.stop() == 0
     done = (tmp_path / "done").read_text().split()
-    assert sorted(done) == sorted(f"r{n}" for n in range(8))
+    assert sorted(done) == sorted(f"r{n}" for n in range(AT_ONCE))
     with working(tmp_path) as server:
         assert {server.ask(f"/api/v1/jobs/{job}").json["status"] for job in running} == {"succeeded"}
         assert {ended(server, job)["status"] for job in waiting} == {"succeeded"}
@@ -308,7 +309,7 @@ def test_no_job_is_lost_or_done_twice_whenever_the_server_dies(tmp_path: Path) -
     assert Counter(row["status"] for row in rows) == {"succeeded": JOBS}
     assert {row["result"] for row in rows} == {str(number) for number in range(JOBS)}
     reruns = len((tmp_path / "done").read_text().split()) - JOBS
-    assert 0 <= reruns <= KILLS * 8
+    assert 0 <= reruns <= KILLS * AT_ONCE
     print(f"{JOBS} jobs over {KILLS} kills: 0 lost, 0 recorded twice, 0 stuck; {reruns} run again")
 
 

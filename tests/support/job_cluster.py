@@ -39,6 +39,7 @@ TOML = f"""{SCRIPTED}
 [server]
 shutdown_grace_s = 5.0
 [jobs]
+at_once = 8
 modules = ["job_steps"]
 lease_s = {LEASE_S}
 """
