@@ -153,8 +153,6 @@ class HttpProtocol(asyncio.Protocol):
         self._lingers_until: float | None = None
         """Set once nothing of this connection is served any more: what still comes is thrown away until then."""
         self._reading = True
-        self.is_clogged = False
-        """The client reads too slowly for what was written."""
         self._resumed: asyncio.Event | None = None
         """Set when the client reads again; there only while it does not."""
         self._unread_bytes = 0
@@ -198,14 +196,12 @@ class HttpProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._resumed = asyncio.Event()
-        self.is_clogged = True
 
     def resume_writing(self) -> None:
         self._unread_since = None
         if self._resumed is not None:
             self._resumed.set()
             self._resumed = None
-            self.is_clogged = False
             if self.cycle is not None and self.cycle.on_drained is not None and not self.transport.is_closing():
                 self.cycle.on_drained()
 
@@ -358,6 +354,11 @@ class HttpProtocol(asyncio.Protocol):
             ahead, self._ahead = self._ahead, b""
             self.loop.call_soon(self.data_received, ahead)
         self.resume_reading()
+
+    @property
+    def is_clogged(self) -> bool:
+        """The client reads too slowly for what was written."""
+        return self._resumed is not None
 
     async def drain(self) -> None:
         """Returns when the client has read enough of what was written."""

@@ -20,13 +20,13 @@ class Wanted:
     def needs(self) -> list[Need]:
         """What has to be held."""
         amounts = asked(self.ask)
-        return [(limit, window, amounts[measure]) for limit, window, measure in self.counted.windows]
+        return [(limit, window, amounts[limit.measure]) for limit, window in self.counted.windows]
 
     def needs_beyond(self, held: Ask) -> list[Need]:
         """What has to be held besides, of limits that a longer answer uses more of."""
         more = Ask(tokens=self.ask.tokens - held.tokens, spend_nano=self.ask.spend_nano - held.spend_nano)
         amounts = asked(more)
-        return [(limit, window, amounts[measure]) for limit, window, measure in self.counted.windows if limit.grows]
+        return [(limit, window, amounts[limit.measure]) for limit, window in self.counted.windows if limit.grows]
 
 
 class Holding:

@@ -176,8 +176,8 @@ class Counting(NamedTuple):
     """What a caller's calls are counted in for a while: until the first of the windows ends."""
 
     limits: tuple[Limit, ...]
-    windows: tuple[tuple[Limit, Window, Measure], ...]
-    """Each limit with the window and the measure of it."""
+    windows: tuple[tuple[Limit, Window], ...]
+    """Each limit with the window of it."""
     measures: frozenset[Measure]
     grows: bool
     """Whether a longer answer uses more of it."""
@@ -187,8 +187,8 @@ class Counting(NamedTuple):
     @classmethod
     def at(cls, limits: tuple[Limit, ...], who: Who, at_us: int) -> "Counting":
         """Of a call that begins at a moment."""
-        windows = tuple((limit, limit.window(who, at_us), limit.measure) for limit in limits)
-        ends_us = min((window.ends_us for _, window, _ in windows), default=NEVER_US)
+        windows = tuple((limit, limit.window(who, at_us)) for limit in limits)
+        ends_us = min((window.ends_us for _, window in windows), default=NEVER_US)
         measures = frozenset(limit.measure for limit in limits)
         return cls(limits, windows, measures, any(limit.grows for limit in limits), at_us, ends_us)
 

@@ -14,9 +14,8 @@ from undercroft.telemetry.trace_context import TraceContext, current, for_later,
 
 MOST_OPEN: Final = 100_000
 """Calls under way of which the course is noted; every call ends, so this is only a fence."""
-
-
 _NO_ZEROS: Final = 1 << 64 | 1
+"""A bit of a trace's id and one of a span's, drawn as one number: the standard forbids ids of nothing but zeros."""
 
 
 class Sink(Protocol):
@@ -60,7 +59,6 @@ class Tracing:
         caller = read(traceparent) if traceparent else None
         if caller is not None:
             return Course(caller.trace, self._id(64), caller.span, caller.sampled, began)
-        # Both ids of one draw, and neither of them nothing but zeros, which the standard forbids.
         drawn = f"{self._rng.getrandbits(192) | _NO_ZEROS:048x}"
         trace = drawn[:32]
         return Course(trace, drawn[32:], "", is_sampled(trace, self._ratio), began)

@@ -122,10 +122,11 @@ def refusal(error: msgspec.ValidationError, fields: object) -> InvalidRequest:
     what, path = (placed["what"], placed["path"] or "") if placed else (str(error), "")
     if placed and placed["key"]:
         fields = _UNKNOWN  # it is a name inside the object at `path` that is wrong, and msgspec does not say which
+    inside = f"{path}." if path else ""
     if found := _MISSING.fullmatch(what):
-        return missing(f"{path}.{found['field']}" if path else found["field"])
+        return missing(inside + found["field"])
     if found := _SURPLUS.fullmatch(what):
-        return surplus(f"{path}.{found['field']}" if path else found["field"])
+        return surplus(inside + found["field"])
     if found := _TYPE.fullmatch(what):
         return _explained_type(path, found)
     if found := _RANGE.fullmatch(what):

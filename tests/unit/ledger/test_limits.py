@@ -130,4 +130,4 @@ def test_what_is_remembered_of_a_caller_ends_with_the_first_of_its_windows() -> 
     book.follow(limits)
     for at_us in (30_000_000, 59_999_999, 60_000_000, 59_999_998, 61_000_000, 86_400_000_000):
         counted = book.counted(ANNA, "chat", at_us=at_us)
-        assert counted.windows == tuple((limit, limit.window(ANNA, at_us), "requests") for limit in limits)
+        assert counted.windows == tuple((limit, limit.window(ANNA, at_us)) for limit in limits)

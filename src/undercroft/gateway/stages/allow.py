@@ -140,10 +140,8 @@ class Allow:
         policy = model.policy
         if not policy.has_fallbacks:
             return (model,)
-        names, kind = (
-            (*policy.fallbacks, *policy.fallbacks_on_context, *policy.fallbacks_on_policy),
-            kind_of(call.request),
-        )
+        kind = kind_of(call.request)
+        names = (*policy.fallbacks, *policy.fallbacks_on_context, *policy.fallbacks_on_policy)
         return (model, *(self._catalogue.find(name, kind) for name in names))
 
 
