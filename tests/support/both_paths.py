@@ -33,11 +33,12 @@ _OWN: Final = (
 
 
 class Counting:
-    """The application's fast path, and how many requests it has taken."""
+    """The application's fast path, how many requests it has taken, and how many of them by the shortest way."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
         self.taken = 0
+        self.expressed = 0
 
     @property
     def fast_path(self) -> "Counting":
@@ -47,6 +48,12 @@ class Counting:
     def _counted(self) -> FastPath:
         assert self._application.fast_path is not None
         return self._application.fast_path
+
+    def express(self, client: HttpProtocol, data: bytes, /) -> bool:
+        is_taken = self._counted.express(client, data)
+        self.taken += is_taken
+        self.expressed += is_taken
+        return is_taken
 
     def serves(self, data: bytes, /) -> bool:
         return self._counted.serves(data)

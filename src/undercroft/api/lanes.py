@@ -82,10 +82,8 @@ class WatchedProtocol(HttpProtocol):
         self._began: float | None = None
         """When the request under way came, until its answer begins."""
 
-    def data_received(self, data: bytes) -> None:
-        before = self.cycle
-        super().data_received(data)
-        if self.cycle is not None and self.cycle is not before and self.client is not None:
+    def request_begins(self) -> None:
+        if self.client is not None:
             self._tally.begin()
             self._began = self._clock.monotonic()
 

@@ -8,9 +8,10 @@ declared, and requests of one connection are answered strictly one after the oth
 import asyncio
 import re
 import weakref
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from undercroft.api.cycle import Cycle
+from undercroft.api.cycle import Cycle, Headers
 from undercroft.api.guard import MAX_FIELDS, MAX_HEAD_BYTES, NOT_HTTP, TOO_LONG, Refusal, Request, examine
 from undercroft.clock import Clock
 from undercroft.egress.http1 import Chunked
@@ -33,6 +34,19 @@ TOO_MANY: Final = Refusal(503, "The server has as many connections as it takes."
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
 
+class Expressed(Protocol):
+    """A request whose answer comes by the shortest way, if nothing happens."""
+
+    @property
+    def deadline(self) -> float:
+        """Monotonic seconds after which something has."""
+        ...
+
+    def slow_down(self) -> None:
+        """Something has: from here on it has a cycle."""
+        ...
+
+
 class Head(Protocol):
     """A head that may belong to a request of the fast path."""
 
@@ -42,6 +56,11 @@ class Head(Protocol):
 
 class FastPath(Protocol):
     """Takes some requests past the application."""
+
+    def express(self, client: Any, data: bytes, /) -> bool:
+        """Sees to an answer by the shortest way, of all that has come of a request; False, with nothing done, where it
+        has to go another. `client` is the connection, whose `express` it is until the answer is there."""
+        ...
 
     def serves(self, data: bytes, /) -> bool:
         """Whether what a request begins with is how they begin."""
@@ -105,6 +124,14 @@ class Watchman:
         self.write_timeout_s = write_timeout_s
         self.keep_alive_s = keep_alive_s
         self._watched: weakref.WeakSet[HttpProtocol] = weakref.WeakSet()
+        self.default_fields: Headers = ()
+        self.beginning = b""
+        """Of every answer that is well: the status line, and those fields. uvicorn makes new ones once a second."""
+
+    def write_defaults(self, fields: Headers) -> None:
+        """These fields begin every answer's head from now on."""
+        lines = (b"%b: %b\r\n" % field for field in fields)
+        self.default_fields, self.beginning = fields, b"HTTP/1.1 200 OK\r\n" + b"".join(lines)
 
     def watch(self, protocol: "HttpProtocol") -> None:
         self._watched.add(protocol)
@@ -148,6 +175,8 @@ class HttpProtocol(asyncio.Protocol):
         """The request under way, as long as the rest of its body is waited for."""
         self.cycle: Cycle | None = None
         """The request under way."""
+        self.express: Expressed | None = None
+        """The same, as long as it needs no cycle."""
         self._waiting_since: float | None = None
         """Since when the connection waits for (the rest of) a head; None while a request is under way."""
         self._lingers_until: float | None = None
@@ -177,6 +206,7 @@ class HttpProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.state.connections.discard(self)
         self.resume_writing()
+        self._slow_down()
         if self.cycle is not None:
             self._wait_no_more(self.cycle)
             self.cycle.lose()
@@ -185,7 +215,9 @@ class HttpProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._lingers_until is not None:
             return
-        if self.cycle is None:
+        if self.express is not None:
+            self._keep(data)
+        elif self.cycle is None:
             self._take_head(self._ahead + data if self._ahead else data)
         elif self._half is not None:
             self._go_fast(self.cycle, self._half._replace(data=self._half.data + data))
@@ -216,6 +248,10 @@ class HttpProtocol(asyncio.Protocol):
         path = self._beside.fast_path if self._beside is not None else None
         if path is not None and not path.serves(data):
             path = None
+        if path is not None and not self.is_parting and path.express(self, data):
+            self._waiting_since = None
+            self.request_begins()
+            return
         plain = path.find(data[:end]) if path is not None else None
         if path is None or plain is None:
             request = self._examined(data[:end])
@@ -226,11 +262,13 @@ class HttpProtocol(asyncio.Protocol):
             plain = path.read(data[:end], request) if path is not None else None
             if path is None or plain is None:
                 cycle = self.cycle = self.cycle_type(self, request, body_is_whole=False)
+                self.request_begins()
                 self._leave(cycle, request, data[end:])
                 return
         self._waiting_since = None
         head, length = plain
         self.cycle = self.cycle_type(self, head.request, body_is_whole=True)
+        self.request_begins()
         self._go_fast(self.cycle, _Half(path, head, length, data, end))
 
     def _examined(self, head: bytes) -> Request | Refusal:
@@ -272,6 +310,12 @@ class HttpProtocol(asyncio.Protocol):
         """What is still missing of a request is for the application to wait for, or to do without."""
         if self._half is not None:
             self._leave_half(cycle, self._half)
+
+    def request_begins(self) -> None:
+        """For whoever counts requests, as is `answer_begins`."""
+
+    def answer_begins(self, status: int) -> None:
+        """Its status line goes out now, or its express answer."""
 
     def run(self, cycle: Cycle, app: Any) -> None:
         """Has an application answer a request, in a task that uvicorn waits for when it winds down."""
@@ -340,14 +384,43 @@ class HttpProtocol(asyncio.Protocol):
             self._reading = True
             self.transport.resume_reading()
 
+    # What an express call tells us.
+
+    def cycle_of(self, head: Head) -> Cycle:
+        """It goes on with a cycle."""
+        self.express = None
+        cycle = self.cycle = self.cycle_type(self, head.request, body_is_whole=True)
+        return cycle
+
+    def respond(self, head: bytes, body: bytes) -> None:
+        """It is answered, well: its head less what all have in common, and its body."""
+        self.express = None
+        self.answer_begins(HTTPStatus.OK)
+        fields = self.state.default_headers
+        if fields is not self._watchman.default_fields:
+            self._watchman.write_defaults(fields)
+        self.transport.write(b"".join((self._watchman.beginning, head, body)))
+        self._answered(keep_alive=True)
+
+    def _slow_down(self) -> None:
+        if self.express is not None:
+            self.express.slow_down()
+
     # What a cycle and uvicorn tell us.
 
     def answered(self, cycle: Cycle, *, keep_alive: bool) -> None:
         """A request has its whole answer: the next one may begin."""
-        self.state.total_requests += 1
         self.cycle = None
-        if not keep_alive or self._is_winding_down or not cycle.body_is_whole:
-            self._part(lingers=not cycle.body_is_whole)
+        if not cycle.body_is_whole:
+            self.state.total_requests += 1
+            self._part(lingers=True)
+        else:
+            self._answered(keep_alive=keep_alive)
+
+    def _answered(self, *, keep_alive: bool) -> None:
+        self.state.total_requests += 1
+        if not keep_alive or self._is_winding_down:
+            self._part(lingers=False)
             return
         self._waiting_since = self._clock.monotonic()
         if self._ahead:
@@ -368,18 +441,20 @@ class HttpProtocol(asyncio.Protocol):
     def shutdown(self) -> None:
         """uvicorn winds down: an idle connection closes, a busy one after its answer."""
         self._is_winding_down = True
-        if self.cycle is None:
+        if self.cycle is None and self.express is None:
             self.transport.close()
 
     def part(self) -> None:
         """The answer under way, or the next one, is this connection's last; until then it stays, for a client may be
         about to use it."""
         self.is_parting = True
+        self._slow_down()
         if self.cycle is not None:
             self.cycle.part()
 
     def cut(self) -> None:
         """The server ends now: whoever still waits for an answer is told."""
+        self._slow_down()
         if self._half is not None:
             self.transport.abort()
         elif self.cycle is not None:
@@ -387,6 +462,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """Closes the connection if it has waited for too long."""
+        if self.express is not None and now > self.express.deadline:
+            self.express.slow_down()
         if self.cycle is not None:
             self._wait_no_more(self.cycle)
             self.cycle.sweep(now)

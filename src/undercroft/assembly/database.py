@@ -82,6 +82,11 @@ class DatabaseLink:
         """Returns when it is known how the database is, or it has not said for so long that it counts as away."""
         await self._first_look.wait()
 
+    @property
+    def needs_migration(self) -> bool:
+        """The schema is empty or older."""
+        return bool(self._migration)
+
     def demand_migrated(self) -> None:
         """Raises Unavailable while the schema is empty or older. (A newer one is no reason: its server is starting
         beside us, and migrations leave what we need.)"""

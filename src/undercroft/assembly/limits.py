@@ -10,7 +10,7 @@ from undercroft.assembly.beside import alongside
 from undercroft.assembly.database import DatabaseLink
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
-from undercroft.ledger.allowances import Allowances, Hold, Need, Watcher
+from undercroft.ledger.allowances import Allowance, Allowances, Hold, Need, Watcher
 from undercroft.ledger.limit_book import LimitBook
 from undercroft.ledger.limits import Limit, Measure, limits_from
 from undercroft.ledger.slices import Slice, SliceStore, Window
@@ -83,6 +83,11 @@ class Limiter:
             hold.drop()
             return None
         return hold.joined(spending)
+
+    def at_hand(self, limit: Limit, window: Window, /) -> Allowance | None:
+        """See `Allowances.at_hand`."""
+        allowances = self._budgets if limit.measure == "spend" else self._rates
+        return None if allowances is None else allowances.at_hand(limit, window)
 
     @contextlib.asynccontextmanager
     async def running(self, *, is_frozen: bool = False) -> AsyncIterator[None]:

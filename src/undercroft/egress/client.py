@@ -8,11 +8,12 @@ import ssl
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from undercroft.clock import Clock
-from undercroft.egress.connection import Connection, Stale
+from undercroft.egress.connection import Connection, Stale, Taker
 from undercroft.egress.guard import Guard
+from undercroft.egress.http1 import below
 from undercroft.egress.origin import Origin
 from undercroft.egress.pool import Pool
 from undercroft.egress.response import Response
@@ -133,6 +134,11 @@ class Client:
             first_byte_s=self._first_byte_s if first_byte_s is None else first_byte_s,
             idle_s=self._idle_s if idle_s is None else idle_s,
         )
+
+    def passage(self, origin: Origin, head: bytes) -> "Passage | None":
+        """A way to send the same head with many bodies; None before there is any connection."""
+        pool = self._pools.get(origin)
+        return None if pool is None else Passage(pool, lambda: head, self._first_byte_s, self._idle_s)
 
     def within(self, limits: "TimeLimits") -> "Client":
         """The same connections under other time limits, for whoever is given this instead."""
@@ -262,6 +268,27 @@ class Client:
         self._ticker = None
 
 
+class Passage(NamedTuple):
+    """A way to an origin for requests of which only the body differs."""
+
+    pool: Pool
+    head: Callable[[], bytes]
+    """Up to `content-length: `; asked for each time, since it may hold a secret."""
+    first_byte_s: float
+    idle_s: float
+
+    def send(self, body: bytes, traceparent: str, taker: Taker) -> Connection:
+        """Sends it at once, on an idle connection (`pool.has_idle`), below the span that is named, if one is."""
+        head = self.head()
+        if traceparent:
+            head = below(head, traceparent)
+        connection = self.pool.take()
+        assert connection is not None, "has_idle was asked"
+        message = b"%b%d\r\n\r\n%b" % (head, len(body), body)
+        connection.pass_on(message, taker, first_byte_s=self.first_byte_s, idle_s=self.idle_s)
+        return connection
+
+
 class _Lent(Client):
     """Somebody else's connections: only the time limits are its own, where it has any."""
 
@@ -310,6 +337,13 @@ class _Lent(Client):
             first_byte_s = limits.first_byte_s if first_byte_s is None else first_byte_s
             idle_s = limits.idle_s if idle_s is None else idle_s
         return self._client.begin(origin, self._filled(head), body, first_byte_s=first_byte_s, idle_s=idle_s)
+
+    def passage(self, origin: Origin, head: bytes) -> Passage | None:
+        passage = self._client.passage(origin, head)
+        if passage is None:
+            return None
+        limits = self._within or passage
+        return Passage(passage.pool, lambda: self._filled(passage.head()), limits.first_byte_s, limits.idle_s)
 
     def _filled(self, head: bytes) -> bytes:
         return head

@@ -35,6 +35,20 @@ class Owner(Protocol):
         ...
 
 
+class Taker(Protocol):
+    """Whoever wants an answer only if it is the usual one: whole, in one piece. Each of these is its end, and called
+    once."""
+
+    def take(self, connection: "Connection", data: bytes, /) -> bool:
+        """The first bytes of the answer have come. True: it is all there, and taken (`Connection.is_free`). False: a
+        response has been made for it (`Connection.response`)."""
+        ...
+
+    def give_up(self, connection: "Connection", /) -> None:
+        """There will be none, or not in time: a response is to be made, for what comes instead."""
+        ...
+
+
 class Connection(asyncio.Protocol):
     """Sends one request at a time and parses its answer.
 
@@ -44,8 +58,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_framing", "_idle_s", "_keep_alive_s", "_keeps_open", "_name", "_partial", "_paused", "_resendable",
-        "_response", "_rest_bytes", "_transport", "_was_used", "deadline", "heard", "is_open", "loop", "owner",
-        "patience_s",
+        "_response", "_rest_bytes", "_taker", "_transport", "_was_used", "deadline", "heard", "is_open", "loop",
+        "owner", "patience_s",
     )  # fmt: skip
 
     def __init__(self, *, name: str, keep_alive_s: float, loop: asyncio.AbstractEventLoop) -> None:
@@ -60,6 +74,7 @@ class Connection(asyncio.Protocol):
         self.deadline = math.inf
         self._transport: asyncio.Transport
         self._response: Response | None = None
+        self._taker: Taker | None = None
         self._rest_bytes: int | None = None
         """How much more may come of an answer that nobody reads; None while somebody does."""
         self._framing: Framing | None = None
@@ -75,22 +90,52 @@ class Connection(asyncio.Protocol):
 
     def send(self, message: tuple[bytes, bytes], *, first_byte_s: float, idle_s: float) -> Response:
         """Sends a request: its head and its body."""
+        response = self.response()
+        if response.is_over:
+            return response
+        self._begin(first_byte_s=first_byte_s, idle_s=idle_s)
+        if len(message[1]) < _JOIN_BELOW_BYTES:
+            self._transport.write(b"".join(message))
+        else:
+            self._transport.writelines(message)
+        return response
+
+    def pass_on(self, message: bytes, taker: Taker, *, first_byte_s: float, idle_s: float) -> None:
+        """Sends a whole request, for whose answer there is somebody else than a response."""
+        if not self.is_open or self._transport.is_closing():
+            taker.give_up(self)
+            return
+        self._taker = taker
+        self._begin(first_byte_s=first_byte_s, idle_s=idle_s)
+        self._transport.write(message)
+
+    def response(self) -> Response:
+        """For whatever comes next. Where nothing can come it is over."""
+        self._taker = None
         response = Response(self)
         if not self.is_open or self._transport.is_closing():
             response.end(Stale(f"{self._name} closed the connection."))
-            return response
-        self._response = response
+        else:
+            self._response = response
+        return response
+
+    def is_free(self) -> None:
+        """The answer was taken, and leaves the connection open."""
+        if self.owner is None or self._transport.get_write_buffer_size():
+            self._transport.abort()
+            return
+        self._resendable = False
+        self.patience_s = self._keep_alive_s
+        self.heard = True
+        self.owner.released(self)
+
+    def _begin(self, *, first_byte_s: float, idle_s: float) -> None:
         self._resendable = self._was_used
         self._was_used = True
         self._idle_s = idle_s
         self.patience_s = first_byte_s
         self.heard = True
         self.deadline = math.inf
-        if len(message[1]) < _JOIN_BELOW_BYTES:
-            self._transport.write(b"".join(message))
-        else:
-            self._transport.writelines(message)
-        return response
 
     def unhear(self) -> None:
         """What came was no part of an answer (a comment, half an event): the time goes on running."""
@@ -122,6 +167,8 @@ class Connection(asyncio.Protocol):
 
     def fail(self, failure: UndercroftError) -> None:
         """Closes at once and tells whoever reads."""
+        if self._taker is not None:
+            self._taker.give_up(self)
         response = self._response
         self.abort()
         if response is not None:
@@ -141,6 +188,11 @@ class Connection(asyncio.Protocol):
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:
+        taker = self._taker
+        if taker is not None:
+            self._taker = None
+            if taker.take(self, data):
+                return
         response = self._response
         if response is None:  # nobody asked for anything
             self._transport.abort()
@@ -161,6 +213,8 @@ class Connection(asyncio.Protocol):
             self.fail(garbled)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._taker is not None:
+            self._taker.give_up(self)
         self.is_open = False
         response = self._response
         if response is not None:

@@ -21,6 +21,10 @@ _FIELD_NAME: Final = re.compile(rb"\r\n(" + _TOKEN + rb"):")
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15}+)[ \t]*+(?:;[^\r\n]*+)?+\r\n")
 
 
+_LAST: Final = b"content-length: "
+"""How the heads of requests end, until the client adds the number."""
+
+
 def request_head(method: str, path: str, *, host: str, fields: Mapping[str, str]) -> bytes:
     """A request's head up to `content-length: `; the client adds the number. Made once, sent often."""
     lines = [f"{method} {path} HTTP/1.1", f"host: {host}", *(f"{name}: {value}" for name, value in fields.items())]
@@ -30,7 +34,12 @@ def request_head(method: str, path: str, *, host: str, fields: Mapping[str, str]
             f"The address or key for {host} has characters that cannot stand in an HTTP header.",
             hint="Look for line breaks, blanks and non-ASCII characters.",
         )
-    return "\r\n".join([*lines, "content-length: "]).encode("ascii")
+    return "\r\n".join([*lines, ""]).encode("ascii") + _LAST
+
+
+def below(head: bytes, traceparent: str) -> bytes:
+    """The same head of a request that tells what it is below."""
+    return b"%btraceparent: %b\r\n%b" % (head[: -len(_LAST)], traceparent.encode(), _LAST)
 
 
 class Headers(Mapping[str, str]):
@@ -245,6 +254,28 @@ class Head:
         if b"\r\ncontent-length:" in lower:  # chunks win (RFC 9112, 6.3), but whoever sends both may not mean it
             self.keeps_open = False
         return Chunked()
+
+
+_SIZED: Final = b"\r\ncontent-length: "
+_KEPT_OPEN: Final = b"\r\nconnection: keep-alive\r\n"
+_FOR_THE_PARSER: Final = (b"\r\ntransfer-encoding:", b"\r\ncontent-encoding:")
+
+
+def whole_body_of(data: bytes) -> int:
+    """Where the body starts of what is one whole answer, well (200), its size told as everybody tells it, and its
+    connection kept open; 0: it is another, or there is more to it."""
+    start = data.find(b"\r\n\r\n") + 4
+    if start < 4 or not data.startswith(b"HTTP/1.1 200 ") or _HEAD.fullmatch(data, 0, start - 4) is None:
+        return 0
+    lower = data[: start - 2].lower()
+    at = lower.find(_SIZED) + len(_SIZED)
+    if at < len(_SIZED) or lower[at : lower.find(b"\r\n", at)] != b"%d" % (len(data) - start):
+        return 0
+    if lower.count(b"\r\ncontent-length:") > 1 or any(each in lower for each in _FOR_THE_PARSER):
+        return 0
+    if b"\r\nconnection:" in lower and (lower.count(b"\r\nconnection:") > 1 or _KEPT_OPEN not in lower):
+        return 0
+    return start
 
 
 def _length(lower: bytes, start: int) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, Protocol, runtime_checkable
 import msgspec
 
 from undercroft.cache.control import Control
+from undercroft.egress.client import Passage
 from undercroft.egress.response import Response
 from undercroft.errors import InvalidRequest, UndercroftError
 from undercroft.gateway.balance import Balancer, Turn
@@ -80,6 +81,19 @@ class DirectProvider(Protocol):
     def decode_whole(self, body: bytes, /) -> Chunk: ...
 
     def limits_of(self, response: Response, /) -> tuple[tuple[bytes, bytes], ...]: ...
+
+
+@runtime_checkable
+class PassingProvider(DirectProvider, Protocol):
+    """One that speaks OpenAI's format, so that what is plain may pass as it is."""
+
+    def passage(self) -> Passage | None:
+        """The way of chat requests, once there is one; None too where they have to be adapted."""
+        ...
+
+    def renamed(self, body: bytes, /) -> bytes:
+        """A request for a whole answer as `begin` would send it."""
+        ...
 
 
 class Deployment:

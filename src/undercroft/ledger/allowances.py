@@ -188,6 +188,11 @@ class Allowances:
             allowance.used_at = now
         return Hold(parts)
 
+    def at_hand(self, limit: Limit, window: Window) -> Allowance | None:
+        """This process's part of a window, where it has one: until that is closed, or its limit changes."""
+        allowance = self._allowances.get(_key(window))
+        return allowance if allowance is not None and allowance.limit is limit else None
+
     async def _hold(self, needs: Sequence[Need]) -> Hold:
         parts: list[tuple[Allowance, int]] = []
         hold = Hold(parts)
@@ -360,7 +365,7 @@ class Allowances:
         self._drop(allowance)
 
     def _drop(self, allowance: Allowance) -> None:
-        allowance.is_closed = True
+        allowance.is_closed, allowance.trusted_until = True, 0.0
         self._allowances.pop(_key(allowance.slice.window), None)
 
 

@@ -19,6 +19,8 @@ class LimitBook:
         self._of: dict[tuple[Who, str], Counting] = {}
         self.is_empty = True
         """Nothing is limited."""
+        self.version = 0
+        """Goes up with every change."""
 
     def follow(self, rules: Iterable[Limit]) -> None:
         """Takes the rules of a configuration that is put in force."""
@@ -53,4 +55,5 @@ class LimitBook:
 
     def _changed(self) -> None:
         self._of = {}
+        self.version += 1
         self.is_empty = not self._rules and not self._stored

@@ -20,11 +20,15 @@ def estimate_text(characters: int) -> int:
     return -(-characters // CHARACTERS_PER_TOKEN)
 
 
+def estimate_texts(characters: int, messages: int) -> int:
+    """Tokens of a conversation of nothing but text."""
+    return estimate_text(characters) + TOKENS_PER_MESSAGE * messages
+
+
 def estimate_input(request: Request) -> int:
     """Tokens of what is sent to the model."""
     if isinstance(request, ChatRequest):
-        texts = sum([len(message.text()) for message in request.messages])
-        return estimate_text(texts) + TOKENS_PER_MESSAGE * len(request.messages)
+        return estimate_texts(sum([len(message.text()) for message in request.messages]), len(request.messages))
     pieces = request.prompts if isinstance(request, CompletionRequest) else request.inputs
     return sum(_estimate_piece(piece) for piece in pieces)
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from undercroft import __version__
 from undercroft.clock import Clock
-from undercroft.egress.client import Client
-from undercroft.egress.http1 import request_head
+from undercroft.egress.client import Client, Passage
+from undercroft.egress.http1 import below, request_head
 from undercroft.egress.origin import parse_base_url
 from undercroft.egress.response import Response
 from undercroft.errors import UpstreamGarbled
@@ -22,11 +22,12 @@ from undercroft.llm.types import (
     Source,
 )
 from undercroft.llm.unsupported import Unsupported
-from undercroft.providers.remote import MAX_ANSWER_BYTES, Decode, below, check, limits_of, post, streamed, whole
+from undercroft.providers.remote import MAX_ANSWER_BYTES, Decode, check, limits_of, post, streamed, whole
 from undercroft.settings.presets import Quirks
 from undercroft.wire.openai import chat, completions, embeddings, moderations
 from undercroft.wire.openai.failures import decode_error
 from undercroft.wire.openai.quirks import Adaptation
+from undercroft.wire.openai.upstream import rewritten
 from undercroft.wire.sse import DONE
 
 
@@ -107,6 +108,14 @@ class OpenAICompatible:
         body = chat.encode_request(request, model=self._model, ask_usage=self._asks_usage, adaptation=fit)
         head = below(self._chat_head, traceparent) if traceparent else self._chat_head
         return self._client.begin(self._origin, head, body), () if fit is None else fit.dropped
+
+    def passage(self) -> Passage | None:
+        """The way of chat requests that may pass as they came under this provider's name for the model (`renamed`)."""
+        return self._client.passage(self._origin, self._chat_head) if self._is_plain else None
+
+    def renamed(self, body: bytes, /) -> bytes:
+        """A request for a whole answer in OpenAI's format, as `begin` would send it."""
+        return rewritten(body, model=self._model, ask_usage=False)
 
     def reading(self, request: ChatRequest, /) -> "ChoicesReading":
         """What makes chunks of the events of a stream that was begun."""

@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 from undercroft.clock import Clock
 from undercroft.egress.client import Client
+from undercroft.egress.http1 import below
 from undercroft.egress.origin import Origin
 from undercroft.egress.response import Response
 from undercroft.errors import UpstreamError, UpstreamGarbled
@@ -16,8 +17,6 @@ from undercroft.wire import sse
 MAX_ANSWER_BYTES: Final = 128 * 1024 * 1024
 """2,048 vectors of 3,072 numbers written out are 75 MB."""
 _MAX_ERROR_BYTES: Final = 1024 * 1024
-_LAST: Final = b"content-length: "
-"""How the heads of `egress.http1.request_head` end."""
 _CHECK_S: Final = 5.0
 """A list of models that takes longer is no sign of health."""
 
@@ -90,11 +89,6 @@ async def post(
     except UpstreamError:  # the status already says what matters
         told = b""
     raise decode_error(response.status, response.headers, told, now_us=clock.now_us())
-
-
-def below(head: bytes, traceparent: str) -> bytes:
-    """The head of a request that tells what it is below."""
-    return b"%btraceparent: %b\r\n%b" % (head[: -len(_LAST)], traceparent.encode(), _LAST)
 
 
 async def check(client: Client, origin: Origin, head: bytes, *, decode_error: DecodeError, clock: Clock) -> None:

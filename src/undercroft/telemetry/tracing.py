@@ -31,6 +31,14 @@ class Sink(Protocol):
         ...
 
 
+class Sketch(Protocol):
+    """What becomes a course if anybody wants to see it."""
+
+    @property
+    def is_sampled(self) -> bool: ...
+    def course(self) -> Course: ...
+
+
 class Tracing:
     """Notes what is done for each call. `sink` None: nothing is traced, and nobody pays for it."""
 
@@ -41,6 +49,8 @@ class Tracing:
         self._clock = clock
         self._rng = rng
         self._open: dict[str, Course] = {}
+        self._sketched: dict[str, Sketch] = {}
+        """Of calls that have ended, in the short time until their records are told of."""
 
     @property
     def is_on(self) -> bool:
@@ -67,6 +77,17 @@ class Tracing:
         """Notes from now on what is done for a call."""
         if len(self._open) < MOST_OPEN:
             self._open[call] = course
+
+    def drawn(self) -> tuple[str, str, str, bool]:
+        """The ids of a call that is below nobody, of its trace, its span and that of its one attempt; and whether it is
+        sampled."""
+        drawn = f"{self._rng.getrandbits(256) | _NO_ZEROS << 64 | 1:064x}"
+        trace = drawn[:32]
+        return trace, drawn[32:48], drawn[48:], is_sampled(trace, self._ratio)
+
+    def sketch(self, call: str, sketch: Sketch) -> None:
+        """What was done for a call that ends now."""
+        self._sketched[call] = sketch
 
     def came_to(self, call: str, stage: str) -> None:
         """A call comes to a stage."""
@@ -96,8 +117,10 @@ class Tracing:
         if self._sink is None:
             return
         for record in records:
-            course = self._open.pop(record.id, None) or self._refused(record)
-            if course.is_sampled or record.status >= 500 or record.duration_us >= self._slow_us:
+            sketch = self._sketched.pop(record.id, None)
+            known = sketch or self._open.pop(record.id, None) or self._refused(record)
+            if known.is_sampled or record.status >= 500 or record.duration_us >= self._slow_us:
+                course = known if isinstance(known, Course) else known.course()
                 self._sink.offer(partial(_made, record, course), 1 + len(course.passed) + len(course.steps))
 
     def _refused(self, record: CallRecord) -> Course:

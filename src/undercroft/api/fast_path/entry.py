@@ -5,13 +5,16 @@ from typing import Final
 
 from undercroft.api.cycle import Cycle
 from undercroft.api.exchange import OFF_LOOP_BYTES
+from undercroft.api.fast_path.express import Express
 from undercroft.api.fast_path.formats import BEGINNINGS
 from undercroft.api.fast_path.going import Going, StartedCall
 from undercroft.api.fast_path.heads import Heads, PlainHead
 from undercroft.api.fast_path.plain import PlainModels, PlainWays
+from undercroft.api.fast_path.plan import Plans
 from undercroft.api.fast_path.streamed import StreamedAnswer
 from undercroft.api.fast_path.whole import WholeAnswer
 from undercroft.api.guard import Request
+from undercroft.api.protocol import HttpProtocol
 from undercroft.assembly import Undercroft
 from undercroft.errors import UndercroftError
 from undercroft.gateway.call import Begun, Call, Stake, Trail
@@ -44,6 +47,8 @@ class FastPath:
         self._heads = Heads(undercroft.door, undercroft.keys)
         self._plain = PlainModels(undercroft.gateway)
         self._going = Going(undercroft, leave=leave)
+        plans = Plans(undercroft.gateway, undercroft.limits, self._plain)
+        self._express = Express(undercroft, self._going, self._heads, plans, is_closing=is_closing)
         self._is_closing = is_closing
         self._is_off = not undercroft.recorder.is_immediate
         """Answers wait for what is booked to be safe: that is for tasks."""
@@ -52,6 +57,10 @@ class FastPath:
         self._most_messages = limits.max_messages
         self._max_depth = limits.max_json_depth
         self._timeout_s = undercroft.settings.server.request_timeout_s
+
+    def express(self, client: HttpProtocol, data: bytes) -> bool:
+        """See `Express.take`."""
+        return self._express.take(client, data)
 
     @staticmethod
     def serves(data: bytes) -> bool:

@@ -29,8 +29,8 @@ class Format:
     decode: Callable[[bytes, Passed], ChatRequest]
     """Raises InvalidRequest."""
     envelope: Envelope
-    keeps_events: bool
-    """A provider's own events, where it speaks OpenAI's format, go to the caller as they are."""
+    is_openai: bool
+    """What a provider says that speaks OpenAI's format goes to the caller as it is."""
 
     @property
     def beginning(self) -> bytes:
@@ -45,7 +45,7 @@ FORMATS: Final = (
         passed=lambda _: (),
         decode=lambda body, _: chat.decode(body),
         envelope=openai_errors.envelope,
-        keeps_events=True,
+        is_openai=True,
     ),
     Format(
         path=messages.PATH,
@@ -53,7 +53,7 @@ FORMATS: Final = (
         passed=messages.passed_of,
         decode=lambda body, passed: anthropic.decode(body, headers=passed),
         envelope=anthropic_errors.envelope,
-        keeps_events=False,
+        is_openai=False,
     ),
 )
 BEGINNINGS: Final[Mapping[bytes, Format]] = {each.beginning: each for each in FORMATS}

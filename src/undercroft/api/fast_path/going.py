@@ -51,7 +51,7 @@ class Going:
     def give(self, cycle: Cycle, call: Call, format: Format, whole: Chunk, unbooked: UndercroftError | None) -> None:
         """Answers, once it is booked."""
         if unbooked is not None:
-            self.tell(cycle, call, format, unbooked)
+            self.tell(cycle, call.id, format, unbooked)
             return
         answer = format.codec.whole(call, whole)
         lines = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
@@ -65,14 +65,14 @@ class Going:
             return unbooked
         return None
 
-    def tell(self, cycle: Cycle, call: Call, format: Format, error: BaseException) -> None:
+    def tell(self, cycle: Cycle, call_id: str, format: Format, error: BaseException) -> None:
         """The client learns of an error that comes instead of an answer."""
         if cycle.answered:
             cycle.end()
             return
-        status, headers, body = format.envelope(error, request_id=call.id)
+        status, headers, body = format.envelope(error, request_id=call_id)
         lines = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
-        cycle.respond(status, [*lines, *identity_of(call.id)], body)
+        cycle.respond(status, [*lines, *identity_of(call_id)], body)
 
 
 class Answer:
@@ -155,7 +155,7 @@ class Answer:
         self._going.under_way.end()
 
     def _tell(self, error: BaseException) -> None:
-        self._going.tell(self._cycle, self._call, self._started.format, error)
+        self._going.tell(self._cycle, self._call.id, self._started.format, error)
 
     # What the client's connection tells. Before the answer has begun, the stages are to hear of it.
 

@@ -10,6 +10,7 @@ from undercroft.access.keys import KeyRing
 from undercroft.api.calls import trace_in
 from undercroft.api.exchange import credential_of
 from undercroft.api.fast_path.formats import BEGINNINGS, Format, Passed
+from undercroft.api.fast_path.plan import Plan
 from undercroft.api.guard import Request
 from undercroft.errors import UndercroftError
 from undercroft.telemetry.trace_context import read
@@ -36,6 +37,8 @@ class PlainHead(NamedTuple):
     trace: str = ""
     told: str = ""
     """What a provider is told of it where we leave no spans of our own."""
+    plans: dict[str, Plan] = {}
+    """What becomes of the plain calls that come with it, by the public names of models."""
 
 
 class Heads:
@@ -85,7 +88,7 @@ class Heads:
         traceparent, trace = trace_in(header(b"traceparent"))
         context = read(traceparent)
         told = context.header() if context is not None else ""
-        plain = PlainHead(replace(request, headers=[]), caller, comes_in, passed, traceparent, trace, told)
+        plain = PlainHead(replace(request, headers=[]), caller, comes_in, passed, traceparent, trace, told, {})
         parted = _parted(head)
         if parted is not None and _OF_ONE_CALL.isdisjoint(fields) and self._keys.is_lasting(caller.who.key):
             self._remember(parted[0], plain)

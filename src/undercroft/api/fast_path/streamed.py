@@ -189,7 +189,7 @@ class StreamedAnswer(Answer):
             return
         if frame := writer.frame(chunk):
             self._cycle.write(frame)
-        self._likeness = Likeness.of(chunk) if frame and self._started.format.keeps_events else None
+        self._likeness = Likeness.of(chunk) if frame and self._started.format.is_openai else None
 
     def _make_room(self) -> None:
         """More has to be held before anything else is passed on."""

@@ -10,8 +10,10 @@ from undercroft.gateway.growing import Growing
 from undercroft.gateway.most import likely_input, most_output, most_spent, says_how_long
 from undercroft.gateway.stages.meter import Rates
 from undercroft.gateway.stake import NOTHING, Holding, Wanted
-from undercroft.ledger.allowances import Hold, Need
-from undercroft.ledger.limits import NEVER_US, Ask, Counting, Left, Measure, tightest
+from undercroft.ledger.allowances import Allowance, Hold, Need
+from undercroft.ledger.limits import NEVER_US, Ask, Counting, Left, Limit, Measure, tightest
+from undercroft.ledger.slices import Window
+from undercroft.ledger.standing import Standing
 from undercroft.llm.reply import Reply
 from undercroft.record import Who
 
@@ -30,6 +32,10 @@ class Book(Protocol):
 
 class Holds(Protocol):
     """Where calls hold what they may use."""
+
+    def at_hand(self, limit: Limit, window: Window, /) -> Allowance | None:
+        """Of what is held for a limit; None before anybody has held it."""
+        ...
 
     async def hold(self, needs: Sequence[Need], /) -> Hold:
         """Raises LimitReached, and Unavailable where that cannot be known."""
@@ -81,6 +87,30 @@ class Allow:
             return NOTHING
         hold = self._holds.hold_at_once(wanted.needs())
         return None if hold is None else self._held(call, wanted, hold)
+
+    def standing(self, who: Who, model: Model, *, at_us: int) -> Standing | None:
+        """What a caller's calls of a model are held of, from that moment on; None where there is more to it."""
+        if who.key and not self._may_call(who.key, model.name):
+            return None
+        counted = self._book.counted(who, model.name, at_us=at_us)
+        allowances = [self._holds.at_hand(limit, window) for limit, window in counted.windows]
+        found = [each for each in allowances if each is not None]
+        return Standing(counted, found) if len(found) == len(allowances) else None
+
+    def most_spent(self, model: Model, *, read: int, written: int, at_us: int) -> int | None:
+        """Nano-dollars that the dearest of a model's deployments takes for so many tokens of text; None where that is
+        not known, and has to be."""
+        most = 0
+        for deployment in model.deployments:
+            cost_nano = self._rates.most(deployment, read, written, has_audio=False, at_us=at_us)
+            if cost_nano is None:
+                return None if self._unknown_price == "deny" else 0
+            most = max(most, cost_nano)
+        return most
+
+    def take_over(self, call: Call, counted: Counting, hold: Hold, ask: Ask, *, output: int) -> Stake:
+        """What a call holds that was held of its standing, for so many tokens of its answer."""
+        return self._held(call, Wanted(counted, output, ask), hold)
 
     async def _stake(self, call: Call) -> Stake:
         wanted = self._wanted(call)

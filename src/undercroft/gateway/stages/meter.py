@@ -60,8 +60,8 @@ class Meter:
     def __init__(self, *, recorder: Recorder, rates: Rates, clock: Clock, tag_names: Sequence[str] = ()) -> None:
         """`tag_names`: which of a request's own labels are booked as tags."""
         self._tag_names = tag_names
-        self._recorder = recorder
-        self._rates = rates
+        self.recorder = recorder
+        self.rates = rates
         self._clock = clock
 
     async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
@@ -74,10 +74,10 @@ class Meter:
         except BaseException as error:
             self.close(call, error)
             if isinstance(error, Exception):  # what is cancelled, or not read on, has nobody who waits
-                await self._recorder.durable()
+                await self.recorder.durable()
             raise
         self.close(call, None)
-        await self._recorder.durable()
+        await self.recorder.durable()
         return Reply(whole=whole)
 
     def take_whole(self, call: Call, whole: Chunk) -> None:
@@ -92,14 +92,14 @@ class Meter:
             trail.first_chunk_at = self._clock.monotonic()
         note(trail, chunk)
         if not number % PROGRESS_EVERY_CHUNKS:
-            self._recorder.append(CallProgressed(id=call.id, output=_produced(trail)))
+            self.recorder.append(CallProgressed(id=call.id, output=_produced(trail)))
 
     def take_text(self, call: Call, characters: int, number: int) -> None:
         """The same of a chunk that is like the one before it, but for so many characters of text."""
         trail = call.trail
         trail.produced_characters += characters
         if not number % PROGRESS_EVERY_CHUNKS:
-            self._recorder.append(CallProgressed(id=call.id, output=_produced(trail)))
+            self.recorder.append(CallProgressed(id=call.id, output=_produced(trail)))
 
     async def opening(self, call: Call, proceed: Handler, /) -> Reply:
         """The innermost stage: from here on tokens may be spent, so a crash must find a trace of the call."""
@@ -111,7 +111,7 @@ class Meter:
     def open(self, call: Call) -> None:
         """Raises Unavailable when no trace can be left: then nothing may be sent."""
         deployment = call.trail.deployment
-        self._recorder.append(
+        self.recorder.append(
             CallOpened(
                 id=call.id,
                 started_us=call.started_us,
@@ -137,10 +137,10 @@ class Meter:
         except BaseException as error:
             self.close(call, error)
             if isinstance(error, Exception):  # what is cancelled, or not read on, has nobody who waits
-                await self._recorder.durable()
+                await self.recorder.durable()
             raise
         self.close(call, None)
-        await self._recorder.durable()
+        await self.recorder.durable()
 
     def close(self, call: Call, error: BaseException | None) -> None:
         """Books the call's end, once. Raises Unavailable when the record could not be written now: it is kept."""
@@ -163,7 +163,7 @@ class Meter:
         if trail.settle is not None:
             trail.settle(tokens=usage.total, cost_nano=cost_nano)
         status, code = outcome(cause)
-        self._recorder.append(
+        self.recorder.append(
             CallRecord(
                 id=call.id,
                 started_us=call.started_us,
@@ -204,7 +204,7 @@ class Meter:
         return {name: _clean(value) for name, value in tags.items()} if tags else tags
 
     def _cost(self, call: Call, deployment: Deployment, usage: Usage) -> tuple[int, str]:
-        return self._rates.cost(deployment, usage, at_us=call.started_us, is_batch=bool(call.batch))
+        return self.rates.cost(deployment, usage, at_us=call.started_us, is_batch=bool(call.batch))
 
     def _in_parts(self, call: Call) -> tuple[Usage, bool, int, str]:
         """An answer that several deployments gave a part of: each part at its own price."""
@@ -229,7 +229,7 @@ class Meter:
     ) -> None:
         """Books a call that was turned away before it became one: no key, a bad body."""
         status, code = outcome(error)
-        self._recorder.append(
+        self.recorder.append(
             CallRecord(
                 id=call_id,
                 started_us=started_us,

@@ -85,13 +85,18 @@ class Retry:
                 await self._clock.sleep(wait_s)
 
     def answered(self, trail: Trail) -> None:
-        """An attempt has succeeded."""
-        if trail.failed:
-            self._count(trail)
-        elif (budget := self._budgets.get(trail.deployment)) is not None:  # the plain path, in one step
-            budget.called(self._clock.monotonic())
+        """An attempt has asked_first."""
+        if not trail.failed and trail.deployment is not None:  # the plain path, in one step
+            self.asked_first(trail.deployment, self._clock.monotonic())
         else:
             self._count(trail)
+
+    def asked_first(self, deployment: Deployment, now: float) -> None:
+        """A call's first attempt at a deployment, whatever became of it."""
+        budget = self._budgets.get(deployment)
+        if budget is None:
+            budget = self._budgets[deployment] = RetryBudget()
+        budget.called(now)
 
     def _after(self, call: Call, error: UpstreamError, attempt: int) -> float | None:
         trail = call.trail
@@ -119,12 +124,8 @@ class Retry:
     def _count(self, trail: Trail) -> None:
         """Only a call's first attempt at a deployment is a call; further ones are retries."""
         deployment = trail.deployment
-        if deployment is None or deployment in trail.failed:
-            return
-        budget = self._budgets.get(deployment)
-        if budget is None:
-            budget = self._budgets[deployment] = RetryBudget()
-        budget.called(self._clock.monotonic())
+        if deployment is not None and deployment not in trail.failed:
+            self.asked_first(deployment, self._clock.monotonic())
 
 
 def _refuse_if_none_is_left(trail: Trail) -> None:

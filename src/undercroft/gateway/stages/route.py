@@ -27,7 +27,7 @@ class Route:
     """Chooses one of the model's deployments for this attempt, and holds its place until the answer has ended."""
 
     def __init__(self, gauge: Gauge, *, clock: Clock) -> None:
-        self._gauge = gauge
+        self.gauge = gauge
         self._clock = clock
 
     async def __call__(self, call: Call, proceed: Handler, /) -> Reply:
@@ -57,7 +57,7 @@ class Route:
         trail, deployment = call.trail, turn.item
         trail.deployment = deployment
         trail.attempts += 1
-        self._gauge.begin(call.endpoint, model.name, deployment.provider)
+        self.gauge.begin(call.endpoint, model.name, deployment.provider)
         return self._clock.monotonic()
 
     def answered(self, call: Call, model: Model, turn: Turn[Deployment], started: float, *, streamed: bool) -> None:
@@ -75,7 +75,7 @@ class Route:
         else:
             waited_s = self._clock.monotonic() - started
             balancer.finished(turn, verdict_of(error), waited_s=waited_s, streamed=call.request.stream)
-        self._gauge.end(call.endpoint, model.name, turn.item.provider)
+        self.gauge.end(call.endpoint, model.name, turn.item.provider)
         if line is not None and not line.is_empty:
             line.hand_out()
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from undercroft.errors import UpstreamGarbled
+from undercroft.errors import UpstreamError, UpstreamGarbled
 from undercroft.llm.types import Choice, Chunk, ToolCallDelta
 from undercroft.record import Usage
 from undercroft.wire.openai.chat.mending import mended
@@ -165,6 +165,24 @@ def decode_whole(body: bytes) -> Chunk:
             source = mended(body, choices, "message")
             break
     return Chunk(choices=choices, usage=_usage(answer), model=answer.model or "", source=source, whole=True)
+
+
+def usual(body: bytes) -> tuple[Usage, str] | None:
+    """What a whole answer used and which model it says it is of, where nothing about it needs a closer look: `whole`
+    would pass it on as it is. None for every other, also for what is no answer at all."""
+    try:
+        answer = read(_decoder, body)
+    except UpstreamError:
+        return None
+    usage = answer.usage
+    if usage is None or answer.x_groq is not None or answer.choices is None or len(answer.choices) != 1:
+        return None
+    choice = answer.choices[0]
+    said = choice.message
+    if said is None or said.refusal or choice.finish_reason == "content_filter" or not _is_sound(choice, said):
+        return None
+    told = usage_of(usage)
+    return None if told is None else (told, answer.model or "")
 
 
 def _is_sound(choice: ChoiceBody, said: Said) -> bool:

@@ -1,0 +1,101 @@
+"""The shortest way: a plain question in OpenAI's format for a whole answer, to a provider that speaks it too.
+
+Of such a call everything is known beforehand but its body: who asks, what counts it, where it goes. So it takes none of
+the objects that calls have on their way through the stages. They are made when it turns out not to be the usual one
+(`express_call.py`).
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from undercroft.api.fast_path.express_call import Desk, ExpressCall, Ids, Wanted
+from undercroft.api.fast_path.going import Going
+from undercroft.api.fast_path.heads import Heads, PlainHead
+from undercroft.api.fast_path.plan import Plan, Plans
+from undercroft.api.protocol import HttpProtocol
+from undercroft.assembly import Undercroft
+from undercroft.llm.tokens import CHARACTERS_PER_TOKEN, estimate_texts
+from undercroft.wire.openai.chat import plain
+
+_END: Final = b"\r\n\r\n"
+_DEEPEST: Final = 3
+"""So deep are plain requests nested."""
+_HEARD: Final = b"audio"
+"""What says it may cost more than text (`gateway/most.py`)."""
+_NO_IDS: Final = Ids()
+
+
+class Express:
+    """Takes requests past the rest of the fast path. All others it leaves as they came, with nothing done."""
+
+    def __init__(
+        self, undercroft: Undercroft, going: Going, heads: Heads, plans: Plans, *, is_closing: Callable[[], bool]
+    ) -> None:
+        self._gateway = undercroft.gateway
+        self._link = undercroft.link
+        self._ids = undercroft.ids
+        self._clock = undercroft.clock
+        self._usual_output = undercroft.settings.limits.output_tokens
+        self._heads = heads
+        self._plans = plans
+        self._desk = Desk(undercroft, going)
+        self._is_closing = is_closing
+        limits = undercroft.settings.server.limits
+        self._most_bytes = limits.max_body_bytes
+        self._most_messages = limits.max_messages
+        self._is_off = not undercroft.recorder.is_immediate or 0 < limits.max_json_depth < _DEEPEST
+
+    def take(self, client: HttpProtocol, data: bytes) -> bool:
+        """Sends a call on its way, of all that has come from a client."""
+        end = data.find(_END) + len(_END)
+        if end < len(_END) or self._is_off or self._is_closing() or self._link.needs_migration:
+            return False
+        known = self._heads.find(data[:end])
+        if known is None:
+            return False
+        head, length = known
+        if end + length != len(data) or length > self._most_bytes or not head.format.is_openai:
+            return False
+        body = data[end:]
+        asked = plain.decode(body)
+        if asked is None or len(asked.messages) > self._most_messages or _HEARD in body:
+            return False
+        if self._gateway.is_released(asked.model):
+            return False
+        now_us = self._clock.now_us()
+        plan = self._plans.find(head.plans, head.caller.who, asked.model, at_us=now_us)
+        if plan is None:
+            return False
+        for way in plan.ways:
+            if not way.passage.pool.has_idle:
+                return False
+        wanted = self._wanted(plan, asked, body, at_us=now_us)
+        return wanted is not None and self._send(client, head, plan, wanted, now_us)
+
+    def _wanted(self, plan: Plan, asked: plain.PlainBody, body: bytes, *, at_us: int) -> Wanted | None:
+        read = estimate_texts(asked.characters, len(asked.messages))
+        written = asked.longest or self._usual_output
+        spend_nano: int | None = 0
+        if plan.counts_spend and self._gateway.allow is not None:
+            most = max(len(body), read * CHARACTERS_PER_TOKEN)
+            spend_nano = self._gateway.allow.most_spent(plan.model, read=most, written=written, at_us=at_us)
+        if spend_nano is None:
+            return None
+        return Wanted(body, read, written, read + written if plan.counts_tokens else 0, spend_nano)
+
+    def _send(self, client: HttpProtocol, head: PlainHead, plan: Plan, wanted: Wanted, now_us: int) -> bool:
+        now = self._clock.monotonic()
+        standing, balancer = plan.standing, plan.model.balancer
+        if not standing.hold(wanted.tokens, wanted.spend_nano, now):
+            head.plans.pop(plan.model.name)  # one of its windows may have been closed
+            return False
+        turn = balancer.take_at_once()
+        if turn is not None:
+            tracing = self._gateway.tracing
+            ids = _NO_IDS if tracing is None else Ids(*tracing.drawn())
+            call = ExpressCall(self._desk, client, head, plan, turn, wanted, self._ids.new("req_"), now, now_us, ids)
+            if call.begin():
+                return True
+            balancer.finished(turn)
+        standing.drop(wanted.tokens, wanted.spend_nano)
+        return False

@@ -1,0 +1,273 @@
+"""A call on the shortest way: it ends here when its answer is the usual one, and goes on in the fast path otherwise."""
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from undercroft.api.fast_path.going import Going, StartedCall
+from undercroft.api.fast_path.heads import PlainHead
+from undercroft.api.fast_path.plan import Plan
+from undercroft.api.fast_path.whole import WholeAnswer
+from undercroft.api.protocol import HttpProtocol
+from undercroft.assembly import Undercroft
+from undercroft.egress.connection import Connection
+from undercroft.egress.http1 import whole_body_of
+from undercroft.egress.response import Response
+from undercroft.errors import Unavailable, UndercroftError
+from undercroft.gateway.balance import Turn
+from undercroft.gateway.call import Begun, Call, Deployment, Stake, Trail
+from undercroft.gateway.stake import NOTHING
+from undercroft.ledger.limits import Ask
+from undercroft.money import format_usd
+from undercroft.record import CallOpened, CallRecord, Usage
+from undercroft.telemetry.spans import Attempt, Course
+from undercroft.telemetry.trace_context import header_of
+from undercroft.wire.openai import chat
+
+_LIMITED: Final = b"\r\nx-ratelimit-limit-"
+"""A provider's own limits, which a caller is told where there are none of ours."""
+
+
+class Desk:
+    """What all such calls use."""
+
+    def __init__(self, undercroft: Undercroft, going: Going) -> None:
+        gateway = undercroft.gateway
+        self.going = going
+        self.meter = gateway.meter
+        self.gauge = gateway.route.gauge
+        self.retry = gateway.retry
+        self.allow = gateway.allow
+        self.tracing = gateway.tracing
+        self.clock = undercroft.clock
+        self.timeout_s = undercroft.settings.server.request_timeout_s
+        self.under_way = undercroft.under_way
+
+
+class Wanted(NamedTuple):
+    """What a call asks for."""
+
+    body: bytes
+    read: int
+    """Tokens, as far as can be estimated."""
+    written: int
+    """Tokens, at most."""
+    tokens: int
+    """Held of limits, as is `spend_nano`."""
+    spend_nano: int
+
+
+class Ids(NamedTuple):
+    """Of a call's trace; all empty where it leaves none."""
+
+    trace: str = ""
+    span: str = ""
+    attempt: str = ""
+    is_sampled: bool = False
+
+
+class ExpressCall(msgspec.Struct, eq=False):
+    """Between a request and its answer. Until that is there, it can be made into what the fast path has."""
+
+    desk: Desk
+    client: HttpProtocol
+    head: PlainHead
+    plan: Plan
+    turn: Turn[Deployment]
+    wanted: Wanted
+    id: str
+    started: float
+    """Monotonic seconds."""
+    started_us: int
+    ids: Ids
+    at: float = 0.0
+    """Since when it has its place; monotonic too."""
+    connection: Connection | None = None
+
+    @property
+    def deadline(self) -> float:
+        """Monotonic seconds after which it does not wait here any more."""
+        return self.started + self.desk.timeout_s
+
+    # On its way.
+
+    def begin(self) -> bool:
+        """Sends it; False, with nothing done, where no trace of it can be left."""
+        desk, head, model, ids = self.desk, self.head, self.plan.model, self.ids
+        way = self.plan.ways[self.turn.index]
+        deployment = way.deployment
+        try:
+            desk.meter.recorder.append(
+                CallOpened(
+                    id=self.id,
+                    started_us=self.started_us,
+                    who=head.caller.who,
+                    endpoint=head.format.path,
+                    model=model.name,
+                    provider=deployment.provider,
+                    deployment=deployment.id,
+                    estimated_input=self.wanted.read,
+                )
+            )
+        except Unavailable:
+            return False
+        desk.gauge.begin(head.format.path, model.name, deployment.provider)
+        desk.under_way.begin()
+        self.at = desk.clock.monotonic()
+        self.client.express = self
+        below = header_of(ids.trace, ids.attempt, sampled=ids.is_sampled) if ids.trace else head.told
+        try:
+            self.connection = way.passage.send(way.provider.renamed(self.wanted.body), below, self)
+        except Exception:  # noqa: BLE001 - whatever it is, the stages come to it too, and it is theirs to tell
+            self._go_on(None)
+        return True
+
+    def take(self, connection: Connection, data: bytes) -> bool:
+        """The usual answer ends it."""
+        start = whole_body_of(data)
+        body = data[start:]
+        usual = chat.usual(body) if start else None
+        if usual is None or not (self.plan.standing.tells or _LIMITED not in data[:start].lower()):
+            self.give_up(connection)
+            return False
+        connection.is_free()
+        client, desk = self.client, self.desk
+        client.express = None
+        fields = self.plan.standing.fields(self.started_us)
+        cost_nano, unbooked = self._book(*usual)
+        if unbooked is None:
+            client.respond(self._answer_head(len(body), fields, cost_nano), body)
+        else:
+            desk.going.tell(client.cycle_of(self.head), self.id, self.head.format, unbooked)
+        desk.under_way.end()
+        return True
+
+    def _answer_head(self, size: int, fields: bytes, cost_nano: int) -> bytes:
+        held_nano, request_id = self.wanted.spend_nano, self.id.encode()
+        return _HEAD % (
+            size,
+            self.turn.item.shown,
+            b"x-undercroft-hold: %b\r\n" % format_usd(held_nano).encode() if held_nano else b"",
+            fields,
+            format_usd(cost_nano).encode(),
+            request_id,
+            request_id,
+        )
+
+    def _book(self, usage: Usage, upstream_model: str) -> tuple[int, UndercroftError | None]:
+        """What it cost, and why that could not be booked, where it could not."""
+        desk, plan, wanted, ids = self.desk, self.plan, self.wanted, self.ids
+        deployment, who, path = self.turn.item, self.head.caller.who, self.head.format.path
+        now = desk.clock.monotonic()
+        took_us = round((now - self.started) * 1_000_000)
+        balancer = plan.model.balancer
+        balancer.answered(self.turn, now - self.at, streamed=False)
+        desk.retry.asked_first(deployment, now)
+        balancer.finished(self.turn)
+        desk.gauge.end(path, plan.model.name, deployment.provider)
+        cost_nano, price = desk.meter.rates.cost(deployment, usage, at_us=self.started_us)
+        plan.standing.settle(wanted.tokens, wanted.spend_nano, tokens=usage.total, cost_nano=cost_nano)
+        if ids.trace and desk.tracing is not None:
+            desk.tracing.sketch(self.id, self)
+        record = CallRecord(
+            id=self.id,
+            started_us=self.started_us,
+            duration_us=took_us,
+            who=who,
+            endpoint=path,
+            model=plan.model.name,
+            provider=deployment.provider,
+            deployment=deployment.id,
+            upstream_model=upstream_model,
+            attempts=1,
+            first_token_us=took_us,
+            usage=usage,
+            cost_nano=cost_nano,
+            price=price,
+            trace=ids.trace,
+            held_nano=wanted.spend_nano,
+        )
+        try:
+            desk.meter.recorder.append(record)
+        except Unavailable as unbooked:
+            return cost_nano, unbooked
+        return cost_nano, None
+
+    # For its trace.
+
+    @property
+    def is_sampled(self) -> bool:
+        return self.ids.is_sampled
+
+    def course(self) -> Course:
+        """As the stages would have noted it."""
+        ids = self.ids
+        return Course(
+            ids.trace,
+            ids.span,
+            "",
+            ids.is_sampled,
+            self.started,
+            steps=[self._attempt()],
+            passed=self.plan.passed,
+            passed_at=self.started,
+        )
+
+    def _attempt(self) -> Attempt:
+        deployment = self.turn.item
+        return Attempt(self.ids.attempt, self.at, deployment.provider, deployment.upstream_model, deployment.id)
+
+    # Elsewhere.
+
+    def give_up(self, connection: Connection) -> None:
+        """It goes on in the fast path, with what comes from that connection now."""
+        self._go_on(connection.response())
+
+    def slow_down(self) -> None:
+        """The same, where the client has something to tell."""
+        assert self.connection is not None, "it was sent before anything could be told"
+        self.give_up(self.connection)
+
+    def _go_on(self, response: Response | None) -> None:
+        desk, head, plan = self.desk, self.head, self.plan
+        self.client.express = None
+        cycle = self.client.cycle_of(head)
+        course = self.course() if self.ids.trace else None
+        call = Call(
+            id=self.id,
+            endpoint=head.format.path,
+            who=head.caller.who,
+            request=head.format.decode(self.wanted.body, head.passed),
+            started_us=self.started_us,
+            started=self.started,
+            deadline=self.deadline,
+            trace=head.trace if course is None else course.trace,
+            traceparent=head.traceparent if course is None else course.header(),
+            trail=Trail(found=plan.model, deployment=self.turn.item, attempts=1),
+        )
+        stake = self._stake(call)
+        noted = None if course is None else self._attempt()
+        if course is not None and noted is not None and desk.tracing is not None:
+            course.steps = [noted]
+            desk.tracing.follow(self.id, course)
+        call.trail.begun = Begun(self.turn, self.at, response, stake, noted)
+        way = plan.ways[self.turn.index]
+        started = StartedCall(cycle, call, head.format, plan.model, self.turn, self.at, way.provider, stake)
+        if response is None:
+            desk.going.leave(started)
+        else:
+            WholeAnswer(started, response, desk.going).begin()
+
+    def _stake(self, call: Call) -> Stake:
+        wanted, standing = self.wanted, self.plan.standing
+        if self.desk.allow is None or not standing.counted.limits:
+            return NOTHING
+        hold = standing.taken_over(wanted.tokens, wanted.spend_nano)
+        ask = Ask(tokens=wanted.tokens, spend_nano=wanted.spend_nano)
+        return self.desk.allow.take_over(call, standing.counted, hold, ask, output=wanted.written)
+
+
+_HEAD: Final = (
+    b"content-type: application/json\r\ncontent-length: %d\r\nx-undercroft-attempts: 1\r\n"
+    b"x-undercroft-deployment: %b\r\n%b%bx-undercroft-cost: %b\r\nx-request-id: %b\r\nrequest-id: %b\r\n\r\n"
+)
