@@ -26,6 +26,8 @@ def parse_usd(text: str | Decimal | int) -> int:
 
 def format_usd(nano: int) -> str:
     """`1_500_000` -> `"0.0015"`: the shortest decimal string that says exactly this amount."""
+    if 0 < nano < NANO_PER_USD:  # what calls cost
+        return f"0.{nano:09d}".rstrip("0")
     sign = "-" if nano < 0 else ""
     whole, rest = divmod(abs(nano), NANO_PER_USD)
     return f"{sign}{whole}.{rest:09d}".rstrip("0").rstrip(".") if rest else f"{sign}{whole}"

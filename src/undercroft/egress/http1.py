@@ -258,7 +258,6 @@ class Head:
 
 _SIZED: Final = b"\r\ncontent-length: "
 _KEPT_OPEN: Final = b"\r\nconnection: keep-alive\r\n"
-_FOR_THE_PARSER: Final = (b"\r\ntransfer-encoding:", b"\r\ncontent-encoding:")
 
 
 def whole_body_of(data: bytes) -> int:
@@ -271,7 +270,9 @@ def whole_body_of(data: bytes) -> int:
     at = lower.find(_SIZED) + len(_SIZED)
     if at < len(_SIZED) or lower[at : lower.find(b"\r\n", at)] != b"%d" % (len(data) - start):
         return 0
-    if lower.count(b"\r\ncontent-length:") > 1 or any(each in lower for each in _FOR_THE_PARSER):
+    if lower.count(b"\r\ncontent-length:") > 1 or b"\r\ntransfer-encoding:" in lower:
+        return 0
+    if b"\r\ncontent-encoding:" in lower:
         return 0
     if b"\r\nconnection:" in lower and (lower.count(b"\r\nconnection:") > 1 or _KEPT_OPEN not in lower):
         return 0

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-STEP_BYTES: Final = 16 * 1024
+STEP_BYTES: Final = 128 * 1024
 """What is reserved at a time. Only there is anything copied to: elsewhere a full disk would end the process."""
 _KEEP_WHAT_IS_RESERVED: Final = frozenset({"ext4", "xfs", "tmpfs"})
 """File systems on which what was reserved can be written, and written again, when the disk is full. Others copy what is

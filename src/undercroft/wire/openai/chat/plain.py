@@ -29,6 +29,12 @@ class PlainBody(msgspec.Struct, forbid_unknown_fields=True):
     max_completion_tokens: Positive | UnsetType = UNSET
 
     @property
+    def options(self) -> int:
+        """Fields that are there besides the model and the messages."""
+        named = (self.stream, self.temperature, self.top_p, self.max_tokens, self.max_completion_tokens)
+        return len(named) - named.count(UNSET)
+
+    @property
     def longest(self) -> int | None:
         """Tokens that the answer may have; None where the caller does not say."""
         told = self.max_completion_tokens
@@ -52,7 +58,8 @@ def decode(body: bytes) -> PlainBody | None:
     """None for everything else: other fields, other kinds of content, what is wrong or ambiguous."""
     try:
         asked = _decoder.decode(body)
-        demand_unambiguous(body)
+        if body.count(b":") != 2 + 2 * len(asked.messages) + asked.options:  # else no name can stand there twice
+            demand_unambiguous(body)
     except (msgspec.DecodeError, UnicodeDecodeError, InvalidRequest):
         return None
     if asked.max_tokens is not UNSET and asked.max_completion_tokens is not UNSET:
