@@ -148,6 +148,16 @@ class Balancer(Generic[Item]):
         with self._lock:
             self._all[turn.index].pace(streamed=streamed).measure(seconds, now)
 
+    def done(self, turn: Turn[Item], seconds: float, now: float) -> None:
+        """A call has got a good answer in one piece, after so long, and gives its place back."""
+        with self._lock:
+            state = self._all[turn.index]
+            state.whole.measure(seconds, now)
+            if self._is_spotless:
+                state.active = max(0, state.active - 1)
+                return
+        self.finished(turn)
+
     def finished(
         self, turn: Turn[Item], verdict: Verdict = GOOD, *, waited_s: float | None = None, streamed: bool = False
     ) -> None:

@@ -160,10 +160,8 @@ class ExpressCall(msgspec.Struct, eq=False):
         deployment, who, path = self.turn.item, self.head.caller.who, self.head.format.path
         now = desk.clock.monotonic()
         took_us = round((now - self.started) * 1_000_000)
-        balancer = plan.model.balancer
-        balancer.answered(self.turn, now - self.at, streamed=False)
+        plan.model.balancer.done(self.turn, now - self.at, now)
         desk.retry.asked_first(deployment, now)
-        balancer.finished(self.turn)
         desk.gauge.end(path, plan.model.name, deployment.provider)
         cost_nano, price = desk.meter.rates.cost(deployment, usage, at_us=self.started_us)
         plan.standing.settle(wanted.tokens, wanted.spend_nano, tokens=usage.total, cost_nano=cost_nano)
