@@ -17,6 +17,9 @@ Headers = Iterable[tuple[bytes, bytes]]
 EXTENSION: Final = "undercroft.cycle"
 """Under this name in `scope["extensions"]` an application finds the cycle itself."""
 
+READ_AHEAD_BYTES: Final = 64 * 1024
+"""What a client may send ahead of what is done with it before it has to wait."""
+
 _STATUS_LINES: Final = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
 }
@@ -141,10 +144,14 @@ class Cycle:
     # What the connection tells us.
 
     def feed(self, data: bytes, *, is_last: bool) -> None:
-        """The next piece of the body."""
+        """The next piece of the body.
+
+        What one look at the socket finds comes piece after piece before the application runs again (with uvloop up to
+        8 MB), and each copy of that is as large: so the client waits for the application here, not only later.
+        """
         self._body += data
         self.body_is_whole = is_last
-        if self._waiter is None and not is_last:
+        if len(self._body) >= READ_AHEAD_BYTES and not is_last:
             self._connection.pause_reading()
         self._wake()
 

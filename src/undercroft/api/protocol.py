@@ -11,7 +11,7 @@ import weakref
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from undercroft.api.cycle import Cycle, Headers
+from undercroft.api.cycle import READ_AHEAD_BYTES, Cycle, Headers
 from undercroft.api.guard import MAX_FIELDS, MAX_HEAD_BYTES, NOT_HTTP, TOO_LONG, Refusal, Request, examine
 from undercroft.clock import Clock
 from undercroft.egress.http1 import Chunked
@@ -27,8 +27,6 @@ SWEEP_S: Final = 1.0
 END: Final = b"\r\n\r\n"
 LINGER_S: Final = 10.0
 """How long a client that was answered too early may go on sending, so that it comes to read why."""
-READ_AHEAD_BYTES: Final = 64 * 1024
-"""What a connection may send ahead of what is being answered before it has to wait."""
 TOO_SLOW: Final = Refusal(408, "The request's head did not come in time.")
 TOO_MANY: Final = Refusal(503, "The server has as many connections as it takes.")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")

@@ -29,7 +29,7 @@ class ErrorHandler(logging.Handler):
     """On the root logger: sees every error, whoever logged it.
 
     Where a program has set up no logging, the standard library prints warnings and errors; a handler would silence
-    that, so this one passes them on.
+    that, so this one passes them on, without their secrets.
     """
 
     def __init__(self, reports: Reports, redactor: Redactor) -> None:
@@ -38,13 +38,13 @@ class ErrorHandler(logging.Handler):
         self.reports = reports
 
     def emit(self, record: logging.LogRecord) -> None:
-        if logging.lastResort is not None and self._is_alone(record.name):
-            logging.lastResort.handle(record)
-        if record.levelno < logging.ERROR:
-            return
-        if record.name == "undercroft.requests" or record.name.startswith("sentry_sdk"):
-            return  # calls that failed are in the ledger; Sentry must not report itself
         try:
+            if logging.lastResort is not None and self._is_alone(record.name):
+                logging.lastResort.handle(self.redactor.record(record))
+            if record.levelno < logging.ERROR:
+                return
+            if record.name == "undercroft.requests" or record.name.startswith("sentry_sdk"):
+                return  # calls that failed are in the ledger; Sentry must not report itself
             self.reports.report(record, self.redactor)
         except Exception:  # noqa: BLE001 - a logging handler is an outermost edge: logging must not fail the work
             self.handleError(record)

@@ -12,7 +12,12 @@ _PLAIN: Final = re.compile(
     r"|[0-9]+(s|m|mb|M|Mi|Gi)|[0-9]{1,3}(\.[0-9]{1,3}){3}|\."  # durations, sizes, addresses, here
 )
 _WORDS: Final = frozenset({"y", "n", "yes", "no", "true", "false", "on", "off", "null"})
-_LITERAL: Final = re.compile(r"([^\s][^\x00-\x08\x0b-\x1f\x7f]*\n|\n)*")
+_UNSEEN: Final = r"\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff"
+"""What YAML takes for the end of a line, or does not take at all, and JSON leaves as it is."""
+_ESCAPED: Final = re.compile(f"[{_UNSEEN}]")
+_ROW: Final = rf"[^\x00-\x08\n-\x1f{_UNSEEN}]*[^\x00-\x1f\s{_UNSEEN}]\n"
+_LITERAL: Final = re.compile(rf"(?=\S)(?:{_ROW}|\n)*{_ROW}")
+"""Lines that come back as they are: none ends in a space, the first begins with none, and the last is not empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +71,9 @@ def _entry(key: str, value: object) -> Iterator[str]:
         value = value.value
     if isinstance(value, Anchored):
         key, value = f"{key} &{value.name}", value.value
-    if isinstance(value, str) and "\n" in value and _LITERAL.fullmatch(value):
+    if isinstance(value, str) and _LITERAL.fullmatch(value):
         yield f"{key} |"
-        yield from (f"  {line}".rstrip() for line in value.splitlines())
+        yield from (f"  {line}".rstrip() for line in value.removesuffix("\n").split("\n"))
     elif _is_short(value, key):
         yield f"{key} {_inline(value)}"
     else:
@@ -127,6 +132,10 @@ def _scalar(value: object) -> str:
             return str(value)
         case str():
             is_plain = _PLAIN.fullmatch(value) and ": " not in value and not value.endswith(":")
-            return value if is_plain and value.lower() not in _WORDS else json.dumps(value, ensure_ascii=False)
+            return value if is_plain and value.lower() not in _WORDS else _quoted(value)
         case _:
             raise TypeError(f"YAML has no {type(value).__name__}.")
+
+
+def _quoted(text: str) -> str:
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))

@@ -18,16 +18,18 @@ REDACTOR = Redactor([KNOWN])
 
 
 @contextmanager
-def heard(reports: Reports) -> Iterator[logging.Logger]:
+def heard(reports: Reports, *others: logging.Handler) -> Iterator[logging.Logger]:
+    """A logger whose only listeners these are, so that the standard library's last resort is asked without `others`.
+
+    It propagates again afterwards: pytest puts handlers of its own on every logger that does not when a test begins.
+    """
     handler = ErrorHandler(reports, REDACTOR)
     logger = logging.getLogger("tests.errors")
-    logger.propagate = False
-    logger.addHandler(handler)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logger, "propagate", False)
+        patch.setattr(logger, "handlers", [handler, *others])
         yield logger
-    finally:
-        logger.removeHandler(handler)
-        reports.close()
+    reports.close()
 
 
 def fail(secret: str) -> None:
@@ -75,10 +77,35 @@ class Failing:
 
 
 def test_reports_that_fail_do_not_fail_the_work_and_show_no_secret(capfd: pytest.CaptureFixture[str]) -> None:
-    with heard(Failing()) as logger:
+    with heard(Failing(), logging.NullHandler()) as logger:
         logger.error("goes on with %s", CANARY)
     said = capfd.readouterr().err
     assert said == "An error of tests.errors could not be reported: OSError\n"
+
+
+def test_where_nobody_else_listens_warnings_and_errors_are_printed_without_secrets(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    kept = KeptErrors()
+    with heard(GroupedErrors(kept, lambda: 7)) as logger:
+        log_all(logger)
+        logger.error("not a number: %d", CANARY)
+        logger.info("nothing to worry about")
+    said = capfd.readouterr().err
+    first, *traceback, without, warning, broken = said.splitlines()
+    assert first == "it failed with [REDACTED]"
+    assert traceback[-1] == "RuntimeError: the key [REDACTED] was refused"
+    assert [without, warning] == ["without an exception: [REDACTED]", "not an error"]
+    assert broken.startswith("not a number: ")
+    assert CANARY not in said
+    assert KNOWN not in said
+    assert len(kept.take()) == 3
+
+
+def test_where_somebody_listens_nothing_more_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    with heard(GroupedErrors(KeptErrors(), lambda: 7), logging.NullHandler()) as logger:
+        log_all(logger)
+    assert capfd.readouterr().err == ""
 
 
 def test_sentry_hears_the_error_scrubbed_and_without_local_variables() -> None:

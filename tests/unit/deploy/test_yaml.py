@@ -27,6 +27,19 @@ def test_what_was_written_is_what_is_read(value: Any) -> None:
     assert pyyaml.safe_load(document(value)) == value
 
 
+@pytest.mark.parametrize(
+    "text", ["\n", "\n\n", "\na\n", "a\n\n", "a \n", "a\n \nb\n", "a\t\n", "a\n b\n\nc\n", "a\u2028b\n", "a\x85b"]
+)
+def test_text_of_several_lines_comes_back_to_the_last_space(text: str) -> None:
+    assert pyyaml.safe_load(document({"key": text, "keys": [text]})) == {"key": text, "keys": [text]}
+
+
+@pytest.mark.parametrize("code", [0, 0x7F, 0x80, 0xA0, 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF, 0x1F600])
+def test_a_character_that_is_not_seen_comes_back(code: int) -> None:
+    text = f"a{chr(code)}b"
+    assert pyyaml.safe_load(document({text: text})) == {text: text}
+
+
 def test_it_reads_as_somebody_would_write_it() -> None:
     value = {
         "x-environment": Anchored("environment", {"PORT": "8000", "HOST": "0.0.0.0"}),

@@ -12,7 +12,7 @@ from undercroft.storage.schema import blob_pieces, insert
 T = TypeVar("T")
 
 PIECE_BYTES: Final = 256 * 1024
-"""Of a row: with larger ones, the threads that write them held 54 MB after an upload of 200."""
+"""Of a row: with four times as much, a file of 200 MB raised memory by 27 MB on its way in and out, not by 16."""
 DELETED_AT_ONCE: Final = 32
 """Pieces that one transaction deletes, so that it holds nobody up for long."""
 
