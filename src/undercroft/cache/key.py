@@ -42,7 +42,11 @@ class Keys:
     def id_of(self, request: Request, place: Place) -> str:
         """Equal for calls that ask the same in the same place."""
         source = request.source
-        return self.of(place, _plain(request) if source is None else _written(source))
+        return self.of(place, _plain(request)) if source is None else self.id_of_body(source, place)
+
+    def id_of_body(self, source: Source, place: Place) -> str:
+        """The same of a call that came as that."""
+        return self.of(place, _written(source))
 
     def around_of(self, request: Request, source: Source | None, place: Place) -> str:
         """The same for what stands around a question: `request` without it, and of `source` all but the conversation

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from typing import Final
 
 from undercroft.api.fast_path.express_call import Desk, ExpressCall, Ids, Wanted
+from undercroft.api.fast_path.express_hit import ExpressHit
 from undercroft.api.fast_path.going import Going
 from undercroft.api.fast_path.heads import Heads, PlainHead
 from undercroft.api.fast_path.plan import Plan, Plans
 from undercroft.api.protocol import HttpProtocol
 from undercroft.assembly import Undercroft
+from undercroft.cache.key import Place
 from undercroft.llm.tokens import CHARACTERS_PER_TOKEN, estimate_texts
+from undercroft.wire.openai import chat
 from undercroft.wire.openai.chat import plain
 
 _END: Final = b"\r\n\r\n"
@@ -70,7 +73,11 @@ class Express:
             if not way.passage.pool.has_idle:
                 return False
         wanted = self._wanted(plan, asked, body, at_us=now_us)
-        return wanted is not None and self._send(client, head, plan, wanted, now_us)
+        if wanted is None:
+            return False
+        if plan.place is not None:
+            return self._answer_again(client, head, plan, plan.place, wanted, now_us)
+        return self._send(client, head, plan, wanted, now_us)
 
     def _wanted(self, plan: Plan, asked: plain.PlainBody, body: bytes, *, at_us: int) -> Wanted | None:
         read = estimate_texts(asked.characters, len(asked.messages))
@@ -83,19 +90,39 @@ class Express:
             return None
         return Wanted(body, read, written, read + written if plan.counts_tokens else 0, spend_nano)
 
+    def _answer_again(
+        self, client: HttpProtocol, head: PlainHead, plan: Plan, place: Place, wanted: Wanted, now_us: int
+    ) -> bool:
+        now = self._clock.monotonic()
+        found = None if self._gateway.cache is None else self._gateway.cache.look(place, wanted.body)
+        answer = None if found is None else chat.passed_on(found[1].chunks[0])
+        if found is None or answer is None or found[1].dropped or not self._is_held(head, plan, wanted, now):
+            return False
+        hit = ExpressHit(self._desk, head, plan, wanted, self._ids.new("req_"), now, now_us, self._trace())
+        hit.answer(client, *found, answer)
+        return True
+
+    def _is_held(self, head: PlainHead, plan: Plan, wanted: Wanted, now: float) -> bool:
+        if plan.standing.hold(wanted.tokens, wanted.spend_nano, now):
+            return True
+        head.plans.pop(plan.model.name)  # one of its windows may have been closed
+        return False
+
+    def _trace(self) -> Ids:
+        tracing = self._gateway.tracing
+        return _NO_IDS if tracing is None else Ids(*tracing.drawn())
+
     def _send(self, client: HttpProtocol, head: PlainHead, plan: Plan, wanted: Wanted, now_us: int) -> bool:
         now = self._clock.monotonic()
-        standing, balancer = plan.standing, plan.model.balancer
-        if not standing.hold(wanted.tokens, wanted.spend_nano, now):
-            head.plans.pop(plan.model.name)  # one of its windows may have been closed
+        if not self._is_held(head, plan, wanted, now):
             return False
+        balancer = plan.model.balancer
         turn = balancer.take_at_once()
         if turn is not None:
-            tracing = self._gateway.tracing
-            ids = _NO_IDS if tracing is None else Ids(*tracing.drawn())
-            call = ExpressCall(self._desk, client, head, plan, turn, wanted, self._ids.new("req_"), now, now_us, ids)
+            request_id = self._ids.new("req_")
+            call = ExpressCall(self._desk, client, head, plan, turn, wanted, request_id, now, now_us, self._trace())
             if call.begin():
                 return True
             balancer.finished(turn)
-        standing.drop(wanted.tokens, wanted.spend_nano)
+        plan.standing.drop(wanted.tokens, wanted.spend_nano)
         return False

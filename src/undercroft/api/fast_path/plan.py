@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from undercroft.api.fast_path.plain import PlainModels
+from undercroft.cache.key import Place
 from undercroft.egress.client import Passage
 from undercroft.errors import UndercroftError
 from undercroft.gateway.call import Deployment, DirectProvider, Model, PassingProvider
@@ -13,6 +14,7 @@ from undercroft.ledger.limits import Counting
 from undercroft.ledger.standing import Standing
 from undercroft.record import Who
 
+CHAT: Final = "/v1/chat/completions"
 MOST_PLANS: Final = 64
 """Of one head: callers who ask for more models than that are none that plans are made for."""
 
@@ -30,7 +32,9 @@ class Plan(NamedTuple):
 
     model: Model
     ways: tuple[Way, ...]
-    """By the deployments' places."""
+    """By the deployments' places; none where they are only answered from the cache."""
+    place: Place | None
+    """Where they are, then."""
     passed: tuple[str, ...]
     """The stages that the calls pass, as their traces name them."""
     standing: Standing
@@ -71,16 +75,18 @@ class Plans:
         except UndercroftError:
             return None
         ways = self._models.ways(model)
-        if ways is None or model.name != name or not ways.by_deployment:
+        if ways is None or model.name != name:
             return None
         ready = tuple(_ways(model, ways.by_deployment))
         standing = self._standing(who, model, at_us=at_us)
-        if len(ready) < len(model.deployments) or standing is None or not standing.tells_all:
+        if len(ready) < len(ways.by_deployment) or standing is None or not standing.tells_all:
             return None
+        place = None
+        if not ready and gateway.cache is not None:
+            place = gateway.cache.place_of(model, who, endpoint=CHAT)
         measures = standing.counted.measures
-        return Plan(
-            model, ready, ways.passed, standing, "tokens" in measures, "spend" in measures, self._limits.version
-        )
+        counts = "tokens" in measures, "spend" in measures
+        return Plan(model, ready, place, ways.passed, standing, *counts, self._limits.version)
 
     def _standing(self, who: Who, model: Model, *, at_us: int) -> Standing | None:
         allow = self._gateway.allow
@@ -90,7 +96,7 @@ class Plans:
 def _ways(model: Model, providers: Mapping[str, DirectProvider]) -> Iterator[Way]:
     """Of those deployments that plain requests may pass to."""
     for deployment in model.deployments:
-        provider = providers[deployment.id]
+        provider = providers.get(deployment.id)
         passage = provider.passage() if isinstance(provider, PassingProvider) else None
         if isinstance(provider, PassingProvider) and passage is not None:
             yield Way(deployment, provider, passage)

@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any, Final, Literal
 
+from msgspec.structs import replace
+
 from undercroft.cache.control import USUAL, Control
 from undercroft.cache.entry import Entry, is_complete, size_of
 from undercroft.cache.key import Keys, Place
@@ -13,8 +15,8 @@ from undercroft.errors import Unavailable
 from undercroft.gateway.call import Call, Handler, Model
 from undercroft.gateway.stages.meter import Rates
 from undercroft.llm.reply import ChunkStream, Reply
-from undercroft.llm.types import ChatRequest, Chunk
-from undercroft.record import Usage
+from undercroft.llm.types import ChatRequest, Chunk, Source
+from undercroft.record import Usage, Who
 from undercroft.telemetry.logs import get_logger
 
 HIT: Final = "hit"
@@ -67,6 +69,18 @@ class Cache:
         entry = self._near.look(call.who.organisation, own)
         return None if entry is None else _again(call, own, entry, HIT).whole
 
+    def place_of(self, model: Model, who: Who, *, endpoint: str) -> Place:
+        """That of calls whose callers say nothing of the place where they are answered."""
+        return Place(organisation=who.organisation, endpoint=endpoint, answers=self._description(model))
+
+    def look(self, place: Place, body: bytes) -> tuple[str, Entry] | None:
+        """As `at_once`, of what was asked by a body in OpenAI's format: what is there, and under which id."""
+        if self._near is None:
+            return None
+        own = self._keys.id_of_body(Source("openai.chat", body), place)
+        entry = self._near.look(place.organisation, own)
+        return None if entry is None else (own, entry)
+
     async def _answer(self, call: Call, model: Model, control: Control, proceed: Handler) -> Reply:
         trail = call.trail
         own = trail.cache_id = self._keys.id_of(call.request, self._place(call, model))
@@ -89,13 +103,8 @@ class Cache:
         return Reply(whole=whole, dropped=reply.dropped, limits=reply.limits)
 
     def _place(self, call: Call, model: Model) -> Place:
-        wish = call.wish
-        return Place(
-            organisation=call.who.organisation,
-            endpoint=call.endpoint,
-            answers=self._description(model),
-            wish=() if wish is None else (*sorted(wish.tags), f"region={wish.region}"),
-        )
+        place, wish = self.place_of(model, call.who, endpoint=call.endpoint), call.wish
+        return place if wish is None else replace(place, wish=(*sorted(wish.tags), f"region={wish.region}"))
 
     def _description(self, model: Model) -> str:
         known = self._described.get(model.name)

@@ -28,8 +28,9 @@ _SHARED: Final = ("id", "object", "created", "model", "system_fingerprint", "ser
 
 def whole(chunk: Chunk, *, id: str, created: int, model: str, legacy_functions: bool = False) -> bytes:
     """The body of a whole answer: the provider's own where it speaks this format, untouched."""
-    if chunk.source is not None and chunk.whole and chunk.dialect is None:
-        return chunk.source
+    passed = passed_on(chunk)
+    if passed is not None:
+        return passed
     return _encode(
         ChatCompletion(
             id=id,
@@ -39,6 +40,11 @@ def whole(chunk: Chunk, *, id: str, created: int, model: str, legacy_functions: 
             usage=completion_usage(chunk.usage or Usage()),
         )
     )
+
+
+def passed_on(chunk: Chunk) -> bytes | None:
+    """A provider's own answer, untouched, where it speaks this format."""
+    return chunk.source if chunk.whole and chunk.dialect is None else None
 
 
 def _choice(choice: Choice, *, legacy_functions: bool) -> ChatAnswerChoice:
