@@ -91,8 +91,9 @@ class PassingProvider(DirectProvider, Protocol):
         """The way of chat requests, once there is one; None too where they have to be adapted."""
         ...
 
-    def renamed(self, body: bytes, /) -> bytes:
-        """A request for a whole answer as `begin` would send it."""
+    def renamed(self, body: bytes, model: str, /) -> bytes:
+        """A request for a whole answer that names a model, as `begin` would send it; what names the right one already
+        is left as it came."""
         ...
 
 

@@ -113,9 +113,9 @@ class OpenAICompatible:
         """The way of chat requests that may pass as they came under this provider's name for the model (`renamed`)."""
         return self._client.passage(self._origin, self._chat_head) if self._is_plain else None
 
-    def renamed(self, body: bytes, /) -> bytes:
-        """A request for a whole answer in OpenAI's format, as `begin` would send it."""
-        return rewritten(body, model=self._model, ask_usage=False)
+    def renamed(self, body: bytes, model: str, /) -> bytes:
+        """A request for a whole answer in OpenAI's format that names a model: under this provider's own name for it."""
+        return body if model == self._model else rewritten(body, model=self._model, ask_usage=False)
 
     def reading(self, request: ChatRequest, /) -> "ChoicesReading":
         """What makes chunks of the events of a stream that was begun."""

@@ -80,7 +80,10 @@ class Express:
         return self._send(client, head, plan, wanted, now_us)
 
     def _wanted(self, plan: Plan, asked: plain.PlainBody, body: bytes, *, at_us: int) -> Wanted | None:
-        read = estimate_texts(asked.characters, len(asked.messages))
+        characters = 0
+        for message in asked.messages:
+            characters += len(message.content)
+        read = estimate_texts(characters, len(asked.messages))
         written = asked.longest or self._usual_output
         spend_nano: int | None = 0
         if plan.counts_spend and self._gateway.allow is not None:

@@ -117,7 +117,7 @@ class ExpressCall(msgspec.Struct, eq=False):
         self.client.express = self
         below = header_of(ids.trace, ids.attempt, sampled=ids.is_sampled) if ids.trace else head.told
         try:
-            self.connection = way.passage.send(way.provider.renamed(self.wanted.body), below, self)
+            self.connection = way.passage.send(way.provider.renamed(self.wanted.body, model.name), below, self)
         except Exception:  # noqa: BLE001 - whatever it is, the stages come to it too, and it is theirs to tell
             self._go_on(None)
         return True

@@ -42,14 +42,6 @@ class PlainBody(msgspec.Struct, forbid_unknown_fields=True):
             told = self.max_tokens
         return None if told is UNSET else told
 
-    @property
-    def characters(self) -> int:
-        """Of all texts."""
-        count = 0
-        for message in self.messages:
-            count += len(message.content)
-        return count
-
 
 _decoder = msgspec.json.Decoder(PlainBody)
 
