@@ -86,6 +86,11 @@ class World:
         """Requests that went the fast path."""
         return self.counting.taken if self.counting is not None else 0
 
+    @property
+    def expressed(self) -> int:
+        """Those of them that went the shortest way."""
+        return self.counting.expressed if self.counting is not None else 0
+
     async def counted(self) -> dict[str, dict[tuple[str, ...], list[int]]]:
         """All that is counted of calls; of durations, how many there were."""
         undercroft = await self.application.start()

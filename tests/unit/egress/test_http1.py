@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undercroft.egress.http1 import MAX_HEAD_BYTES, Chunked, Framing, Head, Sized, UntilClose, request_head
+from undercroft.egress.http1 import (
+    MAX_HEAD_BYTES,
+    Chunked,
+    Framing,
+    Head,
+    Sized,
+    UntilClose,
+    request_head,
+    whole_body_of,
+)
 from undercroft.errors import ConfigurationError, UpstreamGarbled
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nRetry-After:  7 \r\nretry-after: 8\r\nX-Empty:"
@@ -193,3 +202,34 @@ def test_no_bytes_break_the_chunk_reader(data: bytes, places: list[int]) -> None
 def test_broken_chunks_are_garbled(data: bytes, step: int) -> None:
     with pytest.raises(UpstreamGarbled):
         fed(Chunked(), *(data[start : start + step] for start in range(0, len(data), step)))
+
+
+LINES = st.sampled_from(
+    (
+        b"HTTP/1.1 200 OK", b"HTTP/1.1 200 ", b"HTTP/1.0 200 OK", b"HTTP/1.1 201 Created", b"HTTP/1.1 500 No",
+        b"Content-Length: 5", b"content-length: 5", b"content-length: 05", b"content-length: 6", b"Content-Length:5",
+        b"Transfer-Encoding: chunked", b"Content-Encoding: gzip", b"Connection: keep-alive", b"connection: close",
+        b"Connection: Keep-Alive", b"x-request-id: content-length: 5", b"Date: Thu", b"bad line", b"\0: x", b" folded",
+    )
+)  # fmt: skip
+
+
+@given(st.lists(LINES, max_size=7), st.sampled_from((b"hello", b"hell", b"hello!", b"")), st.booleans())
+def test_what_is_taken_for_a_whole_answer_reads_so(lines: list[bytes], body: bytes, well: bool) -> None:
+    head = b"\r\n".join(([b"HTTP/1.1 200 OK", b"content-length: 5"] if well else []) + lines)
+    data = head + b"\r\n\r\n" + body
+    start = whole_body_of(data)
+    if not start:
+        return
+    read = Head(data[: start - 4])
+    assert (read.status, read.keeps_open, type(read.framing)) == (200, True, Sized)
+    assert "content-encoding" not in read.headers
+    assert read.framing.feed(data[start:]) == data[start:]
+    assert (read.framing.ended, read.framing.overrun) == (True, False)
+
+
+@pytest.mark.parametrize("more", [b"", b"Date: now\r\n", b"connection: keep-alive\r\n", b"x-content-length: 9\r\n"])
+def test_the_usual_answer_is_seen_to_be_whole(more: bytes) -> None:
+    data = b"HTTP/1.1 200 OK\r\n%bContent-Length: 5\r\n\r\nhello" % more
+    assert data[whole_body_of(data) :] == b"hello"
+    assert whole_body_of(data[:-1]) == whole_body_of(data + b"!") == whole_body_of(data[:20]) == 0
