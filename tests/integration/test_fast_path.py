@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
+import pytest
 from pydantic import SecretStr
 
 from tests.support.both_paths import Asked, World, ask, both, message_of
@@ -283,6 +284,7 @@ async def _compare(tmp_path: Path) -> None:
             assert each == other_record, [pair for pair in zip(each, other_record, strict=True) if pair[0] != pair[1]]
         assert await fast.counted() == await stages.counted()
         assert await fast.conditions() == await stages.conditions()
+        assert fast.answers() == stages.answers()
         assert upstream.running == other.running == 0
 
 
@@ -447,5 +449,42 @@ def test_answers_from_the_cache_are_the_same_on_both_paths(tmp_path: Path) -> No
             assert await fast.counted() == await stages.counted()
             assert await fast.held() == await stages.held() == 0
             assert len(upstream.requests) == len(other.requests) < 45
+            assert fast.answers() == stages.answers()
 
     asyncio.run(compare())
+
+
+@pytest.mark.parametrize("mode", ["off", "always"])
+def test_a_connection_that_idles_after_its_answer_is_closed(tmp_path: Path, mode: Literal["off", "always"]) -> None:
+    async def idle() -> None:
+        async with worlds(tmp_path, cache=Cache(mode=mode)) as (_, _, fast, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", fast.port)
+            for _ in range(3):
+                writer.write(request_for("well", stream=False))
+                answer = b""
+                while not answer.endswith(b"}"):
+                    answer += await reader.read(65536)
+                assert answer.startswith(b"HTTP/1.1 200")
+            assert fast.expressed == 2
+            fast.protocols[-1].sweep(asyncio.get_running_loop().time() + 70)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 0.1)
+            fast.protocols[-1].sweep(asyncio.get_running_loop().time() + 80)
+            assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(idle())
+
+
+def test_a_client_that_wants_its_connection_closed_gets_that(tmp_path: Path) -> None:
+    async def close() -> None:
+        async with worlds(tmp_path) as (_, _, fast, stages):
+            body = request_for("well", stream=False).partition(b"\r\n\r\n")[2]
+            for _ in range(3):
+                one = Asked(message_of(body, fields="connection: close\r\n"))
+                await asyncio.gather(ask(fast.port, WARM), ask(stages.port, WARM))
+                first, second = await asyncio.gather(ask(fast.port, one), ask(stages.port, one))
+                assert first == second
+                assert b"connection: close" in first
+
+    asyncio.run(close())

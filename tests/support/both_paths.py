@@ -14,7 +14,9 @@ import msgspec
 from undercroft.api.app import Application
 from undercroft.api.cycle import Cycle
 from undercroft.api.fast_path.entry import FastPath
+from undercroft.api.figures import Tally
 from undercroft.api.guard import Request
+from undercroft.api.lanes import WatchedProtocol
 from undercroft.api.protocol import Head, HttpProtocol, Watchman
 from undercroft.assembly.limits import Limiter
 from undercroft.clock import SystemClock
@@ -79,6 +81,7 @@ class World:
     counting: Counting | None
     watchman: Watchman
     records: list[CallRecord]
+    tally: Tally
     protocols: list[HttpProtocol] = field(default_factory=list)
 
     @property
@@ -104,6 +107,11 @@ class World:
             for name, series in totals.values.items()
             if name.startswith("ai_") and not name.startswith(_TIMED)
         }
+
+    def answers(self) -> tuple[int, int, int, int]:
+        """Requests that were begun, answered, answered badly, and timed."""
+        figures = self.tally.figures(connections=0)
+        return figures.begun, figures.answered, figures.failed, sum(figures.latencies)
 
     async def conditions(self) -> dict[str, tuple[Condition, str, int]]:
         """How the balancers see every deployment."""
@@ -158,16 +166,18 @@ async def world(settings: Settings, *, is_fast: bool) -> AsyncIterator[World]:
     state = SimpleNamespace(connections=set(), tasks=set(), total_requests=0, default_headers=[])
     counting = Counting(application) if is_fast else None
     made: list[HttpProtocol] = []
+    tally = Tally()
 
     def protocol() -> HttpProtocol:
         config: Any = SimpleNamespace(loaded_app=application)
-        made.append(HttpProtocol(config, state, {}, watchman=watchman, beside=counting))  # type: ignore[arg-type]  # enough
+        watched = WatchedProtocol(config, state, {}, watchman=watchman, tally=tally, beside=counting)  # type: ignore[arg-type]  # enough
+        made.append(watched)
         return made[-1]
 
     server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
     sweeping = asyncio.create_task(watchman.run())
     try:
-        yield World(application, server.sockets[0].getsockname()[1], counting, watchman, records, made)
+        yield World(application, server.sockets[0].getsockname()[1], counting, watchman, records, tally, made)
     finally:
         sweeping.cancel()
         await asyncio.gather(sweeping, return_exceptions=True)

@@ -57,7 +57,7 @@ class FastPath(Protocol):
 
     def express(self, client: Any, data: bytes, /) -> bool:
         """Sees to an answer by the shortest way, of all that has come of a request; False, with nothing done, where it
-        has to go another. `client` is the connection, whose `express` it is until the answer is there."""
+        has to go another. `client` is the connection, which is told what to `expect`."""
         ...
 
     def serves(self, data: bytes, /) -> bool:
@@ -247,8 +247,6 @@ class HttpProtocol(asyncio.Protocol):
         if path is not None and not path.serves(data):
             path = None
         if path is not None and not self.is_parting and path.express(self, data):
-            self._waiting_since = None
-            self.request_begins()
             return
         plain = path.find(data[:end]) if path is not None else None
         if path is None or plain is None:
@@ -383,6 +381,12 @@ class HttpProtocol(asyncio.Protocol):
             self.transport.resume_reading()
 
     # What an express call tells us.
+
+    def expect(self, express: Expressed | None) -> None:
+        """The request is taken, and answered by `respond`; None: at once."""
+        self.express = express
+        self._waiting_since = None
+        self.request_begins()
 
     def cycle_of(self, head: Head) -> Cycle:
         """It goes on with a cycle."""

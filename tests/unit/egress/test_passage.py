@@ -28,6 +28,9 @@ class Taker:
         self.response: Response | None = None
         self.connection: Connection | None = None
 
+    def has_ended(self) -> bool:
+        return bool(self.taken) or self.response is not None
+
     def take(self, connection: Connection, data: bytes) -> bool:
         start = whole_body_of(data)
         if start:
@@ -75,7 +78,7 @@ def test_a_whole_answer_is_taken_and_its_connection_used_again(run: Run) -> None
                 taker = Taker()
                 trace = f"00-{number + 1:032x}-{number + 1:016x}-01"
                 passage.send(body_for("test"), trace, taker)
-                await until(lambda taker=taker: bool(taker.taken))
+                await until(taker.has_ended)
                 assert b'"one two three' in taker.taken
                 assert taker.response is None
                 assert upstream.requests[-1].headers["traceparent"] == trace
@@ -94,7 +97,7 @@ def test_what_comes_in_pieces_is_read_as_a_response(run: Run) -> None:
             for model in ("halves", "chunks"):
                 taker = Taker()
                 passage.send(body_for(model), "", taker)
-                await until(lambda taker=taker: taker.response is not None)
+                await until(taker.has_ended)
                 assert taker.response is not None
                 assert await taker.response.body(100) == b"hello"
                 assert passage.pool.has_idle

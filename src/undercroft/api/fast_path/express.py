@@ -8,6 +8,7 @@ the objects that calls have on their way through the stages. They are made when 
 from collections.abc import Callable
 from typing import Final
 
+from undercroft.api.exchange import OFF_LOOP_BYTES
 from undercroft.api.fast_path.express_call import Desk, ExpressCall, Ids, Wanted
 from undercroft.api.fast_path.express_hit import ExpressHit
 from undercroft.api.fast_path.going import Going
@@ -44,7 +45,7 @@ class Express:
         self._desk = Desk(undercroft, going)
         self._is_closing = is_closing
         limits = undercroft.settings.server.limits
-        self._most_bytes = limits.max_body_bytes
+        self._most_bytes = min(OFF_LOOP_BYTES, limits.max_body_bytes)
         self._most_messages = limits.max_messages
         self._is_off = not undercroft.recorder.is_immediate or 0 < limits.max_json_depth < _DEEPEST
 
@@ -57,7 +58,9 @@ class Express:
         if known is None:
             return False
         head, length = known
-        if end + length != len(data) or length > self._most_bytes or not head.format.is_openai:
+        if end + length != len(data) or length > self._most_bytes:
+            return False
+        if not (head.format.is_openai and head.request.keep_alive):
             return False
         body = data[end:]
         asked = plain.decode(body)

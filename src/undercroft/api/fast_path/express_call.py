@@ -20,6 +20,7 @@ from undercroft.gateway.stake import NOTHING
 from undercroft.ledger.limits import Ask
 from undercroft.money import format_usd
 from undercroft.record import CallOpened, CallRecord, Usage
+from undercroft.telemetry.logs import get_logger
 from undercroft.telemetry.spans import Attempt, Course
 from undercroft.telemetry.trace_context import header_of
 from undercroft.wire.openai import chat
@@ -114,7 +115,7 @@ class ExpressCall(msgspec.Struct, eq=False):
         desk.gauge.begin(head.format.path, model.name, deployment.provider)
         desk.under_way.begin()
         self.at = desk.clock.monotonic()
-        self.client.express = self
+        self.client.expect(self)
         below = header_of(ids.trace, ids.attempt, sampled=ids.is_sampled) if ids.trace else head.told
         try:
             self.connection = way.passage.send(way.provider.renamed(self.wanted.body, model.name), below, self)
@@ -131,16 +132,24 @@ class ExpressCall(msgspec.Struct, eq=False):
             self.give_up(connection)
             return False
         connection.is_free()
-        client, desk = self.client, self.desk
+        try:
+            self._answer(body, *usual)
+        except Exception as error:  # noqa: BLE001 - the outermost edge of a request
+            get_logger("undercroft.api").error("request_failed", request_id=self.id, exc_info=error)
+            self.client.transport.abort()
+        finally:
+            self.desk.under_way.end()
+        return True
+
+    def _answer(self, body: bytes, usage: Usage, upstream_model: str) -> None:
+        client = self.client
         client.express = None
         fields = self.plan.standing.fields(self.started_us)
-        cost_nano, unbooked = self._book(*usual)
+        cost_nano, unbooked = self._book(usage, upstream_model)
         if unbooked is None:
             client.respond(self._answer_head(len(body), fields, cost_nano), body)
         else:
-            desk.going.tell(client.cycle_of(self.head), self.id, self.head.format, unbooked)
-        desk.under_way.end()
-        return True
+            self.desk.going.tell(client.cycle_of(self.head), self.id, self.head.format, unbooked)
 
     def _answer_head(self, size: int, fields: bytes, cost_nano: int) -> bytes:
         held_nano, request_id = self.wanted.spend_nano, self.id.encode()

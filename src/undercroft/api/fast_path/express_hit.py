@@ -36,6 +36,7 @@ class ExpressHit(msgspec.Struct, eq=False):
     def answer(self, client: HttpProtocol, cache_id: str, entry: Entry, body: bytes) -> None:
         """Gives it, once it is booked; with what the call needs held."""
         desk, plan, wanted, ids = self.desk, self.plan, self.wanted, self.ids
+        client.expect(None)
         fields = plan.standing.fields(self.started_us)
         plan.standing.settle(wanted.tokens, wanted.spend_nano, tokens=0, cost_nano=0)
         took_us = round((desk.clock.monotonic() - self.started) * 1_000_000)
