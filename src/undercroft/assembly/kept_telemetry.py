@@ -92,7 +92,7 @@ async def keeping(
                 traces.prune_traces(connection, keep=traces_kept)
                 groups.prune_errors(connection, keep=errors_kept)
 
-        await link.write(work)
+        await link.aside.write(work)
 
     async def run() -> None:
         await link.first_look()
