@@ -65,6 +65,7 @@ class ProcessDisk(SystemDisk):
         super().__init__()
         self.fail = fail
         self.count = 0
+        self.read_count = 0
         self.synced = 0
         self._descriptors: set[int] = set()
 
@@ -104,6 +105,10 @@ class ProcessDisk(SystemDisk):
     def close(self, descriptor: int) -> None:
         self._descriptors.discard(descriptor)
         super().close(descriptor)
+
+    def read(self, path: Path, start: int, size_bytes: int) -> bytes:
+        self.read_count += 1
+        return super().read(path, start, size_bytes)
 
     async def sync(self, descriptor: int) -> None:
         self._asked("sync")

@@ -1,6 +1,7 @@
 """Tracing as tests want it."""
 
 import random
+import sys
 from collections.abc import Callable, Sequence
 
 from undercroft.clock import Clock
@@ -13,7 +14,8 @@ class MadeSpans:
 
     dropped = 0
 
-    def __init__(self) -> None:
+    def __init__(self, most_at_once: int = sys.maxsize) -> None:
+        self.most_at_once = most_at_once
         self.spans: list[Span] = []
 
     def offer(self, make: Callable[[], Sequence[Span]], count: int, /) -> None:

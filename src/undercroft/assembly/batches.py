@@ -114,7 +114,7 @@ class BatchOffice:
             outbox=outbox,
             clock=self._clock,
         )
-        return Tending(self._link, duty, steps, clock=self._clock)
+        return Tending(self._link, duty, steps, clock=self._clock, stamp=self._link.stamp)
 
     def _recorded(self) -> None:
         """Some line is about to have come to something: looked at a moment later, or at the next turn."""

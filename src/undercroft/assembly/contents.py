@@ -37,6 +37,7 @@ class ContentDesk:
         self._clock = clock
         self._is_frozen = is_frozen
         self._waiting: list[Content] = []
+        self._came = asyncio.Event()
         self._dropped = 0
         self._redactor = Redactor()
 
@@ -51,6 +52,7 @@ class ContentDesk:
             self._waiting.append(content)
         else:
             self._dropped += 1
+        self._came.set()
 
     async def find(self, organisation: str, id: str) -> "KeptContent":
         """Raises NotFound, and Unavailable while the database is away."""
@@ -75,7 +77,7 @@ class ContentDesk:
             yield
             return
         try:
-            async with alongside(self._run(), raises=False):
+            async with alongside(self._write_all(), self._sweep_all(), raises=False):
                 yield
         finally:
             try:
@@ -86,19 +88,28 @@ class ContentDesk:
                     "contents_not_kept", calls=len(self._waiting), reason=str(error)
                 )
 
-    async def _run(self) -> None:
+    async def _write_all(self) -> None:
         await self._link.first_look()
-        since_sweep = SWEEP_S
         while True:
+            await self._came.wait()
+            self._came.clear()
             await self._clock.sleep(WRITE_S)
-            since_sweep += WRITE_S
             try:
                 await self._write()
-                if since_sweep >= SWEEP_S:
-                    since_sweep = 0.0
-                    await self._sweep()
             except Unavailable as error:
+                self._came.set()
                 get_logger("undercroft.contents").debug("contents_wait", reason=str(error))
+
+    async def _sweep_all(self) -> None:
+        await self._link.first_look()
+        while True:
+            await self._clock.sleep(WRITE_S)
+            try:
+                await self._sweep()
+            except Unavailable as error:
+                get_logger("undercroft.contents").debug("contents_not_deleted", reason=str(error))
+            else:
+                await self._clock.sleep(SWEEP_S)
 
     async def _write(self) -> None:
         if self._dropped:

@@ -26,10 +26,25 @@ Read = Callable[["Database", int], Awaitable[None]]
 
 POLL_S = 1.0
 """How often schema and keys are looked at: a migration or a revoked key takes effect within 2 s."""
+UNCHANGED_S = 5.0
+"""How long what nobody has written to is taken to be as it was."""
 FIRST_WAIT_S = 5.0
 """How long after the start a request may wait for the first look at the database."""
 FIRST_WAIT_FILE_S = 30.0
 """The same for a file of our own: it is not away, this machine is busy."""
+
+
+class Aside:
+    """The database for what is written with every call: nobody who looks whether something has changed means that."""
+
+    def __init__(self, link: "DatabaseLink") -> None:
+        self._link = link
+
+    async def read(self, work: "Callable[[Connection], T]", /) -> T:
+        return await self._link.read(work)
+
+    async def write(self, work: "Callable[[Connection], T]", /) -> T:
+        return await self._link.database().write(work)
 
 
 class DatabaseLink:
@@ -57,6 +72,11 @@ class DatabaseLink:
         self._migration = ""
         self._looking = asyncio.Lock()
         self._looked_us = 0
+        self._writes = 0
+        self._as_seen: object = None
+        """The stamp of the last look, which found all well."""
+        self._seen_at = 0.0
+        self.aside = Aside(self)
 
     @property
     def ready(self) -> bool:
@@ -109,7 +129,14 @@ class DatabaseLink:
 
     async def write(self, work: "Callable[[Connection], T]", /) -> T:
         """Runs `work` in one transaction. Raises Unavailable while the database is away."""
+        self._writes += 1  # before it is queued, so that whoever sees the number sees what it counts
         return await self.database().write(work)
+
+    async def stamp(self) -> object:
+        """Equals an earlier one where nothing was written since that anybody might be looking out for. Raises
+        Unavailable while the database is away."""
+        writes, others = self._writes, await self.database().others_writes()
+        return object() if others is None else (writes, others)
 
     async def has_duty(self, name: str, *, holder: str, lease_us: int) -> bool:
         """Takes or renews the lease on a duty; False while another process has it. Raises Unavailable."""
@@ -150,6 +177,11 @@ class DatabaseLink:
     async def _look(self) -> None:
         if self._database is None:
             self._database = await asyncio.to_thread(self._open)
+        stamp = await self.stamp() if self.ready else None
+        is_recent = self._clock.monotonic() - self._seen_at < UNCHANGED_S
+        if stamp is not None and stamp == self._as_seen and is_recent:
+            return
+        self._as_seen = None
         state = await self._database.state()
         if not state.is_ready:
             self._migration = state.reason if state.kind in ("empty", "older") else ""
@@ -157,6 +189,7 @@ class DatabaseLink:
             return
         await self._read_changed(self._database, tuple(self._reads))
         self._migration = self.problem = ""
+        self._as_seen, self._seen_at = stamp, self._clock.monotonic()
 
     def _open(self) -> "Database":
         from undercroft.storage.engine import open_database

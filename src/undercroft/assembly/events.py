@@ -166,6 +166,7 @@ class EventDesk:
                 keep_us=self._settings.events.keep_days * DAY_US,
                 clock=self._clock,
                 rng=random.Random(),  # noqa: S311 - spreads attempts
+                stamp=self._link.stamp,
             )
             outbox.appended = partial(self._wake, dispatcher)
             self._open(outbox, sinks)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from undercroft.assembly.beside import finish
+from undercroft.assembly.database import DatabaseLink
 from undercroft.assembly.job_delivery import delivery
 from undercroft.assembly.job_metrics import JobMetrics
 from undercroft.clock import Clock
 from undercroft.ids import Ids
-from undercroft.jobs.crew import Crew, Terms, Transactions
+from undercroft.jobs.crew import Crew, Terms
 from undercroft.jobs.desk import Desk, Wanted
 from undercroft.jobs.effects import Effects
 from undercroft.jobs.handlers import Handlers
@@ -52,7 +53,7 @@ class _Expecting:
 async def workshop(
     settings: Settings,
     *,
-    database: Transactions,
+    database: DatabaseLink,
     handlers: Handlers,
     effects: Effects,
     metrics: JobMetrics,
@@ -94,6 +95,7 @@ async def workshop(
                 keep=Keep(keep_us=settings.jobs.keep_days * DAY_US, keep_dead_us=settings.jobs.keep_dead_days * DAY_US),
                 wake=crew.wake,
                 clock=clock,
+                stamp=database.stamp,
             )
             running = [asyncio.create_task(crew.run()), asyncio.create_task(tending.run())]
             stack.push_async_callback(finish, running)

@@ -30,6 +30,7 @@ class KeptSpans:
     """A sink that keeps the latest. What newer ones push out would not have been kept for long: it is not missed."""
 
     dropped = 0
+    most_at_once: Final = MOST_TRACES
 
     def __init__(self) -> None:
         self._waiting: deque[Make] = deque(maxlen=MOST_TRACES)
@@ -91,7 +92,7 @@ async def keeping(
                 traces.prune_traces(connection, keep=traces_kept)
                 groups.prune_errors(connection, keep=errors_kept)
 
-        await link.write(work)
+        await link.aside.write(work)
 
     async def run() -> None:
         await link.first_look()

@@ -126,7 +126,7 @@ class Limiter:
             from undercroft.ledger.limit_repository import used_in
             from undercroft.ledger.slice_stores.sql import SqlSliceStore
 
-            self._budgets = self._allowances(SqlSliceStore(self._link, clock=self._clock, before=used_in))
+            self._budgets = self._allowances(SqlSliceStore(self._link.aside, clock=self._clock, before=used_in))
             self._rates = self._budgets if self._redis_url is None else self._in_redis(self._redis_url)
         return self._budgets, self._rates
 

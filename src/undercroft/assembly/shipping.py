@@ -27,7 +27,7 @@ def keeper(settings: Settings, link: DatabaseLink, *, ids: Ids, clock: Clock) ->
     """What keeps this process's call records, as `[ledger] durability` says."""
     durability = settings.ledger.durability
     if durability == "database":
-        return DirectLedger(link, name=ids.new("process_"), away=lambda: link.problem)
+        return DirectLedger(link.aside, name=ids.new("process_"), away=lambda: link.problem)
     spool = Spool(settings.data_dir / SPOOL, clock=clock, ids=ids, durability=durability)
     with contextlib.suppress(Unavailable):  # logged; /health says so, and each call tries again
         spool.open()
@@ -70,7 +70,7 @@ async def _ship(
     from undercroft.ledger.shipping import Shipper
 
     shipper = Shipper(
-        link,
+        link.aside,
         spool.folder.parent,
         clock=clock,
         price=prices,

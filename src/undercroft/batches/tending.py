@@ -13,6 +13,7 @@ from undercroft.batches.steps import Steps
 from undercroft.batches.types import Batch
 from undercroft.clock import Clock
 from undercroft.errors import Unavailable
+from undercroft.storage.stamp import Stamp, always_another
 from undercroft.telemetry.logs import get_logger
 
 POLL_S: Final = 1.0
@@ -24,10 +25,13 @@ AT_ONCE: Final = 1000
 class Tending:
     """The duty. Any number of processes may offer to do it."""
 
-    def __init__(self, database: Transactions, duty: Duty, steps: Steps, *, clock: Clock) -> None:
+    def __init__(self, database: Transactions, duty: Duty, steps: Steps, *, clock: Clock, stamp: Stamp = always_another) -> None:
         self._database = database
         self._duty = duty
         self._clock = clock
+        self._stamp = stamp
+        self._idle: object = None
+        """The stamp at which there was no batch to see to."""
         self._woken = asyncio.Event()
         self._steps: Mapping[Step, Callable[[Batch], Awaitable[None]]] = {
             "validate": steps.validate,
@@ -63,7 +67,11 @@ class Tending:
     async def _look(self) -> bool:
         """One look at each; whether another may find more to do at once."""
         try:
+            stamp = await self._stamp()
+            if stamp == self._idle:
+                return False
             found = await self._database.read(partial(repository.active, limit=AT_ONCE))
+            self._idle = None if found else stamp
         except Unavailable as error:
             get_logger("undercroft.batches").debug("batches_not_tended", reason=str(error))
             return False

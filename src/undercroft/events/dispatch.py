@@ -23,6 +23,7 @@ from undercroft.events.sink import Outcome, Sink
 from undercroft.events.types import Event, Fact, WebhookData, matches
 from undercroft.events.webhooks import Webhook
 from undercroft.storage.duties import release, try_hold
+from undercroft.storage.stamp import Stamp, always_another
 from undercroft.telemetry.logs import get_logger
 
 T = TypeVar("T")
@@ -80,6 +81,7 @@ class Dispatcher:
         keep_us: int,
         clock: Clock,
         rng: random.Random,
+        stamp: Stamp = always_another,
     ) -> None:
         """`holder` names one life of one process; events are deleted after `keep_us`. `disabled` is told which webhook
         was switched off and why, in the transaction that does it."""
@@ -91,6 +93,9 @@ class Dispatcher:
         self._keep_us = keep_us
         self._clock = clock
         self._rng = rng
+        self._stamp = stamp
+        self._idle: object = None
+        """The stamp at which nobody waited for anything, now or later."""
         self._telling: dict[asyncio.Task[None], list[Delivery]] = {}
         self._fresh = asyncio.Event()
         """There are new events."""
@@ -176,7 +181,11 @@ class Dispatcher:
     async def _take_turn(self) -> int:
         """Spreads what is new and begins to tell what is due; how many attempts it began."""
         self._turned = self._clock.monotonic()
-        has_work, self._outbox.has_webhooks = await self._database.read(self._survey)
+        stamp = await self._stamp()
+        if stamp == self._idle and not self._telling:
+            return 0
+        has_work, is_waiting, self._outbox.has_webhooks = await self._database.read(self._survey)
+        self._idle = None if has_work or is_waiting else stamp
         if not has_work and not self._telling:
             await self._let_go()
             return 0
@@ -186,9 +195,10 @@ class Dispatcher:
         self._rng.shuffle(due)  # where there is not room for all, none is always the last
         return sum([await self._begin(place) for place in due])
 
-    def _survey(self, connection: Connection) -> tuple[bool, bool]:
-        """Whether there is something to tell, and whether any webhook might want to hear of what comes."""
-        return repository.has_work(connection, now_us=self._clock.now_us()), webhooks.are_any(connection)
+    def _survey(self, connection: Connection) -> tuple[bool, bool, bool]:
+        """Whether there is something to tell, or will be, and whether any webhook might want to hear of what comes."""
+        has_work = repository.has_work(connection, now_us=self._clock.now_us())
+        return has_work, repository.are_pending(connection), webhooks.are_any(connection)
 
     async def _held(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` while the duty is ours. Raises DutyLost, with nothing changed."""

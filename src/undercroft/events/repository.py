@@ -65,6 +65,12 @@ def has_work(connection: Connection, *, now_us: int) -> bool:
     return bool(connection.execute(select(exists().where(_turn(connection, mine, now_us=now_us)))).scalar_one())
 
 
+def are_pending(connection: Connection) -> bool:
+    """Whether somebody is to be told something, sooner or later."""
+    pending = select(event_deliveries.c.number).where(event_deliveries.c.state == "pending").limit(1)
+    return connection.execute(pending).first() is not None
+
+
 def spread(connection: Connection, sinks_of: Callable[[Event], Iterable[str]], *, now_us: int) -> int:
     """Makes a delivery of each new event for each sink that wants it; how many events there were."""
     fresh = select(events).where(_UNSPREAD).order_by(events.c.number).limit(SPREAD_AT_ONCE)

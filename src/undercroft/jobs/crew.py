@@ -125,6 +125,8 @@ class Crew:
         self._may_be_more = True
         self._is_closing = False
         self._changed = asyncio.Event()
+        self._is_beating = asyncio.Event()
+        """Something runs, or may have been claimed."""
         self._idle = asyncio.Event()
 
     @property
@@ -169,7 +171,7 @@ class Crew:
         """Nothing was claimed or, where nobody knows, maybe something."""
         self._promised -= asked.limit
         if is_doubtful:
-            self._doubtful[asked.token] = self._clock.monotonic()
+            self._doubt(asked)
         self.wake()
 
     def cancel(self, id: str) -> None:
@@ -255,7 +257,7 @@ class Crew:
         try:
             settled, claimed = await self._database.write(partial(turn, moment=moment_of(self._clock)))
         except Unavailable:
-            self._doubtful[asked.token] = self._clock.monotonic()
+            self._doubt(asked)
             raise
         except Exception as error:
             if not ended:
@@ -293,6 +295,10 @@ class Crew:
             after=self._after,
         )
 
+    def _doubt(self, asked: Claim) -> None:
+        self._doubtful[asked.token] = self._clock.monotonic()
+        self._is_beating.set()
+
     def _start(self, job: Job) -> None:
         self._after = job.organisation
         try:
@@ -301,6 +307,7 @@ class Crew:
             self._over(job, Failed(failure_of(error)))
             return
         self._running[job.id, job.token] = Execution(job, handler, self._came_out)
+        self._is_beating.set()
         self._watcher.began(job)
 
     def _came_out(self, execution: Execution, outcome: Outcome | None) -> None:
@@ -357,6 +364,7 @@ class Crew:
     async def _beats(self) -> None:
         renewed = self._clock.monotonic()
         while True:
+            await self._is_beating.wait()
             await self._clock.sleep(FLUSH_S)
             try:
                 await self._flush()
@@ -367,6 +375,8 @@ class Crew:
                 get_logger("undercroft.jobs").debug("leases_not_renewed", reason=str(error))
             except Exception as error:  # noqa: BLE001 - as above
                 get_logger("undercroft.jobs").error("leases_not_renewed", exc_info=error)
+            if not self._running and not self._doubtful:
+                self._is_beating.clear()
 
     async def _renew(self) -> None:
         """Renews all leases; breaks off what is no longer ours or no longer wanted, and lets go of what was claimed

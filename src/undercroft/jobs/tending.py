@@ -21,6 +21,7 @@ from undercroft.jobs.owners import Owners
 from undercroft.jobs.schedules import Schedules
 from undercroft.jobs.statements import Moment, moment_of, run
 from undercroft.jobs.types import Job
+from undercroft.storage.stamp import Stamp, always_another
 from undercroft.telemetry.logs import get_logger
 from undercroft.telemetry.trace_context import under
 
@@ -39,6 +40,9 @@ class Sight(msgspec.Struct, frozen=True):
     """Some lease has run out."""
     workers: tuple[str, ...]
     """Those that running jobs name."""
+
+
+NOTHING: Final = Sight(is_queued=False, due_in_us=None, is_expired=False, workers=())
 
 
 class Keep(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +71,7 @@ class Tending:
         keep: Keep,
         wake: Callable[[], None],
         clock: Clock,
+        stamp: Stamp = always_another,
     ) -> None:
         self._database = database
         self._effects = effects
@@ -75,6 +80,9 @@ class Tending:
         self._keep = keep
         self._wake = wake
         self._clock = clock
+        self._stamp = stamp
+        self._idle: object = None
+        """The stamp at which there was nothing to do, whatever the time."""
         self._sooner = asyncio.Event()
         self._next = 0.0
 
@@ -112,7 +120,12 @@ class Tending:
 
     async def _see_to_it(self) -> float:
         """Does what there is to do; how long until there may be more."""
-        sight = await self._database.read(partial(look, moment=moment_of(self._clock)))
+        stamp = await self._stamp()
+        if stamp == self._idle:
+            sight = NOTHING
+        else:
+            sight = await self._database.read(partial(look, moment=moment_of(self._clock)))
+            self._idle = stamp if sight == NOTHING else None
         is_queued = sight.is_queued
         due_in_us = sight.due_in_us
         if due_in_us is not None and due_in_us <= 0:

@@ -31,8 +31,11 @@ class Columns(Protocol):
 
 def _texts(column: Column) -> Column:
     distinct = set(column)
+    # Nearly always: what follows takes as long as the rest of the row.
+    if max(map(len, distinct)) <= LONGEST_TEXT and "\0" not in "".join(distinct):
+        return column
     changed = {value: fitted for value in distinct if (fitted := _text(value)) != value}
-    return [changed.get(value, value) for value in column] if changed else column
+    return [changed.get(value, value) for value in column]
 
 
 def _text(value: str) -> str:
@@ -41,12 +44,14 @@ def _text(value: str) -> str:
 
 
 def _wholes(column: Column, *, most: int) -> Column:
-    if min(column) >= 0 and max(column) <= most:
+    if not any(column) or (min(column) >= 0 and max(column) <= most):
         return column
     return [min(max(value, 0), most) for value in column]
 
 
 def _tags(column: Column) -> Column:
+    if not any(column):
+        return column
     return [
         {_text(name): _text(value) for name, value in islice(tags.items(), MOST_TAGS)} if tags else tags
         for tags in column
@@ -55,6 +60,8 @@ def _tags(column: Column) -> Column:
 
 def _steps(column: Column) -> Column:
     """Lists, since a database knows no structs; nearly all calls have none."""
+    if not any(column):
+        return [None] * len(column)
     return [[[_text(step.deployment), _text(step.error)] for step in steps] or None for steps in column]
 
 

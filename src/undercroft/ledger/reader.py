@@ -1,5 +1,6 @@
 """Reads one spool from its start: which records stand in it, which calls are still open, what is torn or damaged."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,7 +18,7 @@ from undercroft.ledger.frames import (
     segment_name,
     segment_numbers,
 )
-from undercroft.record import CallOpened, CallRecord, SpoolRecord, decode
+from undercroft.record import CallOpened, CallProgressed, CallRecord, SpoolRecord, decode
 
 
 class Place(NamedTuple):
@@ -93,6 +94,23 @@ class SpoolReader:
         if batch.damage:
             self.damaged.add(batch.end.segment)
         self.scanned = batch.end
+
+    def pass_over(self, end: Place, records: Sequence[SpoolRecord]) -> None:
+        """Goes behind records that need not be read."""
+        ended = {record.id for record in records if type(record) is CallRecord}
+        for id in self.opened.keys() & ended:
+            del self.opened[id]
+        # Where among them each stands is not known: none in a segment before that of the first.
+        segment = self.scanned.segment
+        for record in records:
+            if record.id in ended:
+                continue
+            if type(record) is CallOpened:
+                known = self.opened.get(record.id)
+                self.opened[record.id] = OpenCall(known.segment if known else segment, record)
+            elif type(record) is CallProgressed and record.id in self.opened:
+                self.opened[record.id].output = record.output
+        self.scanned = end
 
     def segments(self) -> list[int]:
         return segment_numbers(self._disk.names(self.folder))

@@ -5,6 +5,7 @@ that lost its place, or met another one, sees the move fail and reads the place 
 call's id is the second fence.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ T = TypeVar("T")
 DAMAGED: Final = "damaged"
 """Folder beside the spools that keeps segments with something unreadable in the middle."""
 LONGEST_PAUSE_S: Final = 5.0
+OTHERS_S: Final = 2.0
+"""How often it is looked whether others have left something behind."""
 ROWS_AT_ONCE: Final = 256
 """Rows that are made ready in one go: it takes the interpreter's lock for half a millisecond."""
 GONE: Final = Place(LARGEST, 0)
@@ -120,17 +123,23 @@ class Shipper:
         self._disk = disk or SystemDisk()
         self._shipments: dict[str, _Shipment] = {}
         self._said: set[str] = set()
+        self._seen_bytes = 0
+        """How much of our own spool was there at the last pass."""
 
     async def run(self) -> None:
         """Until cancelled. While the database is away the spool keeps the records and the pauses grow."""
         pause_s = self._interval_s
         trouble: type[Exception] | None = None
+        others_at = self._clock.monotonic()
         while True:
+            if trouble is None:
+                await self._news(others_at)
             await self._clock.sleep(pause_s)
             if self._passes is not None:
                 self._passes.passing()
+            is_full = self._own is None or not self._own.is_open or self._clock.monotonic() >= others_at
             try:
-                done = await self.flush()
+                done = await self.flush() if is_full else await self._flush_own()
             except Exception as error:  # noqa: BLE001 - the outermost edge of this task: nobody else would ship
                 if trouble is not type(error):
                     _log.warning("call records wait in %s: %s", self._root, error, exc_info=_unexpected(error))
@@ -139,8 +148,22 @@ class Shipper:
             else:
                 trouble = None
                 pause_s = self._interval_s
+                if is_full:
+                    others_at = self._clock.monotonic() + OTHERS_S
                 if self._passes is not None and not done.left:
                     self._passes.passed()
+
+    async def _news(self, others_at: float) -> None:
+        """Until our own spool has grown since the last pass, or it is time to look at the others."""
+        own, wait_s = self._own, others_at - self._clock.monotonic()
+        if own is None or own.appended_bytes > self._seen_bytes or wait_s <= 0:
+            return
+        waiting = [asyncio.ensure_future(work) for work in (own.grown(self._seen_bytes), self._clock.sleep(wait_s))]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waiting:
+                each.cancel()
 
     async def flush(self) -> Flushed:
         """Ships all that can be shipped now. Raises Unavailable while the database is away; nothing is lost by it."""
@@ -149,39 +172,70 @@ class Shipper:
         for gone in self._shipments.keys() - set(present):
             del self._shipments[gone]
         for name in present:
-            shipment = self._shipments.get(name) or _Shipment(SpoolReader(self._root / name, self._disk))
-            is_own = self._own is not None and self._own.name == name and self._own.is_open
-            if not is_own and shipment.claim is None:
-                shipment.claim = self._disk.claim(shipment.reader.folder)
-            if not is_own and shipment.claim is None and not self._everyones:
-                continue
-            self._shipments[name] = shipment
-            try:
-                await self._ship(shipment, done)
-                if is_own or shipment.claim is not None:
-                    await self._clear(shipment)
-            except FileNotFoundError:
-                pass  # shipped and removed by its holder under our eyes
-            except (OSError, NewerFormat) as error:
-                done.left.append(f"{name}: {error}")
-                self._say_once(f"spool {name} is left as it is: {error}")
-            finally:
-                self._let_go(shipment)
+            await self._flush(name, done)
         return done
+
+    async def _flush_own(self) -> Flushed:
+        done = Flushed()
+        if self._own is not None:
+            await self._flush(self._own.name, done)
+        return done
+
+    async def _flush(self, name: str, done: Flushed) -> None:
+        shipment = self._shipments.get(name) or _Shipment(SpoolReader(self._root / name, self._disk))
+        own = self._own if self._own is not None and self._own.name == name and self._own.is_open else None
+        if own is None and shipment.claim is None:
+            shipment.claim = self._disk.claim(shipment.reader.folder)
+        if own is None and shipment.claim is None and not self._everyones:
+            return
+        self._shipments[name] = shipment
+        try:
+            if own is not None:
+                await self._ship_own(shipment, own, done)
+            else:
+                await self._ship(shipment, done)
+            if own is not None or shipment.claim is not None:
+                await self._clear(shipment)
+        except FileNotFoundError:
+            pass  # shipped and removed by its holder under our eyes
+        except (OSError, NewerFormat) as error:
+            done.left.append(f"{name}: {error}")
+            self._say_once(f"spool {name} is left as it is: {error}")
+        finally:
+            self._let_go(shipment)
 
     async def _ship(self, shipment: _Shipment, done: Flushed) -> None:
         reader, is_alive = shipment.reader, shipment.claim is None
         while batch := reader.following(is_alive=is_alive):
-            done.booked += await self._book(shipment, batch)
-            done.torn_bytes += batch.torn_bytes
-            if batch.damage:
-                done.damaged.append(batch.damage)
-                self._say_once(batch.damage)
-            reader.take(batch)
+            await self._ship_batch(shipment, batch, done)
         if is_alive:
             done.running += len(reader.opened)
         else:
             done.interrupted += await self._book_interrupted(shipment)
+
+    async def _ship_own(self, shipment: _Shipment, own: Spool, done: Flushed) -> None:
+        """What is there now, and not what comes meanwhile: that would go one by one. Most of it is at hand."""
+        reader = shipment.reader
+        self._seen_bytes, end = own.appended_bytes, own.end
+        while reader.scanned < end and (stretch := own.at_hand(reader.scanned)) is not None:
+            ended = [record for record in stretch.records if type(record) is CallRecord]
+            is_ahead = (shipment.shipped or START) > stretch.start  # another shipper was here
+            if is_ahead or (ended and not await self._move(shipment, stretch.end, ended)):
+                break
+            done.booked += len(ended)
+            reader.pass_over(stretch.end, stretch.records)
+        while reader.scanned < end and (batch := reader.following(is_alive=True)):
+            own.was_read(until=batch.end)
+            await self._ship_batch(shipment, batch, done)
+        done.running += len(reader.opened)
+
+    async def _ship_batch(self, shipment: _Shipment, batch: Batch, done: Flushed) -> None:
+        done.booked += await self._book(shipment, batch)
+        done.torn_bytes += batch.torn_bytes
+        if batch.damage:
+            done.damaged.append(batch.damage)
+            self._say_once(batch.damage)
+        shipment.reader.take(batch)
 
     async def _book(self, shipment: _Shipment, batch: Batch) -> int:
         while True:

@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,6 +19,8 @@ from undercroft.errors import Unavailable
 from undercroft.ids import Ids
 from undercroft.ledger.disk import Disk, SystemDisk
 from undercroft.ledger.frames import HEADER, LONGEST_FRAME_BYTES, MAX_PAYLOAD_BYTES, frame, segment_name
+from undercroft.ledger.reader import Place
+from undercroft.ledger.recent import STRETCH, Recent, Stretch
 from undercroft.record import CallOpened, CallProgressed, SpoolRecord, Usage, encode
 
 PREFIX: Final = "spool_"
@@ -61,18 +64,24 @@ class Spool:
         """Why the disk took no record the last time; empty while it does."""
         self._claim: int | None = None
         self._segment = 0
+        """The highest number that is used up; not always that of the segment which is written to."""
+        self._written = 0
         self._descriptor: int | None = None
         self._size = 0
         self._retired: list[int] = []
         """Descriptors of full segments that were not synced yet."""
         self._folder_changed = False
-        self._owed: deque[bytes] = deque()
+        self._owed: deque[tuple[SpoolRecord, bytes]] = deque()
+        self._recent = Recent()
         # Bytes since the start: written, known to be on the medium, and failed to get there.
         self._appended = 0
         self._synced = 0
         self._sync_failed = 0
         self._syncing: asyncio.Task[None] | None = None
         self._closed = False
+        self._stirred = asyncio.Event()
+        """Something was written, or could not be."""
+        self._is_awaited = False
 
     @property
     def is_immediate(self) -> bool:
@@ -83,6 +92,40 @@ class Spool:
     def is_open(self) -> bool:
         """Whether this process holds the folder."""
         return self._claim is not None
+
+    @property
+    def appended_bytes(self) -> int:
+        """How much was written since the start."""
+        return self._appended
+
+    @property
+    def end(self) -> Place:
+        """Where the next record comes to stand, or behind where it would have."""
+        return Place(self._written, self._size)
+
+    async def grown(self, beyond_bytes: int) -> None:
+        """Returns when more than that was written."""
+        await self._until(lambda: self._appended > beyond_bytes)
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            self._stirred.clear()
+            self._is_awaited = True
+            await self._stirred.wait()
+
+    def _stir(self) -> None:
+        if self._is_awaited:
+            self._is_awaited = False
+            self._stirred.set()
+
+    def at_hand(self, start: Place) -> Stretch | None:
+        """What stands behind `start`, if it need not be read back."""
+        return self._recent.take(start, self.end)
+
+    def was_read(self, until: Place) -> None:
+        """Somebody has read all before `until`: if that is the end, what comes now is at hand for him."""
+        if until == self.end:
+            self._recent.restart(until)
 
     def open(self) -> None:
         """Makes the folder and the first segment, so that an unusable disk shows at the start.
@@ -101,14 +144,15 @@ class Spool:
         A refused `CallOpened` is forgotten: its call must not start. Any other refused record belongs to money already
         spent, so it is kept and written when the disk takes it again; until then no call may open.
         """
-        data = frame(_payload(record))
+        record, payload = _storable(record)
+        data = frame(payload)
         try:
             if self._owed:
                 self._pay()
-            self._write(data)
+            self._write(record, data)
         except OSError as error:
             if not isinstance(record, CallOpened) and len(self._owed) < MOST_OWED:
-                self._owed.append(data)
+                self._owed.append((record, data))
             raise self._refusal(error) from error
         if self.problem:
             self.problem = ""
@@ -131,9 +175,10 @@ class Spool:
     async def run(self) -> None:
         """Until cancelled: syncs in the background and writes what is owed."""
         while True:
+            await self._until(lambda: bool(self.problem) or self._is_unsynced)
             await self._clock.sleep(self._sync_interval_s)
             self._mend()
-            if self._appended > max(self._synced, self._sync_failed) and self._syncing is None:
+            if self._is_unsynced and self._syncing is None:
                 self._syncing = asyncio.ensure_future(self._sync())
                 await asyncio.shield(self._syncing)
 
@@ -157,6 +202,10 @@ class Spool:
             self._disk.release(self._claim)
             self._claim = None
 
+    @property
+    def _is_unsynced(self) -> bool:
+        return self._appended > max(self._synced, self._sync_failed)
+
     def _mend(self) -> None:
         """While there is a problem, tries the disk: without calls, nothing else would notice that it is well again."""
         if not self.problem:
@@ -168,7 +217,7 @@ class Spool:
         except OSError as error:
             self.problem = _reason(error)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, record: SpoolRecord, data: bytes) -> None:
         if self._closed:
             raise OSError(errno.ESHUTDOWN, "the spool is closed")
         if self._descriptor is None or self._size >= self._segment_bytes:
@@ -183,6 +232,11 @@ class Spool:
             raise
         self._size += written
         self._appended += written
+        recent = self._recent.records
+        recent.append(record)
+        if len(recent) >= STRETCH:
+            self._recent.seal(self.end)
+        self._stir()
 
     def _undo(self) -> None:
         """Takes a half-written record back; where even that fails, the segment ends here and its tail is torn."""
@@ -194,7 +248,7 @@ class Spool:
 
     def _pay(self) -> None:
         while self._owed:
-            self._write(self._owed[0])
+            self._write(*self._owed[0])
             self._owed.popleft()
 
     def _next_segment(self) -> None:
@@ -216,7 +270,7 @@ class Spool:
                 self._retire()
             raise
         self._retire()
-        self._descriptor, self._size = descriptor, len(HEADER)
+        self._descriptor, self._written, self._size = descriptor, number, len(HEADER)
 
     def _retire(self) -> None:
         if self._descriptor is not None:
@@ -250,6 +304,7 @@ class Spool:
         if not self.problem:
             _log.warning("call records cannot be written to %s: %s", self.folder, error)
         self.problem = _reason(error)
+        self._stir()
         return Unavailable(
             f"The call's record cannot be written to {self.folder}: {self.problem}.",
             code="ledger_unavailable",
@@ -262,13 +317,17 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _payload(record: SpoolRecord) -> bytes:
+def _storable(record: SpoolRecord) -> tuple[SpoolRecord, bytes]:
+    """The record as it can be stored, and its bytes."""
     try:
         data = encode(record)
     except (OverflowError, UnicodeEncodeError):
-        # A provider's answer can hold a number or a text that nothing can store; its call is booked all the same.
-        return encode(_within_bounds(record))
-    return data if len(data) <= MAX_PAYLOAD_BYTES else encode(_within_bounds(record))
+        data = b""
+    if 0 < len(data) <= MAX_PAYLOAD_BYTES:
+        return record, data
+    # A provider's answer can hold a number or a text that nothing can store; its call is booked all the same.
+    bounded = _within_bounds(record)
+    return bounded, encode(bounded)
 
 
 def _within_bounds(record: SpoolRecord) -> SpoolRecord:

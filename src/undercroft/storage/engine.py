@@ -34,6 +34,11 @@ class Database(Protocol):
         """Runs `work` in one transaction; returns after its commit, and nothing of it stays if it raises."""
         ...
 
+    async def others_writes(self) -> int | None:
+        """A number that changes whenever somebody else has written, told after all writes that were begun here before;
+        None where there is none as cheap as this."""
+        ...
+
     def read_sync(self, work: Work[T], /) -> T:
         """`read` for threads and the command line."""
         ...

@@ -1,10 +1,12 @@
 """One series: a counter, a gauge or a histogram, bound to its slots; and the series of one name by their labels."""
 
+import collections
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from undercroft.record import CallRecord
 from undercroft.telemetry.slots import Family, Labels, Series
 
 OTHER: Final = "other"
@@ -21,10 +23,6 @@ class Exemplar(NamedTuple):
     value: int
     """In the slots' units."""
     at_us: int
-
-
-Seen = tuple[int, str, int]
-"""What a histogram counts, the trace it was seen in, and when."""
 
 
 class SeriesInstrument:
@@ -85,18 +83,21 @@ class Histogram(SeriesInstrument):
 
     def observe(self, value: int) -> None:
         with self._lock:
-            self.note([(value, "", 0)])
+            self.note([value])
 
-    def note(self, seen: Sequence[Seen]) -> None:
-        """`observe` for several, by who holds the lock."""
+    def note(self, values: Sequence[int], records: Sequence[CallRecord] = ()) -> None:
+        """`observe` for several, by who holds the lock; `records` are the calls they are of."""
         slots, bounds = self.slots, self._bounds
-        for value, trace, at_us in seen:
-            bucket = bisect_left(bounds, value)
-            slots[bucket] += 1
-            if trace:
-                self.exemplars[bucket] = Exemplar(trace, value, at_us)
-        if seen:
-            slots[-1] += sum([value for value, _, _ in seen])
+        buckets = [bisect_left(bounds, value) for value in values]
+        for bucket, count in collections.Counter(buckets).items():
+            slots[bucket] += count
+        if values:
+            slots[-1] += sum(values)
+        # The last of each bucket is enough: an example of every call would take longer than all the rest.
+        traced = zip(buckets, range(len(records)), records, strict=False)
+        for bucket, last in {bucket: at for bucket, at, record in traced if record.trace}.items():
+            record = records[last]
+            self.exemplars[bucket] = Exemplar(record.trace, values[last], record.started_us + record.duration_us)
 
 
 Instrument = TypeVar("Instrument", bound=SeriesInstrument)

@@ -26,7 +26,6 @@ from undercroft.telemetry.instruments import (
     Histogram,
     Instrument,
     Labelled,
-    Seen,
     SeriesInstrument,
 )
 from undercroft.telemetry.shared import SharedFile
@@ -78,8 +77,12 @@ class _Outcome:
     errors: dict[str, Counter] = field(default_factory=dict)
 
 
-def _is_fallback(record: CallRecord) -> bool:
-    return record.attempts > 0 and record.deployment.rpartition("/")[0] != record.model
+def _fallbacks(records: Sequence[CallRecord]) -> int:
+    """How many were with another model's deployment than the one asked for, which is the same for all."""
+    model = records[0].model
+    deployments = {record.deployment for record in records}
+    others = {name for name in deployments if name.rpartition("/")[0] != model}
+    return sum([record.attempts > 0 and record.deployment in others for record in records]) if others else 0
 
 
 def _add_up(outcome: _Outcome, records: Sequence[CallRecord]) -> None:
@@ -88,26 +91,26 @@ def _add_up(outcome: _Outcome, records: Sequence[CallRecord]) -> None:
     outcome.cost.slots[0] += sum([record.cost_nano for record in records])
     outcome.attempts.slots[0] += sum([record.attempts for record in records])
     outcome.retries.slots[0] += sum([record.attempts - 1 for record in records if record.attempts > 1])
-    outcome.fallbacks.slots[0] += sum([_is_fallback(record) for record in records])
+    outcome.fallbacks.slots[0] += _fallbacks(records)
     outcome.faults.slots[0] += sum([record.status >= FIRST_FAULT_STATUS for record in records])
     # In the order of TOKEN_CLASSES.
     by_class = zip(*[astuple(record.usage) for record in records], strict=True)
     for counter, counts in zip(outcome.tokens, by_class, strict=True):
         if any(counts):
             counter.slots[0] += sum(counts)
-    outcome.latency.note([_seen(record, record.duration_us) for record in records])
-    outcome.first_token.note([_seen(record, record.first_token_us) for record in records if record.first_token_us])
-    outcome.speed.note(
-        [
-            _seen(record, record.usage.output * US_PER_S // (record.duration_us - record.first_token_us))
-            for record in records
-            if record.streamed and record.usage.output > 1 and record.duration_us > record.first_token_us > 0
-        ]
-    )
+    outcome.latency.note([record.duration_us for record in records], records)
+    begun = [record for record in records if record.first_token_us]
+    outcome.first_token.note([record.first_token_us for record in begun], begun)
+    streams = [
+        record
+        for record in begun
+        if record.streamed and record.usage.output > 1 and record.duration_us > record.first_token_us > 0
+    ]
+    outcome.speed.note([_speed(record) for record in streams], streams)
 
 
-def _seen(record: CallRecord, value: int) -> Seen:
-    return value, record.trace, record.started_us + record.duration_us
+def _speed(record: CallRecord) -> int:
+    return record.usage.output * US_PER_S // (record.duration_us - record.first_token_us)
 
 
 class Metrics:

@@ -3,6 +3,7 @@
 HTTP needs nothing more; gRPC needs the extra `otel`.
 """
 
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -118,6 +119,9 @@ class Exporter:
         self._is_away = False
         self._thread = threading.Thread(target=self._run, name="otlp", daemon=True)
         self._thread.start()
+
+    most_at_once: Final = sys.maxsize
+    """What there is no room for is counted."""
 
     @property
     def dropped(self) -> int:

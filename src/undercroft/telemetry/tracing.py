@@ -26,6 +26,11 @@ class Sink(Protocol):
         """Spans lost so far."""
         ...
 
+    @property
+    def most_at_once(self) -> int:
+        """Of more offers than this in one go only the last stay."""
+        ...
+
     def offer(self, make: Callable[[], Sequence[Span]], count: int, /) -> None:
         """Spans to be made, about so many, when there is time; called from the event loop."""
         ...
@@ -116,12 +121,15 @@ class Tracing:
         """Calls have ended: those that are sampled, failed by our or a provider's fault, or slow go to the sink."""
         if self._sink is None:
             return
+        wanted = []
         for record in records:
             sketch = self._sketched.pop(record.id, None)
             known = sketch or self._open.pop(record.id, None) or self._refused(record)
             if known.is_sampled or record.status >= 500 or record.duration_us >= self._slow_us:
-                course = known if isinstance(known, Course) else known.course()
-                self._sink.offer(partial(_made, record, course), 1 + len(course.passed) + len(course.steps))
+                wanted.append((record, known))
+        for record, known in wanted[-self._sink.most_at_once :]:
+            course = known if isinstance(known, Course) else known.course()
+            self._sink.offer(partial(_made, record, course), 1 + len(course.passed) + len(course.steps))
 
     def _refused(self, record: CallRecord) -> Course:
         """Of a call that was turned away before it became one."""

@@ -20,7 +20,8 @@ from undercroft.ids import Ids
 from undercroft.ledger.frames import HEADER, frame
 from undercroft.ledger.prices import Price, PriceBook
 from undercroft.ledger.reader import Place
-from undercroft.ledger.shipping import GONE_FOR_US, Flushed, Shipper, book
+from undercroft.ledger.recent import MOST_STRETCHES, STRETCH
+from undercroft.ledger.shipping import GONE_FOR_US, OTHERS_S, Flushed, Shipper, book
 from undercroft.ledger.spool import Spool
 from undercroft.record import CallOpened, CallProgressed, encode
 from undercroft.storage.schema import calls, spool_offsets
@@ -226,12 +227,13 @@ def test_a_record_that_is_still_being_written_is_waited_for(world: World) -> Non
     (segment,) = process.spool.folder.iterdir()
     behind = len(HEADER) + len(frame(encode(ended("a"))))
     data = frame(encode(ended("b")))
+    reading = world.passer_by(everyones=True)
     for start, end in ((0, 5), (5, 40), (40, len(data))):
-        assert process.flush().torn_bytes == 0
+        assert asyncio.run(reading.flush()).torn_bytes == 0
         with segment.open("r+b") as writing:
             writing.seek(behind + start)
             writing.write(data[start:end])
-    process.flush()
+    asyncio.run(reading.flush())
     assert world.ids == ["a", "b"]
 
 
@@ -241,9 +243,10 @@ def test_a_segment_without_its_header_yet_is_waited_for(world: World) -> None:
     (segment,) = process.spool.folder.iterdir()
     whole = segment.read_bytes()
     segment.write_bytes(whole[:7])
-    assert process.flush().booked == 0
+    reading = world.passer_by(everyones=True)
+    assert asyncio.run(reading.flush()).booked == 0
     segment.write_bytes(whole)
-    assert process.flush().booked == 1
+    assert asyncio.run(reading.flush()).booked == 1
 
 
 def test_a_segment_that_its_holder_removes_under_our_eyes_is_no_trouble(world: World) -> None:
@@ -339,6 +342,91 @@ def test_while_the_database_is_away_the_spool_grows_and_nothing_is_lost(world: W
     assert len(world.ids) == 30
 
 
+def test_what_a_process_has_just_written_is_not_read_back(world: World) -> None:
+    process = world.start()
+    for number in range(STRETCH + 5):
+        process.spool.append(opened(f"{number:05}"))
+        process.spool.append(ended(f"{number:05}"))
+    assert (process.flush().booked, process.disk.read_count) == (STRETCH + 5, 0)
+    process.spool.append(ended("later", model="\ud800", tags={"long": "x" * 100_000}))
+    assert (process.flush().booked, process.disk.read_count) == (1, 0)
+    assert world.database.rows()[-1] == ended("later", model="?", tags={}), "as the spool has cut it"
+    assert process.disk.names(process.spool.folder)[1:] == [], "all but the last segment are done with"
+    process.kill()
+    assert world.adopt().booked == 0
+
+
+@pytest.mark.parametrize("failure", ["refused", "answer lost"])
+def test_after_a_move_that_failed_the_records_are_read_and_then_at_hand_again(
+    world: World, failure: Literal["refused", "answer lost"]
+) -> None:
+    process = world.start()
+    process.spool.append(ended("a"))
+    world.database.fail = lambda count: failure
+    with pytest.raises(Unavailable):
+        process.flush()
+    world.database.fail = None
+    process.spool.append(ended("b"))
+    process.flush()
+    assert (world.ids, process.disk.read_count > 0) == (["a", "b"], True)
+    process.disk.read_count = 0
+    process.spool.append(ended("c"))
+    assert (process.flush().booked, process.disk.read_count) == (1, 0)
+
+
+def test_what_is_not_at_hand_any_more_is_read(world: World) -> None:
+    process = world.start(segment_bytes=1_000_000)
+    count = (MOST_STRETCHES + 2) * STRETCH
+    for number in range(count):
+        process.spool.append(ended(f"{number:05}"))
+    assert (process.flush().booked, process.disk.read_count > 0) == (count, True)
+    process.disk.read_count = 0
+    process.spool.append(ended("later"))
+    assert (process.flush().booked, process.disk.read_count) == (1, 0)
+
+
+def test_behind_another_shipper_only_the_rest_is_booked(world: World) -> None:
+    process = world.start()
+    process.spool.append(ended("a"))
+    process.flush()
+    process.spool.append(ended("b"))
+    asyncio.run(world.passer_by(everyones=True).flush())
+    process.spool.append(ended("c"))
+    assert process.flush().booked == 1
+    process.disk.read_count = 0
+    process.spool.append(ended("d"))
+    assert (process.flush().booked, process.disk.read_count) == (1, 0)
+    assert world.ids == ["a", "b", "c", "d"]
+
+
+def test_a_call_that_is_open_keeps_its_segment_though_nothing_was_read(world: World) -> None:
+    process = world.start()
+    process.spool.append(opened("open"))
+    for number in range(20):
+        process.spool.append(ended(f"{number:02}"))
+        process.flush()
+    segments = process.disk.names(process.spool.folder)
+    assert (segments[0], len(segments) > 1) == ("00000001.led", True)
+    process.spool.append(CallProgressed(id="open", output=7))
+    assert process.flush().running == 1
+    process.kill()
+    world.adopt()
+    assert [row.usage.output for row in world.database.rows() if row.id == "open"] == [7]
+
+
+def test_what_comes_while_a_pass_runs_waits_for_the_next(world: World) -> None:
+    process = world.start()
+    process.spool.append(ended("a"))
+
+    def busy(count: int) -> None:
+        process.spool.append(ended(f"meanwhile_{count}"))
+
+    world.database.fail = busy
+    assert (process.flush().booked, world.database.count) == (1, 1)
+    world.database.fail = None
+    assert process.flush().booked == 1
+
+
 @pytest.mark.parametrize("failure", ["refused", "answer lost"])
 def test_whichever_transaction_fails_each_record_is_booked_once(
     tmp_path: Path, failure: Literal["refused", "answer lost"]
@@ -424,6 +512,42 @@ def test_two_shippers_at_once_book_each_record_once(world: World) -> None:
     done = asyncio.run(scenario())
     assert sum(each.booked for each in done) == 300
     assert len(world.ids) == 300
+
+
+def test_the_task_rests_until_there_is_something_and_looks_at_others_now_and_then(world: World) -> None:
+    clock = ManualClock()
+    process, other = world.start(), world.start()
+    shipper = Shipper(world.database, world.root, clock=clock, price=price, own=process.spool, disk=process.disk)
+
+    async def settled() -> None:
+        for _ in range(30):
+            await asyncio.sleep(0)
+
+    async def passed(seconds: float) -> None:
+        await settled()
+        clock.advance(seconds)
+        await settled()
+
+    async def scenario() -> None:
+        process.spool.append(ended("a"))
+        running = asyncio.create_task(shipper.run())
+        await passed(0.25)
+        assert world.ids == ["a"]
+        other.spool.append(ended("b"))
+        other.kill()
+        moves = world.database.count
+        await passed(0.25)
+        await passed(0.25)
+        assert world.database.count == moves, "nothing has come, nobody was asked"
+        process.spool.append(ended("c"))
+        await passed(0.25)
+        assert world.ids == ["a", "c"]
+        await passed(OTHERS_S)
+        await passed(0.25)
+        assert world.ids == ["a", "b", "c"]
+        running.cancel()
+
+    asyncio.run(scenario())
 
 
 def test_the_task_goes_on_after_an_outage_and_after_a_fault(world: World, caplog: pytest.LogCaptureFixture) -> None:

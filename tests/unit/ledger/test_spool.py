@@ -184,11 +184,12 @@ def test_records_in_memory_are_bounded_while_the_disk_is_full(machine: Machine) 
 
 def test_the_spool_notices_by_itself_that_the_disk_is_well_again(machine: Machine) -> None:
     async def scenario() -> None:
+        running = asyncio.create_task(machine.spool.run())
+        await asyncio.sleep(0)
         machine.fill_disk()
         with pytest.raises(Unavailable):
             machine.spool.append(ended("a"))
-        running = asyncio.create_task(machine.spool.run())
-        await asyncio.sleep(0)
+        await until(lambda: machine.clock.is_awaited)
         machine.clock.advance(1)
         await asyncio.sleep(0)
         assert machine.spool.problem
@@ -199,6 +200,39 @@ def test_the_spool_notices_by_itself_that_the_disk_is_well_again(machine: Machin
         assert machine.read() == [ended("a")]
 
     asyncio.run(scenario())
+
+
+def test_an_idle_spool_wakes_nobody(machine: Machine) -> None:
+    async def scenario() -> None:
+        running = asyncio.create_task(machine.spool.run())
+        machine.spool.append(ended("a"))
+        await until(lambda: machine.clock.is_awaited)
+        machine.clock.advance(1)
+        await until(lambda: machine.disk.synced > 0)
+        for _ in range(10):
+            await asyncio.sleep(0.001)
+        assert not machine.clock.is_awaited
+        running.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_a_segment_begun_in_vain_is_not_where_the_spool_ends(machine: Machine) -> None:
+    machine.spool.append(ended("a"))
+    end = machine.spool.end
+
+    def headless(name: str, count: int) -> int | None:
+        return 0 if name == "write" else None
+
+    machine.disk.fail = headless
+    with pytest.raises(Unavailable):
+        machine.spool.append(opened("b"))
+    machine.spool._mend()  # noqa: SLF001 - what `run` does in time
+    machine.mend()
+    assert (machine.spool.end, machine.spool.end.segment) == (end, 1)
+    machine.spool.append(ended("c"))
+    assert SpoolReader(machine.spool.folder, machine.disk).segments() == [1]
+    assert machine.spool.end == (1, sum(path.stat().st_size for path in machine.spool.folder.iterdir()))
 
 
 def test_a_folder_that_cannot_be_made_is_tried_again_with_every_record(machine: Machine) -> None:

@@ -9,6 +9,7 @@ from tests.support.clock import ManualClock
 from tests.support.tracing import MadeSpans, tracing
 from undercroft.errors import UpstreamOverloaded
 from undercroft.record import CallRecord, Usage, Who
+from undercroft.telemetry.spans import Course
 from undercroft.telemetry.trace_context import TraceContext, current, read
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -93,6 +94,26 @@ def test_what_is_not_sampled_is_kept_when_it_failed_or_was_slow() -> None:
         traced.begin(call, traceparent="", began=clock.monotonic())
         traced.ended([record(clock, id=call, **fields)])
     assert [span.attributes["undercroft.request.id"] for span in sink.spans] == ["req_2", "req_3"]
+
+
+def test_of_what_a_sink_would_throw_away_no_course_is_made() -> None:
+    class Sketched:
+        is_sampled = True
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def course(self) -> Course:
+            made.append(self.number)
+            return Course(TRACE, f"{self.number:016x}", "", is_sampled=True, began=0.0)
+
+    made: list[int] = []
+    clock, sink = ManualClock(), MadeSpans(most_at_once=2)
+    traced = tracing(sink, clock)
+    for number in range(5):
+        traced.sketch(f"req_{number}", Sketched(number))
+    traced.ended([record(clock, id=f"req_{number}") for number in range(5)])
+    assert (made, len(sink.spans)) == ([3, 4], 2)
 
 
 def test_the_caller_decides_whether_its_trace_is_kept() -> None:

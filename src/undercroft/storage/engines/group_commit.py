@@ -23,7 +23,8 @@ WAITING: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    work: Work[Any]
+    work: Work[Any] | None
+    """None: only how often others have written is asked for."""
     future: Future[Any]
 
 
@@ -54,9 +55,15 @@ class GroupCommit:
 
     def submit(self, work: Work[T]) -> Future[T]:
         """Queues `work`; the future is resolved after its commit."""
+        return self._queued(work, Future())
+
+    def others(self) -> Future[int]:
+        """A number that changes when other connections commit; told once all that waits now is committed."""
+        return self._queued(None, Future())
+
+    def _queued(self, work: Work[T] | None, future: Future[T]) -> Future[T]:
         if threading.current_thread() is self._thread:
             raise RuntimeError("A work must not ask for another write: it would wait for itself.")
-        future: Future[T] = Future()
         with self._closing:  # nothing may be queued behind the end, where nobody would see it
             if self._is_closed:
                 raise closed()
@@ -77,8 +84,12 @@ class GroupCommit:
 
     def _run(self) -> None:
         while (batch := self._next_batch()) is not None:
-            if begun := [write for write in batch if write.future.set_running_or_notify_cancel()]:
-                self._commit(begun)
+            begun = [write for write in batch if write.future.set_running_or_notify_cancel()]
+            if writes := [(write.work, write.future) for write in begun if write.work is not None]:
+                self._commit(writes)
+            for write in begun:
+                if write.work is None:
+                    self._tell_others(write.future)
 
     def _next_batch(self) -> list[_Write] | None:
         """Everything that waits, at least one; None at the end."""
@@ -97,19 +108,28 @@ class GroupCommit:
             batch.append(following)
         return batch
 
-    def _commit(self, batch: list[_Write]) -> None:
+    def _commit(self, batch: list[tuple[Work[Any], Future[Any]]]) -> None:
         try:
-            outcomes = self._in_transaction([write.work for write in batch])
+            outcomes = self._in_transaction([work for work, _ in batch])
         except BaseException as error:  # noqa: BLE001 - the thread's outermost edge: whoever waits is told
-            for write in batch:
-                write.future.set_exception(self._told(error))
+            for _, future in batch:
+                future.set_exception(self._told(error))
             return
-        for write, (result, failure) in zip(batch, outcomes, strict=True):
+        for (_, future), (result, failure) in zip(batch, outcomes, strict=True):
             if failure is None:
-                write.future.set_result(result)
+                future.set_result(result)
             else:
-                write.future.set_exception(self._told(failure))
+                future.set_exception(self._told(failure))
         self._committed()
+
+    def _tell_others(self, future: Future[int]) -> None:
+        try:
+            # SQLite's own number for it: what this connection commits does not count.
+            (version,) = _driver(self._connection).execute("PRAGMA data_version").fetchone()
+        except BaseException as error:  # noqa: BLE001 - as above
+            future.set_exception(self._told(error))
+        else:
+            future.set_result(version)
 
     def _in_transaction(self, works: list[Work[Any]]) -> list[tuple[Any, BaseException | None]]:
         # By the driver: SQLAlchemy's begin and commit take as long as a statement or two. It believes in a transaction

@@ -89,6 +89,9 @@ class PostgresDatabase:
     async def write(self, work: Work[T], /) -> T:
         return await self._threads.run(self.write_sync, work)
 
+    async def others_writes(self) -> None:
+        """It has no such number."""
+
     def read_sync(self, work: Work[T], /) -> T:
         with _explained(is_reading=True), self._snapshots.connect() as connection, connection.begin():
             return work(connection)

@@ -67,6 +67,9 @@ class SqliteDatabase:
     async def write(self, work: Work[T], /) -> T:
         return await finished(self._writer.submit(work))
 
+    async def others_writes(self) -> int:
+        return await finished(self._writer.others())
+
     def read_sync(self, work: Work[T], /) -> T:
         with self._explained(is_reading=True), self._reading.connect() as connection, connection.begin():
             return work(connection)
