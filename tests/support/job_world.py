@@ -115,10 +115,17 @@ class Outcome:
     kills: int = 0
     crashes: list[BaseException] = field(default_factory=list)
     hits: Counter[str] = field(default_factory=Counter)
+    untold: list[tuple[str, str]] = field(default_factory=list)
+    """Of the transaction under way."""
 
     def append(self, connection: Connection, events: Sequence[JobEvent], /) -> None:
-        for event in events:
-            self.events[event.name, event.job.id] += 1
+        self.untold += [(event.name, event.job.id) for event in events]
+
+    def settled(self, is_kept: bool) -> None:
+        """Events are there exactly when what they tell of is."""
+        if is_kept:
+            self.events.update(self.untold)
+        self.untold.clear()
 
 
 class Work:
@@ -184,6 +191,7 @@ class World:
         self.clock = SimulatedClock(loop)
         self.ids = Ids(self.clock, entropy=self.rng.randbytes)
         self.outcome = Outcome()
+        database.settled = self.outcome.settled
         self.link = WorldDatabase(database, bug, self.outcome.hits)
         self.handlers = Handlers([Work(loop, self.clock, self.outcome)])
         self.owners = Living() if self.rng.random() < 0.5 else None
@@ -192,7 +200,8 @@ class World:
     def start_worker(self) -> None:
         process, watching = SimulatedProcess(self.loop), Watching(self.outcome)
         worker = self.ids.new("worker_")
-        terms = Terms(worker=worker, at_once=self.rng.randint(1, 4), lease_s=LEASE_S)
+        at_once, begins_early = self.rng.randint(1, 4), self.rng.random() < 0.5
+        terms = Terms(worker=worker, at_once=at_once, lease_s=LEASE_S, begins_early=begins_early)
         parts: dict[str, Any] = {"effects": self.outcome, "clock": self.clock}
         crew = Crew(self.link, self.handlers, terms, watcher=watching, ids=self.ids, rng=self.rng, **parts)
         nothing = Schedules([], make=lambda _: None, clock=self.clock)  # type: ignore[arg-type,return-value]  # never called
@@ -248,7 +257,7 @@ class World:
         while self.loop.time() < FAULTS_S:
             await self.clock.sleep(self.rng.expovariate(0.4))
             process, worker = self.rng.choice(self.processes)
-            match self.rng.choice(["kill", "stop", "away", "loss"]):
+            match self.rng.choice(["kill", "stop", "away", "loss", "failure"]):
                 case "kill":
                     process.kill()
                     self.outcome.kills += 1
@@ -267,6 +276,10 @@ class World:
                     self.database.loss_rate = 0.3
                     await self.clock.sleep(self.rng.uniform(0.1, 5))
                     self.database.loss_rate = 0.0
+                case "failure":
+                    self.database.failure_rate = 0.3
+                    await self.clock.sleep(self.rng.uniform(0.1, 5))
+                    self.database.failure_rate = 0.0
             if not self.processes:
                 self.start_worker()
 

@@ -34,6 +34,10 @@ class SimulatedDatabase:
         self.is_away = False
         self.loss_rate = 0.0
         """Share of answers that get lost on the way."""
+        self.failure_rate = 0.0
+        """Share of transactions that break at their COMMIT and are taken back."""
+        self.settled: Callable[[bool], None] = lambda _: None
+        """Called behind each transaction: whether it counts."""
         self.stall_rate = STALL_RATE
         """Share of what is sent that takes long, and may be overtaken."""
         self.count = 0
@@ -52,8 +56,7 @@ class SimulatedDatabase:
 
     def now(self, work: Callable[[Connection], T], /) -> T:
         """For the test itself: at once, whatever the weather."""
-        with self._engine.begin() as connection:
-            return work(connection)
+        return self._in_transaction(work, breaks=False)
 
     def execute(self, *statements: str) -> None:
         for statement in statements:
@@ -67,10 +70,22 @@ class SimulatedDatabase:
         if self.is_away:
             raise Unavailable("The database is away.")
         self.count += 1
-        result = self.now(work)
+        result = self._in_transaction(work, breaks=self.failure_rate > 0 and self._rng.random() < self.failure_rate)
         await self._travel()
         if self._rng.random() < self.loss_rate:
             raise Unavailable("The connection broke during COMMIT.")
+        return result
+
+    def _in_transaction(self, work: Callable[[Connection], T], *, breaks: bool) -> T:
+        is_kept = False
+        try:
+            with self._engine.begin() as connection:
+                result = work(connection)
+                if breaks:
+                    raise Unavailable("The connection broke before COMMIT.")
+            is_kept = True
+        finally:
+            self.settled(is_kept)
         return result
 
     async def _travel(self) -> None:

@@ -114,6 +114,7 @@ def terms_of(settings: Settings, *, worker: str) -> Terms:
         lease_s=jobs.lease_s,
         queue_limits={queue.name: queue.at_once for queue in jobs.queues if queue.at_once is not None},
         lane_limit=jobs.key_at_once,
+        begins_early=settings.database.is_postgresql,
     )
 
 

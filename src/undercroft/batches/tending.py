@@ -25,7 +25,9 @@ AT_ONCE: Final = 1000
 class Tending:
     """The duty. Any number of processes may offer to do it."""
 
-    def __init__(self, database: Transactions, duty: Duty, steps: Steps, *, clock: Clock, stamp: Stamp = always_another) -> None:
+    def __init__(
+        self, database: Transactions, duty: Duty, steps: Steps, *, clock: Clock, stamp: Stamp = always_another
+    ) -> None:
         self._database = database
         self._duty = duty
         self._clock = clock

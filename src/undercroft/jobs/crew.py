@@ -17,11 +17,12 @@ from undercroft.clock import Clock
 from undercroft.errors import InvalidRequest, Unavailable
 from undercroft.ids import Ids
 from undercroft.jobs import repository
-from undercroft.jobs.claims import Claim, claim, claim_named, renew
+from undercroft.jobs.claims import Claim, claim, claim_named, is_limited, renew
 from undercroft.jobs.effects import Effects, Gathered, reached
 from undercroft.jobs.endings import Ended, Settled, running_of, settle
 from undercroft.jobs.execution import Execution
 from undercroft.jobs.handlers import Handlers, JobContext
+from undercroft.jobs.head_start import HeadStart
 from undercroft.jobs.retry import failure_of
 from undercroft.jobs.statements import Moment, moment_of, relax
 from undercroft.jobs.types import DEFAULT_QUEUE, Failed, Failure, Job, Outcome, Released, Saying
@@ -64,6 +65,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     lease_s: float = 30.0
     queue_limits: Mapping[str, int] = {}
     lane_limit: int = 1
+    begins_early: bool = False
+    """Whether a run begins while the COMMIT of its claim is on its way: worth it where that is a round trip."""
 
 
 class Watcher(Protocol):
@@ -118,6 +121,8 @@ class Crew:
         self._claimed_at = 0.0
         self._gap_s = LINGER_S
         """Between its two latest claims."""
+        self._ahead: HeadStart | None = None
+        """Of the turn under way."""
         self._doubtful: dict[str, float] = {}
         """Tokens of claims of which nobody knows whether they were made, or will be; each with when it was tried."""
         self._parked: dict[str, float] = {}
@@ -254,25 +259,29 @@ class Crew:
         turn = partial(_turn, ended=ended, unsaid=unsaid, asked=asked, named=named, effects=self._effects)
         promised = free if claims or named else 0
         self._promised += promised
+        ahead = self._ahead = HeadStart(partial(self._begin, promised=promised))
         try:
-            settled, claimed = await self._database.write(partial(turn, moment=moment_of(self._clock)))
+            give = ahead.give if self.terms.begins_early else None
+            settled, claimed = await self._database.write(partial(turn, give=give, moment=moment_of(self._clock)))
         except Unavailable:
             self._doubt(asked)
+            self._break_off(ahead)
             raise
         except Exception as error:
+            self._break_off(ahead)
             if not ended:
                 raise
             self.wake()
             await self._settle_one_by_one(ended, error)
             return
         finally:
-            self._promised -= promised
+            ahead.end()
+            self._ahead = None
+            if not ahead.begun:
+                self._promised -= promised
         del self._named[: len(named)]
-        if claimed:
-            now = self._clock.monotonic()
-            self._gap_s, self._claimed_at = now - self._claimed_at, now
-        for job in claimed:
-            self._start(job)
+        if claimed and not ahead.begun:
+            self._begin(claimed)
         if claims and len(claimed) == free:
             self._may_be_more = True
         if self._named:
@@ -298,6 +307,24 @@ class Crew:
     def _doubt(self, asked: Claim) -> None:
         self._doubtful[asked.token] = self._clock.monotonic()
         self._is_beating.set()
+
+    def _begin(self, jobs: Sequence[Job], *, promised: int = 0) -> None:
+        """What was claimed, into the room that was promised to it."""
+        self._promised -= promised
+        now = self._clock.monotonic()
+        self._gap_s, self._claimed_at = now - self._claimed_at, now
+        for job in jobs:
+            self._start(job)
+
+    def _break_off(self, ahead: HeadStart) -> None:
+        """The claim of these may have come to nothing."""
+        for key in ahead.begun & self._running.keys():
+            self._running[key].stop("fenced")
+
+    def _certain(self) -> dict[tuple[str, str], Execution]:
+        """What runs here by a claim that is committed: others are not to be seen in the database yet."""
+        in_doubt = self._ahead.begun if self._ahead is not None else frozenset()
+        return {key: execution for key, execution in self._running.items() if key not in in_doubt}
 
     def _start(self, job: Job) -> None:
         self._after = job.organisation
@@ -383,7 +410,7 @@ class Crew:
         without our learning of it."""
         now = self._clock.monotonic()
         self._doubtful = {token: tried for token, tried in self._doubtful.items() if now - tried < DOUBT_S}
-        running = dict(self._running)
+        running = self._certain()
         lease_us = round(self.terms.lease_s * 1_000_000)
         work = partial(renew, worker=self.terms.worker, lease_us=lease_us, moment=moment_of(self._clock))
         alive = await self._database.write(work)
@@ -399,7 +426,7 @@ class Crew:
             self.wake()
 
     async def _flush(self) -> None:
-        for execution in list(self._running.values()):
+        for execution in self._certain().values():
             if (saying := execution.saying()) is not None:
                 await self._database.write(partial(repository.note_saying, saying=saying))
                 execution.note_said(saying)
@@ -413,6 +440,7 @@ def _turn(
     asked: Claim,
     named: Sequence[tuple[str, str]],
     effects: Effects,
+    give: Callable[[Sequence[Job]], None] | None,
     moment: Moment,
 ) -> tuple[Settled, list[Job]]:
     if not ended:
@@ -425,9 +453,18 @@ def _turn(
     if len(taken) < asked.limit:
         rest = msgspec.structs.replace(asked, limit=asked.limit - len(taken))
         taken += claim(connection, rest, moment=moment)
+    if give and taken and not asked.queue_limits and not _rests(taken, settled):
+        give(taken)
     gathered.append(connection, [reached(job) for job in taken])
     gathered.write(connection, effects)
     return settled, taken
+
+
+def _rests(taken: Sequence[Job], settled: Settled) -> bool:
+    """Whether some of what was claimed must not have begun if the transaction fails: limits are kept to, and nobody
+    runs before those that he waits for."""
+    moved = {job.id for job in (*settled.jobs, *settled.freed)}
+    return any(job.id in moved or is_limited(job.lane) for job in taken)
 
 
 def _let_go(

@@ -16,7 +16,7 @@ from celery.worker.strategy import default
 from undercroft.jobs.queues.redis_transport import Transport, ids_in
 from undercroft.worker.application import Application
 
-YIELD_S: Final = 0.001
+YIELD_S: Final = 0.002
 """How long this thread leaves the interpreter to the loop's, which claims the jobs, before it asks for more: both at
 once take longer than one after the other."""
 

@@ -227,7 +227,7 @@ def test_a_segment_begun_in_vain_is_not_where_the_spool_ends(machine: Machine) -
     machine.disk.fail = headless
     with pytest.raises(Unavailable):
         machine.spool.append(opened("b"))
-    machine.spool._mend()  # noqa: SLF001 - what `run` does in time
+    machine.spool._mend()
     machine.mend()
     assert (machine.spool.end, machine.spool.end.segment) == (end, 1)
     machine.spool.append(ended("c"))

@@ -95,6 +95,7 @@ class CeleryBroker:
         self._app = app
         self._connection: Connection | None = None
         self._producer: Any = None
+        self._pattern: Any = None
         self._declared: set[str] = set()
         """Over this connection: RabbitMQ confirms what is sent to a queue that it does not have, and drops it."""
 
@@ -102,10 +103,7 @@ class CeleryBroker:
         with self._connected() as connection:
             if queue not in self._declared:
                 self._declare(connection, queue)
-            # What Celery's `send_task` sends, without looking for routes, results and signals that a hint has not.
-            message = self._app.amqp.create_task_message(
-                uuid(), DELIVER, [list(map(list, jobs))], argsrepr="(…)", kwargsrepr="{}", ignore_result=True
-            )
+            message = self._message(jobs)
             if (push := getattr(connection.default_channel, "push", None)) is not None:  # our transport's (TRANSPORT)
                 return int(push(f"{PREFIX}{queue}", message))
             self._producer.publish(
@@ -116,6 +114,20 @@ class CeleryBroker:
                 **message.properties,
             )
             return None
+
+    def _message(self, jobs: Sequence[Address]) -> Any:
+        """What Celery's `send_task` sends, without looking for routes, results and signals that a hint has not. Celery
+        makes it once: what differs from one to the next is its id and what is in it."""
+        if self._pattern is None:
+            self._pattern = self._app.amqp.create_task_message(
+                "", DELIVER, [[]], argsrepr="(…)", kwargsrepr="{}", ignore_result=True
+            )
+        pattern, named = self._pattern, uuid()
+        return pattern._replace(
+            headers={**pattern.headers, "id": named, "root_id": named},
+            properties={**pattern.properties, "correlation_id": named},
+            body=([list(map(list, jobs))], *pattern.body[1:]),
+        )
 
     def depth(self, queue: str, /) -> int:
         with self._connected() as connection:

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import msgspec
 from kombu.transport import redis, virtual
-from kombu.utils.uuid import uuid
 
 from undercroft.jobs.queues.celery_app import DELIVER
 
@@ -66,7 +65,7 @@ class Channel(redis.Channel):  # type: ignore[misc]  # as above
             "delivery_info": {"exchange": "", "routing_key": queue},
             "priority": 0,
             "body_encoding": "base64",
-            "delivery_tag": uuid(),
+            "delivery_tag": task.headers["id"],  # as good a name as another one, of one message
         }
         message = {
             "body": base64.b64encode(body).decode(),

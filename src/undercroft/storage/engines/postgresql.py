@@ -1,6 +1,5 @@
 """A PostgreSQL server, spoken to when it is needed: bounded waits, and every loss of it the same error."""
 
-import select as readiness
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal, TypeVar
@@ -10,12 +9,13 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, func, select
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from undercroft.errors import ConfigurationError, Unavailable, UndercroftError
 from undercroft.storage import migrate
+from undercroft.storage.engines.postgresql_kept import KeptSessions, doubt
 from undercroft.storage.engines.postgresql_turn import Line
 from undercroft.storage.migrate import SchemaState
 from undercroft.storage.plain import LINE, explained
@@ -73,10 +73,11 @@ class PostgresDatabase:
         except psycopg.ProgrammingError as error:
             raise ConfigurationError(f"DATABASE_URL cannot be used: {error}.") from error
         event.listen(self._engine, "connect", _settle)
-        event.listen(self._engine, "checkout", _doubt)
+        event.listen(self._engine, "checkout", doubt)
         event.listen(self._engine, "before_cursor_execute", _send_first)
         event.listen(self._engine, "rollback", _forget_names)
         self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._kept = KeptSessions(self._engine)
         self._threads = Threads(pool_size)
 
     @property
@@ -93,22 +94,22 @@ class PostgresDatabase:
         """It has no such number."""
 
     def read_sync(self, work: Work[T], /) -> T:
+        self._kept.make_room()
         with _explained(is_reading=True), self._snapshots.connect() as connection, connection.begin():
             return work(connection)
 
     def write_sync(self, work: Work[T], /) -> T:
-        with _explained(), self._engine.begin() as connection:
-            session = connection.info  # also when the session is lost, and the connection has none
-            if (line := session.get(_LINE)) is None:
-                return work(connection)
-            session[LINE] = line
+        with _explained():
+            connection = self._kept.take()
             try:
-                result = work(connection)
-                with explained(connection, "COMMIT"):
-                    line.commit()
-            finally:
-                line.renew()
-                session.pop(LINE, None)
+                result = _in_transaction(connection, work)
+            except BaseException:
+                try:
+                    _take_back(connection)
+                finally:
+                    connection.close()
+                raise
+            self._kept.give_back(connection)
             return result
 
     async def state(self) -> SchemaState:
@@ -132,6 +133,7 @@ class PostgresDatabase:
 
     def close(self) -> None:
         self._threads.close()
+        self._kept.close()
         self._engine.dispose()
 
     def _made_engine(self, **pool: Any) -> Engine:
@@ -143,6 +145,36 @@ class PostgresDatabase:
             use_native_hstore=False,  # looking for it costs each new engine a round trip, and no table of ours has one
             **pool,
         )
+
+
+def _in_transaction(connection: Connection, work: Work[T]) -> T:
+    session = connection.info  # also when the session is lost, and the connection has none
+    line = session.get(_LINE)
+    if line is not None:
+        session[LINE] = line
+    try:
+        result = work(connection)
+        if line is not None:
+            with explained(connection, "COMMIT"):
+                line.commit()
+    finally:
+        if line is not None:
+            line.renew()
+            session.pop(LINE, None)
+    if connection.in_transaction():  # SQLAlchemy's, which it believes in as soon as it executes something
+        connection.commit()
+    return result
+
+
+def _take_back(connection: Connection) -> None:
+    """What a work that failed has done."""
+    if connection.in_transaction():
+        connection.rollback()
+    elif not connection.invalidated:
+        # The pool rolls back what a line began, and SQLAlchemy tells nobody of that.
+        _forget_names(connection)
+        if (driver := connection.connection.driver_connection) is not None and driver.closed:
+            connection.invalidate()
 
 
 def check_version(number: int) -> None:
@@ -231,16 +263,3 @@ def _forget_names(connection: Connection) -> None:
     own."""
     if not connection.invalidated and (line := connection.info.get(_LINE)) is not None:
         line.forget_names()
-
-
-def _doubt(session: psycopg.Connection[Any], *_: object) -> None:
-    """So that a server that restarted costs nobody an error, and asking costs nobody a round trip: whoever hangs up
-    leaves something to read. Only then the server is asked whether it still hears us."""
-    has_news = readiness.poll()
-    try:
-        has_news.register(session.fileno(), readiness.POLLIN)
-        if has_news.poll(0):
-            session.execute("SELECT 1")
-            session.rollback()
-    except psycopg.Error as error:
-        raise InvalidatePoolError from error
