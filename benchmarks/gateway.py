@@ -207,12 +207,12 @@ def table(result: dict[str, Any]) -> Table:
         ratio = result["ratios"].get(name, {})
         shown.add_row(
             name,
-            f"{figures['saturated_64']['cpu_us_per_answer']:.0f}",
+            f"{figures['saturated_64'].get('cpu_us_per_answer', float('nan')):.0f}",
             f"{ratio.get('saturated_64_cpu_x_nginx', float('nan')):.1f}",
             f"{figures['stream_16'].get('cpu_us_per_answer', float('nan')):.0f}",
             f"{ratio.get('stream_16_cpu_x_nginx', float('nan')):.1f}",
-            f"{figures['one_connection']['p50_ms']:.2f}",
-            f"{figures['saturated_64']['p99_ms']:.1f}",
+            f"{figures['one_connection'].get('p50_ms', float('nan')):.2f}",
+            f"{figures['saturated_64'].get('p99_ms', float('nan')):.1f}",
             f"{figures['loaded_pss_mb']:.0f}",
             f"{figures['first_answer_s']:.2f}",
         )
