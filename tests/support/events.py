@@ -17,9 +17,9 @@ from undercroft.events.retry import FUNCTION, Patience
 from undercroft.events.sink import Outcome, Sink
 from undercroft.events.types import Event, Fact, JobData
 from undercroft.events.webhooks import Webhook
-from undercroft.storage.stamp import Stamp, always_another
 from undercroft.storage.engine import Database
 from undercroft.storage.schema import event_deliveries, events
+from undercroft.storage.stamp import Stamp, always_another
 
 DAY_S = 86_400.0
 GOOD = Outcome(ok=True, status=200)

@@ -11,7 +11,8 @@ from undercroft.jobs.tending import LOOK_S, Keep, Tending
 
 
 def test_nobody_looks_again_where_nothing_was_written_and_nothing_waits(rows: JobRows) -> None:
-    clock, database, woken = ManualClock(rows.moment.wall_us), Stamped(rows.database), []
+    woken: list[bool] = []
+    clock, database = ManualClock(rows.moment.wall_us), Stamped(rows.database)
     parts: dict[str, Any] = {"effects": rows.effects, "owners": None, "clock": clock}
     nothing = Schedules([], make=lambda _: None, clock=clock)  # type: ignore[arg-type,return-value]  # never called
     keep = Keep(keep_us=10**15, keep_dead_us=10**15)
@@ -19,16 +20,18 @@ def test_nobody_looks_again_where_nothing_was_written_and_nothing_waits(rows: Jo
         database, schedules=nothing, keep=keep, wake=lambda: woken.append(True), stamp=database.stamp, **parts
     )
 
+    async def rests() -> None:
+        while not clock.is_awaited:  # noqa: ASYNC110 - a clock has no event
+            await asyncio.sleep(0.001)
+
     async def looks(count: int) -> int:
         """How often the database was read in so many turns."""
         before = database.reads
         for _ in range(count):
-            while not clock.is_awaited:  # noqa: ASYNC110 - a clock has no event
-                await asyncio.sleep(0.001)
+            await rests()
             clock.advance(LOOK_S * 1.1)
             await asyncio.sleep(0)
-        while not clock.is_awaited:  # noqa: ASYNC110 - as above
-            await asyncio.sleep(0.001)
+        await rests()
         return database.reads - before
 
     async def scene() -> None:

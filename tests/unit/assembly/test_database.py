@@ -26,9 +26,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.clock = ManualClock()
-        self.link = DatabaseLink(
-            Settings(data_dir=folder), keys=KeyRing(), limits=LimitBook(), clock=self.clock
-        )
+        self.link = DatabaseLink(Settings(data_dir=folder), keys=KeyRing(), limits=LimitBook(), clock=self.clock)
         self.versions: list[int] = []
         self.link.follow(COUNTER, self._read)
 
@@ -37,20 +35,20 @@ class Server:
 
     async def turn(self, seconds: float = POLL_S) -> None:
         """Lets the watch look once more."""
-        while not self.clock.is_awaited:  # noqa: ASYNC110 - a clock has no event
-            await asyncio.sleep(0.001)
+        await self._rests()
         self.clock.advance(seconds * 1.05)
         await asyncio.sleep(0)
-        while not self.clock.is_awaited:  # noqa: ASYNC110 - as above
+        await self._rests()
+
+    async def _rests(self) -> None:
+        while not self.clock.is_awaited:  # noqa: ASYNC110 - a clock has no event
             await asyncio.sleep(0.001)
 
 
 @asynccontextmanager
 async def another(folder: Path) -> AsyncIterator[Database]:
     """What another process has of the same file."""
-    database = await asyncio.to_thread(
-        open_database, None, data_dir=folder, pool_size=1, clock=SystemClock()
-    )
+    database = await asyncio.to_thread(open_database, None, data_dir=folder, pool_size=1, clock=SystemClock())
     try:
         yield database
     finally:

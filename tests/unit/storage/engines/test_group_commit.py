@@ -170,9 +170,10 @@ def test_what_others_write_changes_a_number_and_what_is_written_here_does_not(tm
 
 
 def test_the_number_is_told_behind_all_that_was_handed_in_before(database: SqliteDatabase) -> None:
-    writer, let_go, done = database._writer, threading.Event(), []  # noqa: SLF001 - as the tests above have it
+    writer, let_go, done = database._writer, threading.Event(), []
     writer.submit(lambda _: let_go.wait(10))
-    writer.submit(lambda connection: versions.bump(connection, "late")).add_done_callback(lambda _: done.append("write"))
+    writing = writer.submit(lambda connection: versions.bump(connection, "late"))
+    writing.add_done_callback(lambda _: done.append("write"))
     told = writer.others()
     told.add_done_callback(lambda _: done.append("told"))
     assert not told.done()
