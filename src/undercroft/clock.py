@@ -33,6 +33,14 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+async def beat(clock: Clock, every_s: float) -> None:
+    """Sleeps until the clock's next multiple of that. Whoever looks now and then and has no moment of his own does it
+    so: an idle process wakes up once for all of them."""
+    left_s = every_s - clock.monotonic() % every_s
+    # A loop's timers come up to a millisecond early: that was the beat then, and is not to come again.
+    await clock.sleep(left_s if left_s > every_s / 50 else left_s + every_s)
+
+
 def rfc3339(moment_us: int) -> str:
     """`2026-08-21T10:00:00.123456Z`, the form of every time outside (except where a wire format says Unix seconds)."""
     second, rest_us = divmod(moment_us, 1_000_000)

@@ -133,12 +133,12 @@ class BatchWorld:
             crew=None, expect=lambda _: None, ids=ids, clock=clock,
         )  # fmt: skip
         self.desk = BatchDesk(self.mortal, self.files, wake=lambda: None, ids=ids, clock=clock)
-        duty = Duty(self.mortal, holder=f"life-{life}", clock=clock)
-        steps = Steps(
-            duty, self.files, lambda: self.jobs, handler, database=self.mortal, effects=self.effects,
+        self.duty = Duty(self.mortal, holder=f"life-{life}", clock=clock)
+        self.steps = Steps(
+            self.duty, self.files, lambda: self.jobs, handler, database=self.mortal, effects=self.effects,
             outbox=self.outbox, clock=clock, at_once=AT_ONCE,
         )  # fmt: skip
-        self.tending = Tending(self.mortal, duty, steps, clock=clock)
+        self.tending = Tending(self.mortal, self.duty, self.steps, clock=clock)
 
     def again(self) -> "BatchWorld":
         """Another process, once the lease of this one is over."""

@@ -19,6 +19,7 @@ from undercroft.events.types import Event, Fact, JobData
 from undercroft.events.webhooks import Webhook
 from undercroft.storage.engine import Database
 from undercroft.storage.schema import event_deliveries, events
+from undercroft.storage.stamp import Stamp, always_another
 
 DAY_S = 86_400.0
 GOOD = Outcome(ok=True, status=200)
@@ -64,7 +65,9 @@ class World:
     def __post_init__(self) -> None:
         self.outbox = Outbox(self.clock)
 
-    def dispatcher(self, holder: str = "one", *, through: Transactions | None = None) -> Dispatcher:
+    def dispatcher(
+        self, holder: str = "one", *, through: Transactions | None = None, stamp: Stamp = always_another
+    ) -> Dispatcher:
         fixed: dict[str, tuple[Callable[[str], bool], Sink]] = {"function:all": (lambda _: True, self.receiver)}
         return Dispatcher(
             through or self.database,
@@ -75,6 +78,7 @@ class World:
             keep_us=self.keep_us,
             clock=self.clock,
             rng=random.Random(1),
+            stamp=stamp,
         )
 
     def tell(

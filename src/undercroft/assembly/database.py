@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from undercroft.access.keys import KeyRing
 from undercroft.access.vault import Vault
-from undercroft.clock import Clock
+from undercroft.clock import Clock, beat
 from undercroft.errors import Unavailable, UndercroftError
 from undercroft.ledger.limit_book import LimitBook
 from undercroft.settings.model import Settings
@@ -73,6 +73,8 @@ class DatabaseLink:
         self._looking = asyncio.Lock()
         self._looked_us = 0
         self._writes = 0
+        self._asking: tuple[int, asyncio.Future[int | None]] | None = None
+        """What several ask at one moment is asked once, with the count of writes for which it is told."""
         self._as_seen: object = None
         """The stamp of the last look, which found all well."""
         self._seen_at = 0.0
@@ -135,8 +137,16 @@ class DatabaseLink:
     async def stamp(self) -> object:
         """Equals an earlier one where nothing was written since that anybody might be looking out for. Raises
         Unavailable while the database is away."""
-        writes, others = self._writes, await self.database().others_writes()
+        if self._asking is None or self._asking[0] != self._writes:
+            asking = self._writes, asyncio.ensure_future(self.database().others_writes())
+            self._asking = asking
+            asking[1].add_done_callback(lambda _: self._asked(asking))
+        writes, others = self._asking[0], await asyncio.shield(self._asking[1])
         return object() if others is None else (writes, others)
+
+    def _asked(self, asking: "tuple[int, asyncio.Future[int | None]]") -> None:
+        if self._asking is asking:
+            self._asking = None
 
     async def has_duty(self, name: str, *, holder: str, lease_us: int) -> bool:
         """Takes or renews the lease on a duty; False while another process has it. Raises Unavailable."""
@@ -156,7 +166,7 @@ class DatabaseLink:
     async def _watch(self) -> None:
         while True:
             await self._look_and_tell()
-            await self._clock.sleep(POLL_S)
+            await beat(self._clock, POLL_S)
 
     async def _look_and_tell(self) -> None:
         logger = get_logger("undercroft.database")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from undercroft.assembly.beside import alongside
 from undercroft.assembly.database import DatabaseLink
-from undercroft.clock import Clock
+from undercroft.clock import Clock, beat
 from undercroft.errors import Unavailable
 from undercroft.telemetry.spans import Span
 
@@ -98,7 +98,7 @@ async def keeping(
         await link.first_look()
         passes = 0
         while True:
-            await clock.sleep(EVERY_S)
+            await beat(clock, EVERY_S)
             passes += 1
             with contextlib.suppress(Unavailable):  # /health and the log say so; calls do not wait for this
                 await write(prune=not passes % PRUNE_EVERY)

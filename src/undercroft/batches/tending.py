@@ -11,7 +11,7 @@ from undercroft.batches.duty import Duty, DutyLost
 from undercroft.batches.lifecycle import Step, next_step
 from undercroft.batches.steps import Steps
 from undercroft.batches.types import Batch
-from undercroft.clock import Clock
+from undercroft.clock import Clock, beat
 from undercroft.errors import Unavailable
 from undercroft.storage.stamp import Stamp, always_another
 from undercroft.telemetry.logs import get_logger
@@ -102,7 +102,7 @@ class Tending:
         return True
 
     async def _rest(self) -> None:
-        sleeping = asyncio.ensure_future(self._clock.sleep(POLL_S))
+        sleeping = asyncio.ensure_future(beat(self._clock, POLL_S))
         woken = asyncio.ensure_future(self._woken.wait())
         try:
             await asyncio.wait({sleeping, woken}, return_when=asyncio.FIRST_COMPLETED)

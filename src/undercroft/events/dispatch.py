@@ -6,14 +6,14 @@ process was telling is told again by the next one, under the same id.
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from undercroft.clock import Clock
+from undercroft.clock import Clock, beat
 from undercroft.errors import Unavailable
 from undercroft.events import repository, signing, webhooks
 from undercroft.events.outbox import Outbox
@@ -162,15 +162,16 @@ class Dispatcher:
 
     async def _wait(self, pause_s: float) -> None:
         """Until something may be there to tell, an attempt has ended, or the time is over."""
-        await self._first_of(pause_s, self._fresh, self._ended)
+        sleep = beat(self._clock, POLL_S) if pause_s == POLL_S else self._clock.sleep(pause_s)
+        await self._first_of(sleep, self._fresh, self._ended)
         rest_s = self._turned + PACE_S - self._clock.monotonic()
         if rest_s > 0 and not self._ended.is_set():
-            await self._first_of(rest_s, self._ended)
+            await self._first_of(self._clock.sleep(rest_s), self._ended)
         self._fresh.clear()
         self._ended.clear()
 
-    async def _first_of(self, pause_s: float, *events: asyncio.Event) -> None:
-        waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._clock.sleep(pause_s))]
+    async def _first_of(self, sleep: Coroutine[Any, Any, None], *events: asyncio.Event) -> None:
+        waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(sleep)]
         waiting += [asyncio.ensure_future(event.wait()) for event in events]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection
 
-from undercroft.clock import Clock
+from undercroft.clock import Clock, beat
 from undercroft.errors import Unavailable
 from undercroft.jobs import repository
 from undercroft.jobs.claims import promote
@@ -109,7 +109,7 @@ class Tending:
 
     async def _rest(self, wait_s: float) -> None:
         self._next = self._clock.monotonic() + wait_s
-        sleeping = asyncio.ensure_future(self._clock.sleep(wait_s))
+        sleeping = asyncio.ensure_future(self._clock.sleep(wait_s) if wait_s < LOOK_S else beat(self._clock, LOOK_S))
         woken = asyncio.ensure_future(self._sooner.wait())
         try:
             await asyncio.wait({sleeping, woken}, return_when=asyncio.FIRST_COMPLETED)

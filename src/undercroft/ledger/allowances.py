@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
-from undercroft.clock import Clock
+from undercroft.clock import Clock, beat
 from undercroft.errors import BudgetSpent, LimitReached, RateLimited, Unavailable
 from undercroft.ledger.limits import NEVER_US, Left, Limit, renewal, used_of
 from undercroft.ledger.slices import Slice, SliceStore, Window
@@ -298,7 +298,7 @@ class Allowances:
         pause_s = min(IDLE_S, self._store.lease_s / 3)
         since_renewal = 0.0
         while True:
-            await self._clock.sleep(pause_s)
+            await beat(self._clock, pause_s)
             since_renewal += pause_s
             try:
                 await self.tidy()

@@ -98,8 +98,8 @@ class SpoolReader:
     def pass_over(self, end: Place, records: Sequence[SpoolRecord]) -> None:
         """Goes behind records that need not be read."""
         ended = {record.id for record in records if type(record) is CallRecord}
-        for id in self.opened.keys() & ended:
-            del self.opened[id]
+        for call in self.opened.keys() & ended:
+            del self.opened[call]
         # Where among them each stands is not known: none in a segment before that of the first.
         segment = self.scanned.segment
         for record in records:

@@ -19,7 +19,7 @@ from undercroft.errors import Unavailable
 from undercroft.ids import Ids
 from undercroft.ledger.disk import Disk, SystemDisk
 from undercroft.ledger.frames import HEADER, LONGEST_FRAME_BYTES, MAX_PAYLOAD_BYTES, frame, segment_name
-from undercroft.ledger.reader import Place
+from undercroft.ledger.reader import START, Place
 from undercroft.ledger.recent import STRETCH, Recent, Stretch
 from undercroft.record import CallOpened, CallProgressed, SpoolRecord, Usage, encode
 
@@ -100,8 +100,8 @@ class Spool:
 
     @property
     def end(self) -> Place:
-        """Where the next record comes to stand, or behind where it would have."""
-        return Place(self._written, self._size)
+        """Behind the last record."""
+        return Place(self._written, self._size) if self._appended else START
 
     async def grown(self, beyond_bytes: int) -> None:
         """Returns when more than that was written."""

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
-from undercroft.clock import Clock
+from undercroft.clock import Clock, beat
 from undercroft.errors import Conflict, Unavailable
 from undercroft.releases import repository
 from undercroft.releases.decide import decide
@@ -65,7 +65,7 @@ class Controller:
                         await self._look()
                 except (Unavailable, Conflict) as error:  # away, or a person was faster: the next turn reads anew
                     self._failed(str(error))
-            await self._clock.sleep(min(HOLD_S, self._interval_s))
+            await beat(self._clock, min(HOLD_S, self._interval_s))
 
     async def turn(self) -> int:
         """Looks at every running rollout once, if it is this process's turn; how many were moved."""

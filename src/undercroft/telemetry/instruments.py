@@ -83,9 +83,10 @@ class Histogram(SeriesInstrument):
 
     def observe(self, value: int) -> None:
         with self._lock:
-            self.note([value])
+            self.slots[bisect_left(self._bounds, value)] += 1
+            self.slots[-1] += value
 
-    def note(self, values: Sequence[int], records: Sequence[CallRecord] = ()) -> None:
+    def note(self, values: Sequence[int], records: Sequence[CallRecord]) -> None:
         """`observe` for several, by who holds the lock; `records` are the calls they are of."""
         slots, bounds = self.slots, self._bounds
         buckets = [bisect_left(bounds, value) for value in values]
@@ -94,7 +95,7 @@ class Histogram(SeriesInstrument):
         if values:
             slots[-1] += sum(values)
         # The last of each bucket is enough: an example of every call would take longer than all the rest.
-        traced = zip(buckets, range(len(records)), records, strict=False)
+        traced = zip(buckets, range(len(records)), records, strict=True)
         for bucket, last in {bucket: at for bucket, at, record in traced if record.trace}.items():
             record = records[last]
             self.exemplars[bucket] = Exemplar(record.trace, values[last], record.started_us + record.duration_us)

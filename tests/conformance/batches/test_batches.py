@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.batch_world import BatchWorld, Killed, Mortal, done, given_up, lapse, line
 from tests.support.clock import ManualClock
+from tests.support.stamped import Stamped
+from undercroft.batches.tending import Tending
 from undercroft.batches.types import OVER, Batch, ItemInput
 from undercroft.clock import SystemClock
 from undercroft.errors import Conflict, InvalidRequest, NotFound
@@ -280,3 +282,21 @@ def test_whichever_write_a_process_is_killed_at_no_line_is_lost_and_none_is_reco
 def world_counts(database: Database, folder: Path, clock: ManualClock) -> tuple[int, Any]:
     world = BatchWorld(database, folder, clock)
     return world.count("jobs"), world.told()
+
+
+def test_nobody_looks_again_where_nothing_was_written_and_no_batch_is_under_way(world: BatchWorld) -> None:
+    async def scene() -> None:
+        database = Stamped(world.database)
+        tending = Tending(database, world.duty, world.steps, clock=world.clock, stamp=database.stamp)
+        await tending.tend()
+        await tending.tend()
+        assert database.reads == 1
+        batch = await world.order(*LINES)
+        database.written += 1
+        await tending.tend()
+        assert (await world.find(batch)).status == "in_progress"
+        looked = database.reads
+        await tending.tend()
+        assert database.reads > looked, "one that is under way may expire by time alone"
+
+    run(scene())

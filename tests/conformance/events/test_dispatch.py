@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from tests.support.events import BAD, GOOD, Receiver, World
 from tests.support.responses import Flaky
+from tests.support.stamped import Stamped
 from undercroft.events import webhooks
 from undercroft.events.dispatch import DUTY, PACE_S, DutyLost
 from undercroft.events.repository import has_work
@@ -274,3 +275,24 @@ def test_what_is_under_way_when_the_server_stops_is_noted(world: World) -> None:
     assert world.states() == {"job_1": "delivered"}
     hold = partial(try_hold, name=DUTY, holder="next", now_us=world.clock.now_us(), lease_us=1)
     assert world.database.write_sync(hold), "nobody waits for the lease to run out"
+
+
+def test_nobody_looks_again_where_nothing_was_written_and_nothing_waits(world: World) -> None:
+    async def scene() -> None:
+        database = Stamped(world.database)
+        dispatcher = world.dispatcher(through=database, stamp=database.stamp)
+        assert await dispatcher.tell_due() == 0
+        looked = database.reads
+        assert await dispatcher.tell_due() == 0
+        assert database.reads == looked
+
+        await asyncio.to_thread(world.tell, "job_1")
+        database.written += 1
+        world.receiver.answer = lambda _: BAD
+        assert await dispatcher.tell_due() == 1
+        assert await dispatcher.tell_due() == 0
+        looked = database.reads
+        await dispatcher.tell_due()
+        assert database.reads > looked, "the next attempt comes by time alone"
+
+    asyncio.run(scene())

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Final
 
-from undercroft.clock import Clock
+from undercroft.clock import Clock, beat
 from undercroft.errors import Unavailable
 from undercroft.responses import repository
 from undercroft.responses.background import Answering
@@ -278,7 +278,7 @@ class InProcess:
                         pass
             except Unavailable as error:
                 get_logger("undercroft.responses").debug("responses_not_renewed", reason=str(error))
-            await self._clock.sleep(BEAT_S)
+            await beat(self._clock, BEAT_S)
 
     async def _renew(self) -> None:
         """Renews all leases; gives up what was ended elsewhere."""

@@ -1,5 +1,6 @@
 """What the writer thread promises beyond the conformance tests: batches, full disks, locks, its own limits."""
 
+import asyncio
 import itertools
 import sqlite3
 import threading
@@ -145,3 +146,37 @@ def test_a_full_disk_is_unavailable_for_all_it_concerns_and_loses_nothing_that_w
         assert database.write_sync(bump(large)) == large
     finally:
         database.close()
+
+
+def test_what_others_write_changes_a_number_and_what_is_written_here_does_not(tmp_path: Path) -> None:
+    ours, theirs = (
+        SqliteDatabase(tmp_path / "test.db", clock=SystemClock(), is_durable=False, migrates=True) for _ in range(2)
+    )
+
+    async def told() -> int:
+        return await ours.others_writes()
+
+    try:
+        before = asyncio.run(told())
+        ours.write_sync(bump("ours"))
+        assert asyncio.run(told()) == before
+        theirs.write_sync(bump("theirs"))
+        after = asyncio.run(told())
+        assert after != before
+        assert asyncio.run(told()) == after
+    finally:
+        ours.close()
+        theirs.close()
+
+
+def test_the_number_is_told_behind_all_that_was_handed_in_before(database: SqliteDatabase) -> None:
+    writer, let_go, done = database._writer, threading.Event(), []
+    writer.submit(lambda _: let_go.wait(10))
+    writing = writer.submit(lambda connection: versions.bump(connection, "late"))
+    writing.add_done_callback(lambda _: done.append("write"))
+    told = writer.others()
+    told.add_done_callback(lambda _: done.append("told"))
+    assert not told.done()
+    let_go.set()
+    assert told.result(10) > 0
+    assert done == ["write", "told"]
