@@ -256,27 +256,26 @@ class Head:
         return Chunked()
 
 
-_SIZED: Final = b"\r\ncontent-length: "
-_KEPT_OPEN: Final = b"\r\nconnection: keep-alive\r\n"
+_ANY_FIELD: Final = (
+    rb"(?:\r\n(?!(?i:content-length|transfer-encoding|content-encoding|connection):)" + _TOKEN + rb":[^\r\n\0]*+"
+    rb"|\r\n(?i:connection: keep-alive)(?=\r\n))*+"
+)
+_WHOLE: Final = re.compile(
+    rb"HTTP/1\.1 200 [^\r\n]*+"
+    + _ANY_FIELD
+    + rb"\r\n(?i:content-length): ([1-9][0-9]{0,8}+)"
+    + _ANY_FIELD
+    + rb"\r\n\r\n"
+)
 
 
 def whole_body_of(data: bytes) -> int:
     """Where the body starts of what is one whole answer, well (200), its size told as everybody tells it, and its
     connection kept open; 0: it is another, or there is more to it."""
-    start = data.find(b"\r\n\r\n") + 4
-    if start < 4 or not data.startswith(b"HTTP/1.1 200 ") or _HEAD.fullmatch(data, 0, start - 4) is None:
+    match = _WHOLE.match(data)
+    if match is None or match.end() > MAX_HEAD_BYTES or int(match[1]) != len(data) - match.end():
         return 0
-    lower = data[: start - 2].lower()
-    at = lower.find(_SIZED) + len(_SIZED)
-    if at < len(_SIZED) or lower[at : lower.find(b"\r\n", at)] != b"%d" % (len(data) - start):
-        return 0
-    if lower.count(b"\r\ncontent-length:") > 1 or b"\r\ntransfer-encoding:" in lower:
-        return 0
-    if b"\r\ncontent-encoding:" in lower:
-        return 0
-    if b"\r\nconnection:" in lower and (lower.count(b"\r\nconnection:") > 1 or _KEPT_OPEN not in lower):
-        return 0
-    return start
+    return match.end()
 
 
 def _length(lower: bytes, start: int) -> int:
