@@ -17,7 +17,9 @@ from undercroft.api.fast_path.entry import FastPath
 from undercroft.api.figures import Tally
 from undercroft.api.guard import Request
 from undercroft.api.lanes import WatchedProtocol
-from undercroft.api.protocol import Head, HttpProtocol, Watchman
+from undercroft.api.protocol import HttpProtocol
+from undercroft.api.shortcuts import Head
+from undercroft.api.watchman import Watchman
 from undercroft.assembly.limits import Limiter
 from undercroft.clock import SystemClock
 from undercroft.gateway.state import Condition

@@ -18,8 +18,10 @@ import uvicorn
 
 from undercroft.api.cycle import Cycle, Headers
 from undercroft.api.figures import Figures, Tally
-from undercroft.api.protocol import HasFastPath, HttpProtocol, Watchman
+from undercroft.api.protocol import HttpProtocol
 from undercroft.api.server import BACKLOG, Server, Service, config_of, watchman_of
+from undercroft.api.shortcuts import HasFastPath
+from undercroft.api.watchman import Watchman
 from undercroft.settings.model import Settings
 
 if TYPE_CHECKING:

@@ -7,140 +7,27 @@ declared, and requests of one connection are answered strictly one after the oth
 
 import asyncio
 import re
-import weakref
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from undercroft.api.cycle import READ_AHEAD_BYTES, Cycle, Headers
-from undercroft.api.guard import MAX_FIELDS, MAX_HEAD_BYTES, NOT_HTTP, TOO_LONG, Refusal, Request, examine
-from undercroft.clock import Clock
+from undercroft.api.cycle import READ_AHEAD_BYTES, Cycle
+from undercroft.api.guard import NOT_HTTP, TOO_LONG, Refusal, Request, examine
+from undercroft.api.shortcuts import Expressed, Half, HasFastPath, Head
+from undercroft.api.watchman import Watchman
 from undercroft.egress.http1 import Chunked
 from undercroft.errors import InvalidRequest, UpstreamGarbled
-from undercroft.ids import Ids
 from undercroft.wire.errors import envelope
 
 if TYPE_CHECKING:
     from uvicorn import Config
     from uvicorn.server import ServerState
 
-SWEEP_S: Final = 1.0
 END: Final = b"\r\n\r\n"
 LINGER_S: Final = 10.0
 """How long a client that was answered too early may go on sending, so that it comes to read why."""
 TOO_SLOW: Final = Refusal(408, "The request's head did not come in time.")
 TOO_MANY: Final = Refusal(503, "The server has as many connections as it takes.")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
-
-
-class Expressed(Protocol):
-    """A request whose answer comes by the shortest way, if nothing happens."""
-
-    @property
-    def deadline(self) -> float:
-        """Monotonic seconds after which something has."""
-        ...
-
-    def slow_down(self) -> None:
-        """Something has: from here on it has a cycle."""
-        ...
-
-
-class Head(Protocol):
-    """A head that may belong to a request of the fast path."""
-
-    @property
-    def request(self) -> Request: ...
-
-
-class FastPath(Protocol):
-    """Takes some requests past the application."""
-
-    def express(self, client: Any, data: bytes, /) -> bool:
-        """Sees to an answer by the shortest way, of all that has come of a request; False, with nothing done, where it
-        has to go another. `client` is the connection, which is told what to `expect`."""
-        ...
-
-    def serves(self, data: bytes, /) -> bool:
-        """Whether what a request begins with is how they begin."""
-        ...
-
-    def find(self, head: bytes, /) -> tuple[Head, int] | None:
-        """What a head says that came before, and how long its body is."""
-        ...
-
-    def read(self, head: bytes, request: Request, /) -> tuple[Head, int] | None:
-        """The same of a head that was examined; None: the application is to answer."""
-        ...
-
-    def take(self, cycle: Cycle, head: Any, body: bytes, /) -> bool:
-        """Sees to its answer; False, with nothing done, where the application must. `head` came from here."""
-        ...
-
-
-class HasFastPath(Protocol):
-    """Has a fast path, at times another one."""
-
-    @property
-    def fast_path(self) -> FastPath | None: ...
-
-
-class _Half(NamedTuple):
-    """A request for the fast path of which not all has come yet."""
-
-    path: FastPath
-    head: Head
-    length: int
-    data: bytes
-    end: int
-    """Of the head."""
-
-
-class Watchman:
-    """Ends connections that dawdle over a head, do not read their answer, or have been idle for too long.
-
-    One sweep a second over all of them; a timer for every request would cost more than the guard itself.
-    """
-
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        ids: Ids,
-        header_timeout_s: float,
-        write_timeout_s: float,
-        keep_alive_s: float,
-        max_connections: int,
-        max_head_bytes: int = MAX_HEAD_BYTES,
-        max_fields: int = MAX_FIELDS,
-    ) -> None:
-        self.max_head_bytes = max_head_bytes
-        self.max_fields = max_fields
-        self.clock = clock
-        self.ids = ids
-        self.max_connections = max_connections
-        self.header_timeout_s = header_timeout_s
-        self.write_timeout_s = write_timeout_s
-        self.keep_alive_s = keep_alive_s
-        self._watched: weakref.WeakSet[HttpProtocol] = weakref.WeakSet()
-        self.default_fields: Headers = ()
-        self.beginning = b""
-        """Of every answer that is well: the status line, and those fields. uvicorn makes new ones once a second."""
-
-    def write_defaults(self, fields: Headers) -> None:
-        """These fields begin every answer's head from now on."""
-        lines = (b"%b: %b\r\n" % field for field in fields)
-        self.default_fields, self.beginning = fields, b"HTTP/1.1 200 OK\r\n" + b"".join(lines)
-
-    def watch(self, protocol: "HttpProtocol") -> None:
-        self._watched.add(protocol)
-
-    async def run(self) -> None:
-        """Sweeps until cancelled."""
-        while True:
-            await self.clock.sleep(SWEEP_S)
-            now = self.clock.monotonic()
-            for protocol in tuple(self._watched):
-                protocol.sweep(now)
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -169,7 +56,7 @@ class HttpProtocol(asyncio.Protocol):
         """Received and not yet taken: part of a head, or what follows the request that is being answered."""
         self._body_left = 0
         self._chunks: Chunked | None = None
-        self._half: _Half | None = None
+        self._half: Half | None = None
         """The request under way, as long as the rest of its body is waited for."""
         self.cycle: Cycle | None = None
         """The request under way."""
@@ -265,13 +152,13 @@ class HttpProtocol(asyncio.Protocol):
         head, length = plain
         self.cycle = self.cycle_type(self, head.request, body_is_whole=True)
         self.request_begins()
-        self._go_fast(self.cycle, _Half(path, head, length, data, end))
+        self._go_fast(self.cycle, Half(path, head, length, data, end))
 
     def _examined(self, head: bytes) -> Request | Refusal:
         watchman = self._watchman
         return examine(head, max_bytes=watchman.max_head_bytes, max_fields=watchman.max_fields)
 
-    def _go_fast(self, cycle: Cycle, half: _Half) -> None:
+    def _go_fast(self, cycle: Cycle, half: Half) -> None:
         """Past the application, if it can. Many clients send a head and its body in two pieces: the second is waited
         for."""
         missing = half.end + half.length - len(half.data)
@@ -282,7 +169,7 @@ class HttpProtocol(asyncio.Protocol):
         if missing or not half.path.take(cycle, half.head, half.data[half.end :]):
             self._leave_half(cycle, half)
 
-    def _leave_half(self, cycle: Cycle, half: _Half) -> None:
+    def _leave_half(self, cycle: Cycle, half: Half) -> None:
         self._half = None
         request = self._examined(half.data[: half.end])
         assert not isinstance(request, Refusal), "it was examined before"

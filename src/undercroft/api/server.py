@@ -13,7 +13,9 @@ import uvicorn
 
 from undercroft.api.exchange import Receive, Scope, Send
 from undercroft.api.hangup import Terminal
-from undercroft.api.protocol import FastPath, HttpProtocol, Watchman
+from undercroft.api.protocol import HttpProtocol
+from undercroft.api.shortcuts import FastPath
+from undercroft.api.watchman import Watchman
 from undercroft.clock import SystemClock
 from undercroft.ids import Ids
 from undercroft.settings.model import Settings
