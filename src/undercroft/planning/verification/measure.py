@@ -1,5 +1,6 @@
 """Measures a server: times of single requests, CPU in bursts, and what it does under load."""
 
+import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -116,18 +117,24 @@ class Meter:
     async def _in_bursts(self, alone: CpuCost) -> CpuCost:
         """CPU of a request when as many come as the cores can do, which it says itself: found step by step.
 
-        The first steps also open the connections that the later ones need, so those count.
+        The first steps also open the connections that the later ones need, so those count. Where more come than are
+        answered (somebody else uses the cores, or the generator is slower than the server), half as many do from then
+        on. Raises Unusable where even those are not answered.
         """
-        costs = [alone]
+        costs, most, outcome = [alone], math.inf, Outcome()
         for _ in range(BURSTS):
-            cost = costs[-1]
-            rate = max(QUIET_RATE, self._case.cores / cost.burst_s)
+            rate = max(QUIET_RATE, min(self._case.cores / costs[-1].burst_s, most))
             arrivals = poisson(rate, BURST_S, self._case.kinds, self._rng)
             outcome, used = await self._watched(partial(self._generator.open_loop, arrivals))
-            self._check(outcome)
+            if _is_bad(outcome):
+                most = rate / 2
+                continue
             burst_s = max((used.cpu_s or 0.0) / outcome.answers, LEAST_S)
             costs.append(CpuCost(alone.quiet_rate, alone.quiet_s, rate, min(burst_s, alone.quiet_s)))
-        return sorted(costs[-3:], key=lambda each: each.burst_s)[1]
+        if len(costs) == 1:
+            self._check(outcome)
+        last = costs[1:][-3:]
+        return sorted(last, key=lambda each: each.burst_s)[len(last) // 2]
 
     async def _watched(self, act: Callable[[], Awaitable[T]]) -> tuple[T, Used]:
         before, started = self._cpu_s(), self._clock.monotonic()
@@ -140,9 +147,13 @@ class Meter:
         return None if self._pid is None else machine.cpu_s(self._pid)
 
     def _check(self, outcome: Outcome) -> None:
-        if outcome.failures > MOST_FAILURES * (outcome.answers + outcome.failures):
+        if _is_bad(outcome):
             raise Unusable(
                 f"{outcome.failures} of {outcome.answers + outcome.failures} requests to the {self._case.name} server "
                 "had no answer with status 200.",
                 hint="Ask it by hand: curl it with the same model and key.",
             )
+
+
+def _is_bad(outcome: Outcome) -> bool:
+    return outcome.failures > MOST_FAILURES * (outcome.answers + outcome.failures)
