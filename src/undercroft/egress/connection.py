@@ -110,10 +110,10 @@ class Connection(asyncio.Protocol):
         self._transport.write(message)
 
     def response(self) -> Response:
-        """For whatever comes next. Where nothing can come it is over."""
-        self._taker = None
+        """For whatever comes next. Before anything was sent, it is over where nothing can come."""
+        was_sent, self._taker = self._taker is not None, None
         response = Response(self)
-        if not self.is_open or self._transport.is_closing():
+        if not was_sent and (not self.is_open or self._transport.is_closing()):
             response.end(Stale(f"{self._name} closed the connection."))
         else:
             self._response = response

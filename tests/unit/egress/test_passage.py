@@ -120,6 +120,22 @@ def test_a_connection_that_is_lost_gives_a_response_that_says_so(run: Run, ends:
     run(scenario())
 
 
+def test_what_may_have_reached_its_goal_is_not_sent_once_more(run: Run) -> None:
+    async def scenario() -> None:
+        async with running_upstream() as upstream, open_client() as client:
+            upstream.answers["silent"] = lambda _: [Do.HANG]
+            taker = Taker()
+            connection = (await way(client, upstream)).send(body_for("silent"), "", taker)
+            connection._transport.abort()
+            connection.connection_lost(TimeoutError("the network is gone"))
+            assert taker.response is not None
+            failure = taker.response.failure
+            assert isinstance(failure, UpstreamUnreachable)
+            assert not isinstance(failure, Stale)
+
+    run(scenario())
+
+
 def test_a_connection_that_was_closed_meanwhile_is_over_at_once(run: Run) -> None:
     async def scenario() -> None:
         async with running_upstream() as upstream, open_client() as client:
