@@ -53,8 +53,8 @@ class Counting:
         assert self._application.fast_path is not None
         return self._application.fast_path
 
-    def express(self, client: HttpProtocol, data: bytes, /) -> bool:
-        is_taken = self._counted.express(client, data)
+    def express(self, client: HttpProtocol, head: Any, body: bytes, /) -> bool:
+        is_taken = self._counted.express(client, head, body)
         self.taken += is_taken
         self.expressed += is_taken
         return is_taken

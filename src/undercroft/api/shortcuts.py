@@ -29,9 +29,9 @@ class Head(Protocol):
 class FastPath(Protocol):
     """Takes some requests past the application."""
 
-    def express(self, client: Any, data: bytes, /) -> bool:
-        """Sees to an answer by the shortest way, of all that has come of a request; False, with nothing done, where it
-        has to go another. `client` is the connection, which is told what to `expect`."""
+    def express(self, client: Any, head: Any, body: bytes, /) -> bool:
+        """Sees to an answer by the shortest way; False, with nothing done, where it has to go another. `client` is the
+        connection, which is told what to `expect`, and `head` came from here."""
         ...
 
     def serves(self, data: bytes, /) -> bool:

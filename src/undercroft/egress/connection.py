@@ -121,6 +121,7 @@ class Connection(asyncio.Protocol):
 
     def is_free(self) -> None:
         """The answer was taken, and leaves the connection open."""
+        # A request that is not sent to its end (the upstream refused it early) would run into the next one.
         if self.owner is None or self._transport.get_write_buffer_size():
             self._transport.abort()
             return
@@ -266,15 +267,11 @@ class Connection(asyncio.Protocol):
         self._framing = None
         self._rest_bytes = None
         response.end()
-        # A request that is not sent to its end (the upstream refused it early) would run into the next one.
-        unsent = self._transport.get_write_buffer_size()
-        if self.owner is None or not self._keeps_open or framing.overrun or unsent:
+        if not self._keeps_open or framing.overrun:
             self._transport.abort()
             return
         self.resume()
-        self.patience_s = self._keep_alive_s
-        self.heard = True
-        self.owner.released(self)
+        self.is_free()
 
     def _why_lost(self, exc: Exception | None) -> UndercroftError | None:
         if exc is None and isinstance(self._framing, UntilClose):

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from undercroft.clock import Clock
 from undercroft.errors import UndercroftError
@@ -34,6 +34,15 @@ class Sink(Protocol):
     def offer(self, make: Callable[[], Sequence[Span]], count: int, /) -> None:
         """Spans to be made, about so many, when there is time; called from the event loop."""
         ...
+
+
+class Ids(NamedTuple):
+    """Of a call's trace, its span and that of its one attempt; all empty where it leaves none."""
+
+    trace: str = ""
+    span: str = ""
+    attempt: str = ""
+    is_sampled: bool = False
 
 
 class Sketch(Protocol):
@@ -83,12 +92,11 @@ class Tracing:
         if len(self._open) < MOST_OPEN:
             self._open[call] = course
 
-    def drawn(self) -> tuple[str, str, str, bool]:
-        """The ids of a call that is below nobody, of its trace, its span and that of its one attempt; and whether it is
-        sampled."""
+    def drawn(self) -> Ids:
+        """Those of a call that is below nobody."""
         drawn = f"{self._rng.getrandbits(256) | _NO_ZEROS << 64 | 1:064x}"
         trace = drawn[:32]
-        return trace, drawn[32:48], drawn[48:], self._ratio >= 1 or is_sampled(trace, self._ratio)
+        return Ids(trace, drawn[32:48], drawn[48:], is_sampled(trace, self._ratio))
 
     def sketch(self, call: str, sketch: Sketch) -> None:
         """What was done for a call that ends now."""

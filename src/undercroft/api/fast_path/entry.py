@@ -48,7 +48,7 @@ class FastPath:
         self._plain = PlainModels(undercroft.gateway)
         self._going = Going(undercroft, leave=leave)
         plans = Plans(undercroft.gateway, undercroft.limits, self._plain)
-        self._express = Express(undercroft, self._going, self._heads, plans, is_closing=is_closing)
+        self._express = Express(undercroft, self._going, plans)
         self._is_closing = is_closing
         self._is_off = not undercroft.recorder.is_immediate
         """Answers wait for what is booked to be safe: that is for tasks."""
@@ -58,9 +58,9 @@ class FastPath:
         self._max_depth = limits.max_json_depth
         self._timeout_s = undercroft.settings.server.request_timeout_s
 
-    def express(self, client: HttpProtocol, data: bytes) -> bool:
+    def express(self, client: HttpProtocol, head: PlainHead, body: bytes) -> bool:
         """See `Express.take`."""
-        return self._express.take(client, data)
+        return self._is_open_for(body) and self._express.take(client, head, body)
 
     @staticmethod
     def serves(data: bytes) -> bool:
@@ -77,7 +77,7 @@ class FastPath:
 
     def take(self, cycle: Cycle, head: PlainHead, body: bytes) -> bool:
         """Sends a plain call on its way. False, with nothing done, for any other request."""
-        if self._is_off or len(body) > self._most_bytes or self._is_closing():
+        if not self._is_open_for(body):
             return False
         started, started_us = self._clock.monotonic(), self._clock.now_us()
         request = self._read(head, body)
@@ -115,10 +115,13 @@ class FastPath:
             stake.drop()
         return is_taken
 
+    def _is_open_for(self, body: bytes) -> bool:
+        is_shut = self._is_off or self._is_closing() or self._undercroft.link.needs_migration
+        return not is_shut and len(body) <= self._most_bytes
+
     def _read(self, head: PlainHead, body: bytes) -> ChatRequest | None:
         """None: the application says what it is."""
         try:
-            self._undercroft.link.demand_migrated()
             if self._max_depth:
                 demand_shallow(body, limit=self._max_depth)
                 demand_unambiguous(body)

@@ -5,23 +5,21 @@ the objects that calls have on their way through the stages. They are made when 
 (`express_call.py`).
 """
 
-from collections.abc import Callable
 from typing import Final
 
-from undercroft.api.exchange import OFF_LOOP_BYTES
-from undercroft.api.fast_path.express_call import Desk, ExpressCall, Ids, Wanted
+from undercroft.api.fast_path.express_call import Desk, ExpressCall, Wanted
 from undercroft.api.fast_path.express_hit import ExpressHit
 from undercroft.api.fast_path.going import Going
-from undercroft.api.fast_path.heads import Heads, PlainHead
+from undercroft.api.fast_path.heads import PlainHead
 from undercroft.api.fast_path.plan import Plan, Plans
 from undercroft.api.protocol import HttpProtocol
 from undercroft.assembly import Undercroft
 from undercroft.cache.key import Place
 from undercroft.llm.tokens import CHARACTERS_PER_TOKEN, estimate_texts
+from undercroft.telemetry.tracing import Ids
 from undercroft.wire.openai import chat
 from undercroft.wire.openai.chat import plain
 
-_END: Final = b"\r\n\r\n"
 _DEEPEST: Final = 3
 """So deep are plain requests nested."""
 _HEARD: Final = b"audio"
@@ -32,37 +30,21 @@ _NO_IDS: Final = Ids()
 class Express:
     """Takes requests past the rest of the fast path. All others it leaves as they came, with nothing done."""
 
-    def __init__(
-        self, undercroft: Undercroft, going: Going, heads: Heads, plans: Plans, *, is_closing: Callable[[], bool]
-    ) -> None:
+    def __init__(self, undercroft: Undercroft, going: Going, plans: Plans) -> None:
         self._gateway = undercroft.gateway
-        self._link = undercroft.link
         self._ids = undercroft.ids
         self._clock = undercroft.clock
         self._usual_output = undercroft.settings.limits.output_tokens
-        self._heads = heads
         self._plans = plans
         self._desk = Desk(undercroft, going)
-        self._is_closing = is_closing
         limits = undercroft.settings.server.limits
-        self._most_bytes = min(OFF_LOOP_BYTES, limits.max_body_bytes)
         self._most_messages = limits.max_messages
-        self._is_off = not undercroft.recorder.is_immediate or 0 < limits.max_json_depth < _DEEPEST
+        self._is_off = 0 < limits.max_json_depth < _DEEPEST
 
-    def take(self, client: HttpProtocol, data: bytes) -> bool:
-        """Sends a call on its way, of all that has come from a client."""
-        end = data.find(_END) + len(_END)
-        if end < len(_END) or self._is_off or self._is_closing() or self._link.needs_migration:
+    def take(self, client: HttpProtocol, head: PlainHead, body: bytes) -> bool:
+        """Sends a call on its way."""
+        if self._is_off or not (head.format.is_openai and head.request.keep_alive):
             return False
-        known = self._heads.find(data[:end])
-        if known is None:
-            return False
-        head, length = known
-        if end + length != len(data) or length > self._most_bytes:
-            return False
-        if not (head.format.is_openai and head.request.keep_alive):
-            return False
-        body = data[end:]
         asked = plain.decode(body)
         if asked is None or len(asked.messages) > self._most_messages or _HEARD in body:
             return False
@@ -116,7 +98,7 @@ class Express:
 
     def _trace(self) -> Ids:
         tracing = self._gateway.tracing
-        return _NO_IDS if tracing is None else Ids(*tracing.drawn())
+        return _NO_IDS if tracing is None else tracing.drawn()
 
     def _send(self, client: HttpProtocol, head: PlainHead, plan: Plan, wanted: Wanted, now_us: int) -> bool:
         now = self._clock.monotonic()

@@ -23,6 +23,7 @@ from undercroft.record import CallOpened, CallRecord, Usage
 from undercroft.telemetry.logs import get_logger
 from undercroft.telemetry.spans import Attempt, Course
 from undercroft.telemetry.trace_context import header_of
+from undercroft.telemetry.tracing import Ids
 from undercroft.wire.openai import chat
 
 _LIMITED: Final = b"\r\nx-ratelimit-limit-"
@@ -58,13 +59,9 @@ class Wanted(NamedTuple):
     spend_nano: int
 
 
-class Ids(NamedTuple):
-    """Of a call's trace; all empty where it leaves none."""
-
-    trace: str = ""
-    span: str = ""
-    attempt: str = ""
-    is_sampled: bool = False
+def hold_field(held_nano: int) -> bytes:
+    """The line that tells what is held of budgets; empty where nothing is."""
+    return b"x-undercroft-hold: %b\r\n" % format_usd(held_nano).encode() if held_nano else b""
 
 
 class ExpressCall(msgspec.Struct, eq=False):
@@ -152,11 +149,11 @@ class ExpressCall(msgspec.Struct, eq=False):
             self.desk.going.tell(client.cycle_of(self.head), self.id, self.head.format, unbooked)
 
     def _answer_head(self, size: int, fields: bytes, cost_nano: int) -> bytes:
-        held_nano, request_id = self.wanted.spend_nano, self.id.encode()
+        request_id = self.id.encode()
         return _HEAD % (
             size,
             self.turn.item.shown,
-            b"x-undercroft-hold: %b\r\n" % format_usd(held_nano).encode() if held_nano else b"",
+            hold_field(self.wanted.spend_nano),
             fields,
             format_usd(cost_nano).encode(),
             request_id,
@@ -208,6 +205,9 @@ class ExpressCall(msgspec.Struct, eq=False):
 
     def course(self) -> Course:
         """As the stages would have noted it."""
+        return self._course(self._attempt())
+
+    def _course(self, attempt: Attempt) -> Course:
         ids = self.ids
         return Course(
             ids.trace,
@@ -215,7 +215,7 @@ class ExpressCall(msgspec.Struct, eq=False):
             "",
             ids.is_sampled,
             self.started,
-            steps=[self._attempt()],
+            steps=[attempt],
             passed=self.plan.passed,
             passed_at=self.started,
         )
@@ -239,7 +239,8 @@ class ExpressCall(msgspec.Struct, eq=False):
         desk, head, plan = self.desk, self.head, self.plan
         self.client.express = None
         cycle = self.client.cycle_of(head)
-        course = self.course() if self.ids.trace else None
+        noted = self._attempt() if self.ids.trace else None
+        course = None if noted is None else self._course(noted)
         call = Call(
             id=self.id,
             endpoint=head.format.path,
@@ -253,9 +254,7 @@ class ExpressCall(msgspec.Struct, eq=False):
             trail=Trail(found=plan.model, deployment=self.turn.item, attempts=1),
         )
         stake = self._stake(call)
-        noted = None if course is None else self._attempt()
-        if course is not None and noted is not None and desk.tracing is not None:
-            course.steps = [noted]
+        if course is not None and desk.tracing is not None:
             desk.tracing.follow(self.id, course)
         call.trail.begun = Begun(self.turn, self.at, response, stake, noted)
         way = plan.ways[self.turn.index]

@@ -4,16 +4,16 @@ from typing import Final
 
 import msgspec
 
-from undercroft.api.fast_path.express_call import Desk, Ids, Wanted
+from undercroft.api.fast_path.express_call import Desk, Wanted, hold_field
 from undercroft.api.fast_path.heads import PlainHead
 from undercroft.api.fast_path.plan import Plan
 from undercroft.api.protocol import HttpProtocol
 from undercroft.cache.entry import Entry
 from undercroft.errors import Unavailable
 from undercroft.gateway.stages.cache import HIT
-from undercroft.money import format_usd
 from undercroft.record import CallRecord
 from undercroft.telemetry.spans import Course
+from undercroft.telemetry.tracing import Ids
 
 _HEAD: Final = (
     b"content-type: application/json\r\ncontent-length: %d\r\nx-undercroft-attempts: 0\r\n%bx-undercroft-cache: hit\r\n"
@@ -62,8 +62,7 @@ class ExpressHit(msgspec.Struct, eq=False):
         except Unavailable as unbooked:
             desk.going.tell(client.cycle_of(self.head), self.id, self.head.format, unbooked)
             return
-        held_nano, request_id = wanted.spend_nano, self.id.encode()
-        hold = b"x-undercroft-hold: %b\r\n" % format_usd(held_nano).encode() if held_nano else b""
+        hold, request_id = hold_field(wanted.spend_nano), self.id.encode()
         client.respond(_HEAD % (len(body), hold, cache_id.encode(), fields, request_id, request_id), body)
 
     # For its trace.

@@ -85,7 +85,7 @@ class Retry:
                 await self._clock.sleep(wait_s)
 
     def answered(self, trail: Trail) -> None:
-        """An attempt has asked_first."""
+        """An attempt has succeeded."""
         if not trail.failed and trail.deployment is not None:  # the plain path, in one step
             self.asked_first(trail.deployment, self._clock.monotonic())
         else:

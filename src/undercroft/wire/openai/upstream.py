@@ -90,7 +90,8 @@ def usage_of(body: UsageBody | None) -> Usage | None:
         return None
     prompt, answer = body.prompt_tokens_details, body.completion_tokens_details
     read, written = body.prompt_tokens, body.completion_tokens
-    if prompt is answer is None and read and written and read > 0 < written and not _tells_cached(body):
+    tells_more = prompt or answer or body.prompt_cache_hit_tokens or body.cached_tokens
+    if not tells_more and read and written and min(read, written) > 0:
         return Usage(input=read, output=written)  # all that most servers tell
     output = _count(body.completion_tokens)
     reasoning = _count(answer.reasoning_tokens) if answer else 0
@@ -106,10 +107,6 @@ def usage_of(body: UsageBody | None) -> Usage | None:
         audio_input=_count(prompt.audio_tokens) if prompt else 0,
         audio_output=_count(answer.audio_tokens) if answer else 0,
     )
-
-
-def _tells_cached(body: UsageBody) -> bool:
-    return bool(body.prompt_cache_hit_tokens or body.cached_tokens)
 
 
 def _count(tokens: int | None) -> int:
