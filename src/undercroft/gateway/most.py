@@ -32,15 +32,24 @@ def likely_input(request: Request) -> int:
 def most_input(request: Request, *, likely: int) -> int:
     """Tokens that may be read: as many as the request has bytes, since no tokenizer makes more of a text, and room for
     its images. `likely`: what `likely_input` says."""
-    sent = len(request.source.body) if request.source is not None else 0
-    return max(sent, likely * CHARACTERS_PER_TOKEN)
+    return most_read(len(request.source.body) if request.source is not None else 0, likely=likely)
+
+
+def most_read(sent_bytes: int, *, likely: int) -> int:
+    """The same of a request that came in so many bytes."""
+    return max(sent_bytes, likely * CHARACTERS_PER_TOKEN)
+
+
+def may_be_heard(body: bytes) -> bool:
+    """Whether what is asked may hold audio, which costs more than text."""
+    return b"audio" in body
 
 
 def most_spent(call: Call, models: Iterable[Model], rates: Rates, *, likely: int, output: int) -> int | None:
     """Nano-dollars of the dearest way to answer a call; None where one of the ways has no known price."""
     request = call.request
     read = most_input(request, likely=likely)
-    has_audio = request.source is not None and b"audio" in request.source.body
+    has_audio = request.source is not None and may_be_heard(request.source.body)
     most = 0
     for model in models:
         # A stream that is cut and gone on with is read, and may be written, a second time.

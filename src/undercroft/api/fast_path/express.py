@@ -15,15 +15,14 @@ from undercroft.api.fast_path.plan import Plan, Plans
 from undercroft.api.protocol import HttpProtocol
 from undercroft.assembly import Undercroft
 from undercroft.cache.key import Place
-from undercroft.llm.tokens import CHARACTERS_PER_TOKEN, estimate_texts
+from undercroft.gateway.most import may_be_heard, most_read
+from undercroft.llm.tokens import estimate_texts
 from undercroft.telemetry.tracing import Ids
 from undercroft.wire.openai import chat
 from undercroft.wire.openai.chat import plain
 
 _DEEPEST: Final = 3
 """So deep are plain requests nested."""
-_HEARD: Final = b"audio"
-"""What says it may cost more than text (`gateway/most.py`)."""
 _NO_IDS: Final = Ids()
 
 
@@ -46,7 +45,7 @@ class Express:
         if self._is_off or not (head.format.is_openai and head.request.keep_alive):
             return False
         asked = plain.decode(body)
-        if asked is None or len(asked.messages) > self._most_messages or _HEARD in body:
+        if asked is None or len(asked.messages) > self._most_messages or may_be_heard(body):
             return False
         if self._gateway.is_released(asked.model):
             return False
@@ -72,7 +71,7 @@ class Express:
         written = asked.longest or self._usual_output
         spend_nano: int | None = 0
         if plan.counts_spend and self._gateway.allow is not None:
-            most = max(len(body), read * CHARACTERS_PER_TOKEN)
+            most = most_read(len(body), likely=read)
             spend_nano = self._gateway.allow.most_spent(plan.model, read=most, written=written, at_us=at_us)
         if spend_nano is None:
             return None
