@@ -18,6 +18,7 @@ from undercroft.telemetry.logs import get_logger
 from undercroft.telemetry.metrics import Metrics
 
 MS_PER_S: Final = 1000
+US_PER_S: Final = 1_000_000
 REFRESH_S: Final = 1.0
 
 
@@ -54,7 +55,7 @@ class UpstreamMetrics:
             "ai_upstream_first_token_average_seconds",
             "Moving average of the time to a stream's first piece, summed over the processes that have measured it.",
             at,
-            scale=MS_PER_S,
+            scale=US_PER_S,
         )
         self._measuring = metrics.gauge(
             "ai_upstream_first_token_average_processes", "How many processes have measured that average.", at
@@ -90,7 +91,7 @@ class UpstreamMetrics:
             self._conditions.labels(*at, view.condition).set(1)
             self._shown[at] = view.condition
         self._rest.labels(*at).set(round(view.rests_for_s * MS_PER_S))
-        self._first_token.labels(*at).set(round(view.first_token_s * MS_PER_S))
+        self._first_token.labels(*at).set(round(view.first_token_s * US_PER_S))
         self._measuring.labels(*at).set(1 if view.first_token_s else 0)
 
 
