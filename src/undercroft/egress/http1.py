@@ -16,9 +16,9 @@ _MAX_CHUNK_LINE_BYTES: Final = 4096
 _SHORT_CHUNK_LINE: Final = 10
 """Up to eight digits and the line's end."""
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_HEAD: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*+)?+(?:\r\n" + _TOKEN + rb":[^\r\n\0]*+)*+")
+_HEAD: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?> [^\r\n]*+)?+(?>\r\n" + _TOKEN + rb":[^\r\n\0]*+)*+")
 _FIELD_NAME: Final = re.compile(rb"\r\n(" + _TOKEN + rb"):")
-_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15}+)[ \t]*+(?:;[^\r\n]*+)?+\r\n")
+_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15}+)[ \t]*+(?>;[^\r\n]*+)?+\r\n")
 
 
 _LAST: Final = b"content-length: "
@@ -257,7 +257,7 @@ class Head:
 
 
 _ANY_FIELD: Final = (
-    rb"(?:\r\n(?!(?i:content-length|transfer-encoding|content-encoding|connection):)" + _TOKEN + rb":[^\r\n\0]*+"
+    rb"(?>\r\n(?!(?i:content-length|transfer-encoding|content-encoding|connection):)" + _TOKEN + rb":[^\r\n\0]*+"
     rb"|\r\n(?i:connection: keep-alive)(?=\r\n))*+"
 )
 _WHOLE: Final = re.compile(

@@ -50,11 +50,11 @@ def _key(prefix: str, rest: str) -> Shape:
     return Shape(prefix, rf"(?P<secret>{prefix}{beginning(prefix)}{rest})")
 
 
-_IS = r"""\\?["']?\s*+(?:[:=]|,\s*+(?=b?\\?["']))\s*+(?:b?(?:(?P<escaped>\\["'])|(?P<quote>["'])))?+"""
+_IS = r"""\\?["']?\s*+(?:[:=]|,\s*+(?=b?\\?["']))\s*+(?>b?(?:(?P<escaped>\\["'])|(?P<quote>["'])))?+"""
 """Between a name and its value: `=`, `: `, `": "`, and `', b'` in lists of headers."""
 _REAL = r"""(?!\[redacted\]|(?:none|null|true|false|env:\w++|file:[^\s"']++|secret:\w++|\*++|%s)(?![\w-]))"""
 """Not a value that says nothing, or only where the secret is kept."""
-_QUOTED = r"""(?(escaped)(?:(?!(?P=escaped)).)++|(?(quote)(?:\\.|(?!(?P=quote))[^\\])++|{}))"""
+_QUOTED = r"""(?(escaped)(?>(?!(?P=escaped)).)++|(?(quote)(?>\\.|(?!(?P=quote))[^\\])++|{}))"""
 _WORD = _QUOTED.format(r"""[^\s"',;&)}\]]++""")
 _LINE = _QUOTED.format(r"""[^"'\r\n]++""")
 
@@ -108,10 +108,10 @@ SHAPES: Final[tuple[Shape, ...]] = (
         r"[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+)?)",
     ),
     Shape("://", r"""://[^\s/:@"']*+:(?P<secret>[^\s/"']+)(?=@)"""),
-    _labelled("authorization", value=rf"(?:(?:basic|bearer|digest|token)\s++)?+{_WORD}"),
+    _labelled("authorization", value=rf"(?>(?:basic|bearer|digest|token)\s++)?+{_WORD}"),
     Shape(
         "bearer",
-        r"bearer(?:\s|%20|\+)++(?=\S{0,99}[0-9]|\S{20})(?P<secret>[a-z0-9._~+/=%-]{6,}+)",
+        r"bearer(?>\s|%20|\+)++(?=\S{0,99}[0-9]|\S{20})(?P<secret>[a-z0-9._~+/=%-]{6,}+)",
         folded=True,
     ),
     _labelled("cookie", value=_LINE),
