@@ -13,6 +13,7 @@ from undercroft.gateway.policy import USUAL, Policy
 from undercroft.gateway.stages.cache import Cache
 from undercroft.gateway.stages.content import KeepContent
 from undercroft.gateway.waiting import Line
+from undercroft.ledger.prices import Price
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, Choice, Chunk, Message, Usage
 from undercroft.record import CallRecord, SpoolRecord, Who
@@ -83,6 +84,9 @@ class FlatRates:
     def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int, is_batch: bool = False) -> tuple[int, str]:
         return usage.total, "flat"
 
+    def fixed(self, deployment: Deployment, /) -> Price | None:
+        return None
+
     def most(
         self, deployment: Deployment, read: int, written: int, /, *, has_audio: bool, at_us: int, is_batch: bool = False
     ) -> int | None:
@@ -95,11 +99,11 @@ class CountingGauge:
     def __init__(self) -> None:
         self.active = 0
 
-    def begin(self, endpoint: str, model: str, provider: str, /) -> None:
-        self.active += 1
+    def at(self, endpoint: str, model: str, provider: str, /) -> "CountingGauge":
+        return self
 
-    def end(self, endpoint: str, model: str, provider: str, /) -> None:
-        self.active -= 1
+    def add(self, count: int = 1, /) -> None:
+        self.active += count
 
 
 def model_of(

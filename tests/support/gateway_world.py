@@ -29,6 +29,7 @@ from undercroft.gateway.call import Call, Deployment, Model
 from undercroft.gateway.catalogue import Catalogue, Defaults
 from undercroft.gateway.gateway import Booking, Gateway, Watching
 from undercroft.gateway.policy import MAX_ATTEMPTS, Policy
+from undercroft.ledger.prices import Price
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import ChatRequest, Choice, Chunk, Message
 from undercroft.record import Usage, Who
@@ -160,6 +161,9 @@ class TokenRates:
 
     def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int, is_batch: bool = False) -> tuple[int, str]:
         return usage.total, "flat"
+
+    def fixed(self, deployment: Deployment, /) -> Price | None:
+        return None
 
     def most(
         self, deployment: Deployment, read: int, written: int, /, *, has_audio: bool, at_us: int, is_batch: bool = False

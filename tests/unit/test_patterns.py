@@ -4,8 +4,6 @@ import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from re import _constants as codes  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 import pytest
@@ -13,6 +11,8 @@ import pytest
 import undercroft
 from undercroft.telemetry import shapes
 
+codes: Any = importlib.import_module("re._constants")
+parser: Any = importlib.import_module("re._parser")
 POSSESSIVE = re.compile(r"[*+?}]\+")
 OF_ONE_CHARACTER = {codes.IN, codes.LITERAL, codes.NOT_LITERAL, codes.ANY}
 

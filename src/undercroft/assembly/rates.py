@@ -32,6 +32,9 @@ class BookedRates:
     def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int, is_batch: bool = False) -> tuple[int, str]:
         return charge(self._price(deployment, at_us, is_batch=is_batch), usage)
 
+    def fixed(self, deployment: Deployment, /) -> Price | None:
+        return self._fixed.get(deployment.id)
+
     def most(
         self, deployment: Deployment, read: int, written: int, /, *, has_audio: bool, at_us: int, is_batch: bool = False
     ) -> int | None:

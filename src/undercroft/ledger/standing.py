@@ -68,7 +68,10 @@ class Standing:
 
     def settle(self, held_tokens: int, held_nano: int, *, tokens: int, cost_nano: int) -> None:
         """A call has ended that held so much: as `Hold.settle`."""
-        self.taken_over(held_tokens, held_nano).settle(tokens=tokens, cost_nano=cost_nano)
+        amounts = (1, held_tokens, held_nano)
+        for allowance, kind in self._parts:
+            allowance.held -= amounts[kind]
+            allowance.spent += allowance.per_call + allowance.per_token * tokens + allowance.per_nano * cost_nano
 
     def drop(self, held_tokens: int, held_nano: int) -> None:
         """There was no call after all."""

@@ -22,7 +22,7 @@ def estimate_text(characters: int) -> int:
 
 def estimate_texts(characters: int, messages: int) -> int:
     """Tokens of a conversation of nothing but text."""
-    return estimate_text(characters) + TOKENS_PER_MESSAGE * messages
+    return TOKENS_PER_MESSAGE * messages - (-characters // CHARACTERS_PER_TOKEN)
 
 
 def estimate_input(request: Request) -> int:

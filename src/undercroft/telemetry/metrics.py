@@ -256,13 +256,10 @@ class Metrics:
         if record.cache:
             yield self._hit(outcome, record)
 
-    def begin(self, endpoint: str, model: str, provider: str, /) -> None:
-        """A call goes to a provider."""
-        self._outcome(endpoint, model, provider).active.add(1)
-
-    def end(self, endpoint: str, model: str, provider: str, /) -> None:
-        """It has come back, or been given up; once for each `begin`."""
-        self._outcome(endpoint, model, provider).active.add(-1)
+    def at(self, endpoint: str, model: str, provider: str, /) -> Gauge:
+        """Of the calls that are with a provider right now: up when one goes there, down when it has come back or been
+        given up."""
+        return self._outcome(endpoint, model, provider).active
 
     def refresh(self) -> None:
         """Notes what this process uses and how it is. A scrape does it; of several workers, each once a second."""

@@ -4,7 +4,9 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from undercroft.clock import Clock
 from undercroft.errors import UndercroftError
@@ -36,7 +38,7 @@ class Sink(Protocol):
         ...
 
 
-class Ids(NamedTuple):
+class Ids(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Of a call's trace, its span and that of its one attempt; all empty where it leaves none."""
 
     trace: str = ""

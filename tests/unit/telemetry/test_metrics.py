@@ -165,11 +165,11 @@ def test_cost_is_exact_to_the_nano_dollar() -> None:
 
 def test_calls_with_a_provider_are_counted_while_they_last() -> None:
     metrics = metrics_in()
-    metrics.begin("/v1/x", "chat", "openai")
-    metrics.begin("/v1/x", "chat", "openai")
+    metrics.at("/v1/x", "chat", "openai").add()
+    metrics.at("/v1/x", "chat", "openai").add()
     assert Scrape(metrics).value("ai_active_requests", model="chat") == 2
-    metrics.end("/v1/x", "chat", "openai")
-    metrics.end("/v1/x", "chat", "openai")
+    metrics.at("/v1/x", "chat", "openai").add(-1)
+    metrics.at("/v1/x", "chat", "openai").add(-1)
     assert Scrape(metrics).value("ai_active_requests", model="chat") == 0
 
 

@@ -50,7 +50,7 @@ class Express:
         if self._gateway.is_released(asked.model):
             return False
         now_us = self._clock.now_us()
-        plan = self._plans.find(head.plans, head.caller.who, asked.model, at_us=now_us)
+        plan = self._plans.find(head.plans, head.caller, asked.model, path=head.format.path, at_us=now_us)
         if plan is None:
             return False
         for way in plan.ways:
@@ -70,12 +70,17 @@ class Express:
         read = estimate_texts(characters, len(asked.messages))
         written = asked.longest or self._usual_output
         spend_nano: int | None = 0
-        if plan.counts_spend and self._gateway.allow is not None:
-            most = most_read(len(body), likely=read)
-            spend_nano = self._gateway.allow.most_spent(plan.model, read=most, written=written, at_us=at_us)
+        if plan.counts_spend:
+            spend_nano = self._most_spent(plan, most_read(len(body), likely=read), written, at_us=at_us)
         if spend_nano is None:
             return None
         return Wanted(body, read, written, read + written if plan.counts_tokens else 0, spend_nano)
+
+    def _most_spent(self, plan: Plan, read: int, written: int, *, at_us: int) -> int | None:
+        if plan.prices:
+            return plan.most_spent(read, written)
+        allow = self._gateway.allow
+        return None if allow is None else allow.most_spent(plan.model, read=read, written=written, at_us=at_us)
 
     def _answer_again(
         self, client: HttpProtocol, head: PlainHead, plan: Plan, place: Place, wanted: Wanted, now_us: int

@@ -1,6 +1,6 @@
 """A call on the shortest way: it ends here when its answer is the usual one, and goes on in the fast path otherwise."""
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -18,6 +18,7 @@ from undercroft.gateway.balance import Turn
 from undercroft.gateway.call import Begun, Call, Deployment, Stake, Trail
 from undercroft.gateway.stake import NOTHING
 from undercroft.ledger.limits import Ask
+from undercroft.ledger.prices import charge
 from undercroft.money import format_usd
 from undercroft.record import CallOpened, CallRecord, Usage
 from undercroft.telemetry.logs import get_logger
@@ -37,7 +38,6 @@ class Desk:
         gateway = undercroft.gateway
         self.going = going
         self.meter = gateway.meter
-        self.gauge = gateway.route.gauge
         self.retry = gateway.retry
         self.allow = gateway.allow
         self.tracing = gateway.tracing
@@ -46,7 +46,7 @@ class Desk:
         self.under_way = undercroft.under_way
 
 
-class Wanted(NamedTuple):
+class Wanted(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What a call asks for."""
 
     body: bytes
@@ -109,7 +109,7 @@ class ExpressCall(msgspec.Struct, eq=False):
             )
         except Unavailable:
             return False
-        desk.gauge.begin(head.format.path, model.name, deployment.provider)
+        way.active.add()
         desk.under_way.begin()
         self.at = desk.clock.monotonic()
         self.client.expect(self)
@@ -164,12 +164,16 @@ class ExpressCall(msgspec.Struct, eq=False):
         """What it cost, and why that could not be booked, where it could not."""
         desk, plan, wanted, ids = self.desk, self.plan, self.wanted, self.ids
         deployment, who, path = self.turn.item, self.head.caller.who, self.head.format.path
+        way = plan.ways[self.turn.index]
         now = desk.clock.monotonic()
         took_us = round((now - self.started) * 1_000_000)
         plan.model.balancer.done(self.turn, now - self.at, now)
         desk.retry.asked_first(deployment, now)
-        desk.gauge.end(path, plan.model.name, deployment.provider)
-        cost_nano, price = desk.meter.rates.cost(deployment, usage, at_us=self.started_us)
+        way.active.add(-1)
+        if way.price is not None:
+            cost_nano, price = charge(way.price, usage)
+        else:
+            cost_nano, price = desk.meter.rates.cost(deployment, usage, at_us=self.started_us)
         plan.standing.settle(wanted.tokens, wanted.spend_nano, tokens=usage.total, cost_nano=cost_nano)
         if ids.trace and desk.tracing is not None:
             desk.tracing.sketch(self.id, self)

@@ -3,18 +3,20 @@
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
+from undercroft.access.callers import Caller
 from undercroft.api.fast_path.plain import PlainModels
 from undercroft.cache.key import Place
 from undercroft.egress.client import Passage
 from undercroft.errors import UndercroftError
 from undercroft.gateway.call import Deployment, DirectProvider, Model, PassingProvider
 from undercroft.gateway.gateway import Gateway
+from undercroft.gateway.stages.route import Level
 from undercroft.ledger.limit_book import LimitBook
 from undercroft.ledger.limits import Counting
+from undercroft.ledger.prices import Price, dearest
 from undercroft.ledger.standing import Standing
 from undercroft.record import Who
 
-CHAT: Final = "/v1/chat/completions"
 MOST_PLANS: Final = 64
 """Of one head: callers who ask for more models than that are none that plans are made for."""
 
@@ -25,6 +27,10 @@ class Way(NamedTuple):
     deployment: Deployment
     provider: PassingProvider
     passage: Passage
+    active: Level
+    """Where its calls are counted while they are with the provider."""
+    price: Price | None
+    """Where it is the same at any time."""
 
 
 class Plan(NamedTuple):
@@ -40,7 +46,18 @@ class Plan(NamedTuple):
     standing: Standing
     counts_tokens: bool
     counts_spend: bool
+    prices: tuple[Price, ...]
+    """Of all its deployments; none where not all are the same at any time."""
     limits_version: int
+
+    def most_spent(self, read: int, written: int) -> int:
+        """Nano-dollars that the dearest deployment takes for so many tokens of text, where there are prices."""
+        most = 0
+        for price in self.prices:
+            cost_nano = dearest(price, read, written, has_audio=False)
+            if cost_nano > most:
+                most = cost_nano
+        return most
 
     def holds(self, limits_version: int, at_us: int) -> bool:
         counted = self.standing.counted
@@ -55,20 +72,20 @@ class Plans:
         self._limits = limits
         self._models = models
 
-    def find(self, known: "dict[str, Plan]", who: Who, name: str, *, at_us: int) -> Plan | None:
-        """The plan of calls by a public name, out of those that are known of this caller; None where they are not
-        plain, or go through more."""
+    def find(self, known: "dict[str, Plan]", caller: Caller, name: str, *, path: str, at_us: int) -> Plan | None:
+        """The plan of calls of an endpoint by a public name, out of those that are known of this caller there; None
+        where they are not plain, or go through more."""
         plan = known.get(name)
         if plan is not None and plan.holds(self._limits.version, at_us):
             return plan
-        plan = self._made(who, name, at_us=at_us)
+        plan = self._made(caller.who, name, path, at_us=at_us)
         if plan is not None:
             if len(known) >= MOST_PLANS:
                 known.clear()
             known[name] = plan
         return plan
 
-    def _made(self, who: Who, name: str, *, at_us: int) -> Plan | None:
+    def _made(self, who: Who, name: str, path: str, *, at_us: int) -> Plan | None:
         gateway = self._gateway
         try:
             model = gateway.catalogue.find(name, "chat")
@@ -77,26 +94,31 @@ class Plans:
         ways = self._models.ways(model)
         if ways is None or model.name != name:
             return None
-        ready = tuple(_ways(model, ways.by_deployment))
+        ready = tuple(self._ways(model, ways.by_deployment, path))
         standing = self._standing(who, model, at_us=at_us)
         if len(ready) < len(ways.by_deployment) or standing is None or not standing.tells_all:
             return None
         place = None
         if not ready and gateway.cache is not None:
-            place = gateway.cache.place_of(model, who, endpoint=CHAT)
+            place = gateway.cache.place_of(model, who, endpoint=path)
         measures = standing.counted.measures
         counts = "tokens" in measures, "spend" in measures
-        return Plan(model, ready, place, ways.passed, standing, *counts, self._limits.version)
+        fixed = [gateway.meter.rates.fixed(deployment) for deployment in model.deployments]
+        prices = tuple(price for price in fixed if price is not None)
+        if len(prices) < len(fixed):
+            prices = ()
+        return Plan(model, ready, place, ways.passed, standing, *counts, prices, self._limits.version)
 
     def _standing(self, who: Who, model: Model, *, at_us: int) -> Standing | None:
         allow = self._gateway.allow
         return Standing(Counting.at((), who, at_us), ()) if allow is None else allow.standing(who, model, at_us=at_us)
 
-
-def _ways(model: Model, providers: Mapping[str, DirectProvider]) -> Iterator[Way]:
-    """Of those deployments that plain requests may pass to."""
-    for deployment in model.deployments:
-        provider = providers.get(deployment.id)
-        passage = provider.passage() if isinstance(provider, PassingProvider) else None
-        if isinstance(provider, PassingProvider) and passage is not None:
-            yield Way(deployment, provider, passage)
+    def _ways(self, model: Model, providers: Mapping[str, DirectProvider], path: str) -> Iterator[Way]:
+        """Of those deployments that plain requests may pass to."""
+        gauge, rates = self._gateway.route.gauge, self._gateway.meter.rates
+        for deployment in model.deployments:
+            provider = providers.get(deployment.id)
+            passage = provider.passage() if isinstance(provider, PassingProvider) else None
+            if isinstance(provider, PassingProvider) and passage is not None:
+                active = gauge.at(path, model.name, deployment.provider)
+                yield Way(deployment, provider, passage, active, rates.fixed(deployment))

@@ -13,6 +13,7 @@ from undercroft.errors import ClientClosed, UndercroftError
 from undercroft.gateway.call import Call, Deployment, Handler, Trail
 from undercroft.gateway.spending import added, without
 from undercroft.gateway.tagging import picked
+from undercroft.ledger.prices import Price
 from undercroft.llm.reply import Reply
 from undercroft.llm.tokens import estimate_input, estimate_text
 from undercroft.llm.types import Chunk
@@ -41,6 +42,11 @@ class Rates(Protocol):
         """Nano-dollars of a call that started at `at_us`, and the price's source; (0, "") when it is unknown.
 
         `is_batch`: it is a line of a batch, for which some deployments have a price of its own."""
+        ...
+
+    def fixed(self, deployment: Deployment, /) -> Price | None:
+        """The price of a deployment's calls (but for batches) that holds at any time; None where it has to be asked
+        for by the moment."""
         ...
 
     def most(

@@ -16,11 +16,20 @@ from undercroft.gateway.verdict import verdict_of
 from undercroft.llm.reply import Reply
 
 
+class Level(Protocol):
+    """How many there are right now."""
+
+    def add(self, count: int = 1, /) -> None:
+        """So many more; below zero, fewer."""
+        ...
+
+
 class Gauge(Protocol):
     """Counts the calls that are with a provider right now."""
 
-    def begin(self, endpoint: str, model: str, provider: str, /) -> None: ...
-    def end(self, endpoint: str, model: str, provider: str, /) -> None: ...
+    def at(self, endpoint: str, model: str, provider: str, /) -> Level:
+        """Those to one endpoint, for a public model, with one provider."""
+        ...
 
 
 class Route:
@@ -57,7 +66,7 @@ class Route:
         trail, deployment = call.trail, turn.item
         trail.deployment = deployment
         trail.attempts += 1
-        self.gauge.begin(call.endpoint, model.name, deployment.provider)
+        self.gauge.at(call.endpoint, model.name, deployment.provider).add()
         return self._clock.monotonic()
 
     def answered(self, call: Call, model: Model, turn: Turn[Deployment], started: float, *, streamed: bool) -> None:
@@ -75,7 +84,7 @@ class Route:
         else:
             waited_s = self._clock.monotonic() - started
             balancer.finished(turn, verdict_of(error), waited_s=waited_s, streamed=call.request.stream)
-        self.gauge.end(call.endpoint, model.name, turn.item.provider)
+        self.gauge.at(call.endpoint, model.name, turn.item.provider).add(-1)
         if line is not None and not line.is_empty:
             line.hand_out()
 

@@ -17,6 +17,7 @@ from undercroft.gateway.stages.allow import Allow, UnknownPrice, headers_of
 from undercroft.ledger.allowances import Allowances
 from undercroft.ledger.limit_book import LimitBook
 from undercroft.ledger.limits import NEVER_US, Limit, Measure
+from undercroft.ledger.prices import Price
 from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, Message, Sampling, Source
 from undercroft.providers.scripted import Scripted
 from undercroft.record import Usage, Who
@@ -29,6 +30,9 @@ class NoPrice:
 
     def cost(self, deployment: Deployment, usage: Usage, /, *, at_us: int, is_batch: bool = False) -> tuple[int, str]:
         return 0, ""
+
+    def fixed(self, deployment: Deployment, /) -> Price | None:
+        return None
 
     def most(
         self, deployment: Deployment, read: int, written: int, /, *, has_audio: bool, at_us: int, is_batch: bool = False
