@@ -30,12 +30,12 @@ class MessagesCodec:
         return anthropic.decode(body, headers=passed_headers(exchange))
 
     def whole(self, call: Call, chunk: Chunk, /) -> bytes:
-        return anthropic.whole(chunk, id=message_id(call), model=call.answered_by)
+        return anthropic.whole(chunk, id=anthropic.message_id(call.id), model=call.answered_by)
 
     def stream(self, call: Call, /) -> anthropic.MessageStream:
         assert isinstance(call.request, ChatRequest)
         return anthropic.MessageStream(
-            id=message_id(call),
+            id=anthropic.message_id(call.id),
             request_id=call.id,
             model=call.answered_by,
             estimate=partial(estimate_conversation, call.request),
@@ -53,11 +53,6 @@ def routes(undercroft: Undercroft) -> list[Route]:
         await serve_call(exchange, codec, server=undercroft.settings.server, send=undercroft.gateway.send)
 
     return [Route("POST", PATH, "ai", messages, metered=True)]
-
-
-def message_id(call: Call) -> str:
-    """The request's id in the form Anthropic's answers have."""
-    return "msg_" + call.id.removeprefix("req_")
 
 
 def passed_headers(exchange: Exchange) -> tuple[tuple[str, str], ...]:

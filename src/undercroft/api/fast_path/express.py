@@ -1,4 +1,4 @@
-"""The shortest way: a plain question in OpenAI's format for a whole answer, to a provider that speaks it too.
+"""The shortest way: a plain question for a whole answer, to a provider that speaks OpenAI's format.
 
 Of such a call everything is known beforehand but its body: who asks, what counts it, where it goes. So it takes none of
 the objects that calls have on their way through the stages. They are made when it turns out not to be the usual one
@@ -12,6 +12,7 @@ from undercroft.api.fast_path.express_hit import ExpressHit
 from undercroft.api.fast_path.going import Going
 from undercroft.api.fast_path.heads import PlainHead
 from undercroft.api.fast_path.plan import Plan, Plans
+from undercroft.api.fast_path.translation import Asked
 from undercroft.api.protocol import HttpProtocol
 from undercroft.assembly import Undercroft
 from undercroft.cache.key import Place
@@ -19,9 +20,8 @@ from undercroft.gateway.most import may_be_heard, most_read
 from undercroft.llm.tokens import estimate_texts
 from undercroft.telemetry.tracing import Ids
 from undercroft.wire.openai import chat
-from undercroft.wire.openai.chat import plain
 
-_DEEPEST: Final = 3
+_DEEPEST: Final = 5
 """So deep are plain requests nested."""
 _NO_IDS: Final = Ids()
 
@@ -42,10 +42,10 @@ class Express:
 
     def take(self, client: HttpProtocol, head: PlainHead, body: bytes) -> bool:
         """Sends a call on its way."""
-        if self._is_off or not (head.format.is_openai and head.request.keep_alive):
+        if self._is_off or not head.request.keep_alive:
             return False
-        asked = plain.decode(body)
-        if asked is None or len(asked.messages) > self._most_messages or may_be_heard(body):
+        asked = head.format.translation.read(body)
+        if asked is None or may_be_heard(body):
             return False
         if self._gateway.is_released(asked.model):
             return False
@@ -60,21 +60,21 @@ class Express:
         if wanted is None:
             return False
         if plan.place is not None:
-            return self._answer_again(client, head, plan, plan.place, wanted, now_us)
+            return head.format.is_openai and self._answer_again(client, head, plan, plan.place, wanted, now_us)
         return self._send(client, head, plan, wanted, now_us)
 
-    def _wanted(self, plan: Plan, asked: plain.PlainBody, body: bytes, *, at_us: int) -> Wanted | None:
-        characters = 0
-        for message in asked.messages:
-            characters += len(message.content)
-        read = estimate_texts(characters, len(asked.messages))
+    def _wanted(self, plan: Plan, asked: Asked, body: bytes, *, at_us: int) -> Wanted | None:
+        messages, characters = asked.size()
+        if messages > self._most_messages:
+            return None
+        read = estimate_texts(characters, messages)
         written = asked.longest or self._usual_output
         spend_nano: int | None = 0
         if plan.counts_spend:
             spend_nano = self._most_spent(plan, most_read(len(body), likely=read), written, at_us=at_us)
         if spend_nano is None:
             return None
-        return Wanted(body, read, written, read + written if plan.counts_tokens else 0, spend_nano)
+        return Wanted(asked, body, read, written, read + written if plan.counts_tokens else 0, spend_nano)
 
     def _most_spent(self, plan: Plan, read: int, written: int, *, at_us: int) -> int | None:
         if plan.prices:

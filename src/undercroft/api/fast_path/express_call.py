@@ -7,6 +7,7 @@ import msgspec
 from undercroft.api.fast_path.going import Going, StartedCall
 from undercroft.api.fast_path.heads import PlainHead
 from undercroft.api.fast_path.plan import Plan
+from undercroft.api.fast_path.translation import Asked
 from undercroft.api.fast_path.whole import WholeAnswer
 from undercroft.api.protocol import HttpProtocol
 from undercroft.assembly import Undercroft
@@ -25,7 +26,6 @@ from undercroft.telemetry.logs import get_logger
 from undercroft.telemetry.spans import Attempt, Course
 from undercroft.telemetry.trace_context import header_of
 from undercroft.telemetry.tracing import Ids
-from undercroft.wire.openai import chat
 
 _LIMITED: Final = b"\r\nx-ratelimit-limit-"
 """A provider's own limits, which a caller is told where there are none of ours."""
@@ -49,7 +49,9 @@ class Desk:
 class Wanted(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What a call asks for."""
 
+    asked: Asked
     body: bytes
+    """As it came."""
     read: int
     """Tokens, as far as can be estimated."""
     written: int
@@ -115,7 +117,8 @@ class ExpressCall(msgspec.Struct, eq=False):
         self.client.expect(self)
         below = header_of(ids.trace, ids.attempt, sampled=ids.is_sampled) if ids.trace else head.told
         try:
-            self.connection = way.passage.send(way.provider.renamed(self.wanted.body, model.name), below, self)
+            body = head.format.translation.sent(self.wanted.asked, self.wanted.body, way)
+            self.connection = way.passage.send(body, below, self)
         except Exception:  # noqa: BLE001 - whatever it is, the stages come to it too, and it is theirs to tell
             self._go_on(None)
         return True
@@ -123,14 +126,13 @@ class ExpressCall(msgspec.Struct, eq=False):
     def take(self, connection: Connection, data: bytes) -> bool:
         """The usual answer ends it."""
         start = whole_body_of(data)
-        body = data[start:]
-        usual = chat.usual(body) if start else None
-        if usual is None or not (self.plan.standing.tells or _LIMITED not in data[:start].lower()):
+        answered = self.head.format.translation.answered(data[start:], self.id, self.plan.model.name) if start else None
+        if answered is None or not (self.plan.standing.tells or _LIMITED not in data[:start].lower()):
             self.give_up(connection)
             return False
         connection.is_free()
         try:
-            self._answer(body, *usual)
+            self._answer(*answered)
         except Exception as error:  # noqa: BLE001 - the outermost edge of a request
             get_logger("undercroft.api").error("request_failed", request_id=self.id, exc_info=error)
             self.client.transport.abort()

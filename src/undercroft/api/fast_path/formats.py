@@ -7,6 +7,7 @@ from typing import Any, Final
 from undercroft.api.anthropic import messages
 from undercroft.api.calls import Encoder
 from undercroft.api.envelopes import Envelope
+from undercroft.api.fast_path.translation import FROM_ANTHROPIC, UNTOUCHED, Translation
 from undercroft.api.openai.chat import ChatCodec
 from undercroft.llm.types import ChatRequest
 from undercroft.wire import anthropic
@@ -29,6 +30,8 @@ class Format:
     decode: Callable[[bytes, Passed], ChatRequest]
     """Raises InvalidRequest."""
     envelope: Envelope
+    translation: Translation
+    """For providers that speak OpenAI's format."""
     is_openai: bool
     """What a provider says that speaks OpenAI's format goes to the caller as it is."""
 
@@ -45,6 +48,7 @@ FORMATS: Final = (
         passed=lambda _: (),
         decode=lambda body, _: chat.decode(body),
         envelope=openai_errors.envelope,
+        translation=UNTOUCHED,
         is_openai=True,
     ),
     Format(
@@ -53,6 +57,7 @@ FORMATS: Final = (
         passed=messages.passed_of,
         decode=lambda body, passed: anthropic.decode(body, headers=passed),
         envelope=anthropic_errors.envelope,
+        translation=FROM_ANTHROPIC,
         is_openai=False,
     ),
 )

@@ -83,6 +83,11 @@ def whole(chunk: Chunk, *, id: str, model: str) -> bytes:
     )
 
 
+def message_id(request_id: str) -> str:
+    """The request's id in the form Anthropic's answers have."""
+    return "msg_" + request_id.removeprefix("req_")
+
+
 def call_id(message_id: str, number: int) -> str:
     """For a provider that gives its calls no ids."""
     return f"toolu_{message_id.removeprefix('msg_')}_{number}"

@@ -42,6 +42,13 @@ class PlainBody(msgspec.Struct, forbid_unknown_fields=True):
             told = self.max_tokens
         return None if told is UNSET else told
 
+    def size(self) -> tuple[int, int]:
+        """Its messages, and the characters of their texts."""
+        characters = 0
+        for message in self.messages:
+            characters += len(message.content)
+        return len(self.messages), characters
+
 
 _decoder = msgspec.json.Decoder(PlainBody)
 

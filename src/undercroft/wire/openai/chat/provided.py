@@ -170,19 +170,32 @@ def decode_whole(body: bytes) -> Chunk:
 def usual(body: bytes) -> tuple[Usage, str] | None:
     """What a whole answer used and which model it says it is of, where nothing about it needs a closer look: `whole`
     would pass it on as it is. None for every other, also for what is no answer at all."""
+    answer = _usual(body)
+    told = None if answer is None else usage_of(answer.usage)
+    return None if answer is None or told is None else (told, answer.model or "")
+
+
+def usual_whole(body: bytes) -> Chunk | None:
+    """The same answer as `decode_whole` reads it."""
+    answer = _usual(body)
+    if answer is None or answer.choices is None:
+        return None
+    choices = tuple([_choice(each, each.message or _NOTHING, 0) for each in answer.choices])
+    return Chunk(choices=choices, usage=usage_of(answer.usage), model=answer.model or "", source=body, whole=True)
+
+
+def _usual(body: bytes) -> ChatAnswerBody | None:
     try:
         answer = read(_decoder, body)
     except UpstreamError:
         return None
-    usage = answer.usage
-    if usage is None or answer.x_groq is not None or answer.choices is None or len(answer.choices) != 1:
+    if answer.usage is None or answer.x_groq is not None or answer.choices is None or len(answer.choices) != 1:
         return None
     choice = answer.choices[0]
     said = choice.message
     if said is None or said.refusal or choice.finish_reason == "content_filter" or not _is_sound(choice, said):
         return None
-    told = usage_of(usage)
-    return None if told is None else (told, answer.model or "")
+    return answer
 
 
 def _is_sound(choice: ChoiceBody, said: Said) -> bool:
