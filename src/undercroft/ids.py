@@ -23,8 +23,12 @@ class Ids:
 
     def new(self, prefix: str, /) -> str:
         """`ids.new("req_")` -> `req_` and 32 hex digits; `prefix` carries its own separator, as the wire wants it."""
+        return self.at(prefix, self._clock.now_us())
+
+    def at(self, prefix: str, now_us: int, /) -> str:
+        """The same for a caller who knows what time it is."""
         stock = self._stock
         if not stock:
             fetched = self._entropy(STOCK * RANDOM_BYTES).hex()
             stock.extend(fetched[at : at + 2 * RANDOM_BYTES] for at in range(0, len(fetched), 2 * RANDOM_BYTES))
-        return f"{prefix}{self._clock.now_us() // 1000:012x}{stock.pop()}"
+        return f"{prefix}{now_us // 1000:012x}{stock.pop()}"

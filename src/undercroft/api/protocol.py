@@ -27,6 +27,7 @@ LINGER_S: Final = 10.0
 """How long a client that was answered too early may go on sending, so that it comes to read why."""
 TOO_SLOW: Final = Refusal(408, "The request's head did not come in time.")
 TOO_MANY: Final = Refusal(503, "The server has as many connections as it takes.")
+_OK: Final = HTTPStatus.OK.value
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
 
@@ -287,7 +288,7 @@ class HttpProtocol(asyncio.Protocol):
     def respond(self, head: bytes, body: bytes) -> None:
         """It is answered, well: its head less what all have in common, and its body."""
         self.express = None
-        self.answer_begins(HTTPStatus.OK)
+        self.answer_begins(_OK)
         fields = self.state.default_headers
         if fields is not self._watchman.default_fields:
             self._watchman.write_defaults(fields)

@@ -87,12 +87,13 @@ class Standing:
         lines = b""
         for allowance, before, between in self._told:
             lent = allowance.slice
-            left = allowance.limit.amount - max(lent.taken, lent.amount)
-            left += lent.amount - allowance.held - allowance.spent
+            left = allowance.limit.amount - allowance.held - allowance.spent
+            if lent.taken > lent.amount:  # others' part of it
+                left -= lent.taken - lent.amount
             if left < 0:
                 left = 0
             if between:
-                renews_in_s = -((at_us - lent.window.ends_us) // 1_000_000)
+                renews_in_s = (lent.window.ends_us - at_us + 999_999) // 1_000_000
                 lines += b"%b%d%b%ds\r\n" % (before, left, between, renews_in_s)
             else:
                 lines += b"%b%d\r\n" % (before, left)

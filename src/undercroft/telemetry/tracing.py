@@ -98,7 +98,7 @@ class Tracing:
         """Those of a call that is below nobody."""
         drawn = f"{self._rng.getrandbits(256) | _NO_ZEROS << 64 | 1:064x}"
         trace = drawn[:32]
-        return Ids(trace, drawn[32:48], drawn[48:], is_sampled(trace, self._ratio))
+        return Ids(trace, drawn[32:48], drawn[48:], self._ratio >= 1 or is_sampled(trace, self._ratio))
 
     def sketch(self, call: str, sketch: Sketch) -> None:
         """What was done for a call that ends now."""

@@ -90,7 +90,8 @@ class Express:
         answer = None if found is None else chat.passed_on(found[1].chunks[0])
         if found is None or answer is None or found[1].dropped or not self._is_held(head, plan, wanted, now):
             return False
-        hit = ExpressHit(self._desk, head, plan, wanted, self._ids.new("req_"), now, now_us, self._trace())
+        request_id = self._ids.at("req_", now_us)
+        hit = ExpressHit(self._desk, head, plan, wanted, request_id, now, now_us, self._trace())
         hit.answer(client, *found, answer)
         return True
 
@@ -111,7 +112,7 @@ class Express:
         balancer = plan.model.balancer
         turn = balancer.take_at_once()
         if turn is not None:
-            request_id = self._ids.new("req_")
+            request_id = self._ids.at("req_", now_us)
             call = ExpressCall(self._desk, client, head, plan, turn, wanted, request_id, now, now_us, self._trace())
             if call.begin():
                 return True
