@@ -14,12 +14,15 @@ STOCK: Final = 256
 class Ids:
     """Makes ids. Clock and entropy come in, so that a simulated run repeats exactly. Not for several threads."""
 
-    __slots__ = ("_clock", "_entropy", "_stock")
+    __slots__ = ("_clock", "_entropy", "_moment", "_shown", "_stock")
 
     def __init__(self, clock: Clock, *, entropy: Callable[[int], bytes] = os.urandom) -> None:
         self._clock = clock
         self._entropy = entropy
         self._stock: list[str] = []
+        self._moment = -1
+        self._shown = ""
+        """The millisecond of the last id, and how it is written: under load there are many in one."""
 
     def new(self, prefix: str, /) -> str:
         """`ids.new("req_")` -> `req_` and 32 hex digits; `prefix` carries its own separator, as the wire wants it."""
@@ -31,4 +34,7 @@ class Ids:
         if not stock:
             fetched = self._entropy(STOCK * RANDOM_BYTES).hex()
             stock.extend(fetched[at : at + 2 * RANDOM_BYTES] for at in range(0, len(fetched), 2 * RANDOM_BYTES))
-        return f"{prefix}{now_us // 1000:012x}{stock.pop()}"
+        moment = now_us // 1000
+        if moment != self._moment:
+            self._moment, self._shown = moment, f"{moment:012x}"
+        return prefix + self._shown + stock.pop()

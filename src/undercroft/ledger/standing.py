@@ -57,14 +57,20 @@ class Standing:
         """Holds it of all of them; False, and nothing is held, where there is more to it."""
         amounts = (1, tokens, spend_nano)
         for allowance, kind in self._parts:
-            if now >= allowance.trusted_until:
+            held = allowance.held + amounts[kind]
+            if now >= allowance.trusted_until or held > allowance.slice.amount - allowance.spent:
+                self._undo(allowance, amounts)
                 return False
-            if allowance.slice.amount - allowance.held - allowance.spent < amounts[kind]:
-                return False
-        for allowance, kind in self._parts:
-            allowance.held += amounts[kind]
+            allowance.held = held
             allowance.used_at = now
         return True
+
+    def _undo(self, end: Allowance, amounts: tuple[int, int, int]) -> None:
+        """Nothing is held of those before it."""
+        for allowance, kind in self._parts:
+            if allowance is end:
+                return
+            allowance.held -= amounts[kind]
 
     def settle(self, held_tokens: int, held_nano: int, *, tokens: int, cost_nano: int) -> None:
         """A call has ended that held so much: as `Hold.settle`."""

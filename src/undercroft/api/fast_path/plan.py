@@ -48,6 +48,8 @@ class Plan(NamedTuple):
     counts_spend: bool
     prices: tuple[Price, ...]
     """Of all its deployments; none where not all are the same at any time."""
+    since_us: int
+    until_us: int
     limits_version: int
 
     def most_spent(self, read: int, written: int) -> int:
@@ -58,10 +60,6 @@ class Plan(NamedTuple):
             if cost_nano > most:
                 most = cost_nano
         return most
-
-    def holds(self, limits_version: int, at_us: int) -> bool:
-        counted = self.standing.counted
-        return self.limits_version == limits_version and counted.since_us <= at_us < counted.until_us
 
 
 class Plans:
@@ -76,7 +74,7 @@ class Plans:
         """The plan of calls of an endpoint by a public name, out of those that are known of this caller there; None
         where they are not plain, or go through more."""
         plan = known.get(name)
-        if plan is not None and plan.holds(self._limits.version, at_us):
+        if plan is not None and plan.since_us <= at_us < plan.until_us and plan.limits_version == self._limits.version:
             return plan
         plan = self._made(caller.who, name, path, at_us=at_us)
         if plan is not None:
@@ -107,7 +105,8 @@ class Plans:
         prices = tuple(price for price in fixed if price is not None)
         if len(prices) < len(fixed):
             prices = ()
-        return Plan(model, ready, place, ways.passed, standing, *counts, prices, self._limits.version)
+        lasts = standing.counted.since_us, standing.counted.until_us
+        return Plan(model, ready, place, ways.passed, standing, *counts, prices, *lasts, self._limits.version)
 
     def _standing(self, who: Who, model: Model, *, at_us: int) -> Standing | None:
         allow = self._gateway.allow

@@ -27,13 +27,8 @@ class Asked(Protocol):
         ...
 
 
-class Answered(NamedTuple):
-    """The usual answer."""
-
-    body: bytes
-    """For the caller."""
-    usage: Usage
-    upstream_model: str
+Answered = tuple[bytes, Usage, str]
+"""The usual answer: its body for the caller, what it used, and which model the provider says it is of."""
 
 
 class Translation(NamedTuple):
@@ -54,7 +49,7 @@ def _renamed(asked: Asked, body: bytes, way: Way) -> bytes:
 
 def _passed_on(body: bytes, _call_id: str, _model: str) -> Answered | None:
     usual = chat.usual(body)
-    return None if usual is None else Answered(body, *usual)
+    return None if usual is None else (body, *usual)
 
 
 UNTOUCHED: Final = Translation(plain_chat.decode, _renamed, _passed_on)
@@ -71,7 +66,7 @@ def _message(body: bytes, call_id: str, model: str) -> Answered | None:
     if whole is None or whole.usage is None:
         return None
     message = anthropic.whole(whole, id=anthropic.message_id(call_id), model=whole.model or model)
-    return Answered(message, whole.usage, whole.model)
+    return message, whole.usage, whole.model
 
 
 FROM_ANTHROPIC: Final = Translation(plain_messages.decode, _put, _message)
