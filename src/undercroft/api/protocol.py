@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from undercroft.api.cycle import READ_AHEAD_BYTES, Cycle
 from undercroft.api.guard import NOT_HTTP, TOO_LONG, Refusal, Request, examine
-from undercroft.api.shortcuts import Expressed, FastPath, Half, HasFastPath, Head
+from undercroft.api.shortcuts import Expressed, Half, HasFastPath, Head
 from undercroft.api.watchman import Watchman
 from undercroft.egress.http1 import Chunked
 from undercroft.errors import InvalidRequest, UpstreamGarbled
@@ -135,8 +135,10 @@ class HttpProtocol(asyncio.Protocol):
         if path is not None and not path.serves(data):
             path = None
         plain = path.find(data[:end]) if path is not None else None
-        if path is not None and plain is not None and self._goes_express(path, *plain, data[end:]):
-            return
+        if path is not None and plain is not None:
+            head, length = plain
+            if len(data) == end + length and not self.is_parting and path.express(self, head, data[end:]):
+                return
         if path is None or plain is None:
             request = self._examined(data[:end])
             if isinstance(request, Refusal):
@@ -154,9 +156,6 @@ class HttpProtocol(asyncio.Protocol):
         cycle = self.cycle_of(head)
         self.request_begins()
         self._go_fast(cycle, Half(path, head, length, data, end))
-
-    def _goes_express(self, path: FastPath, head: Head, length: int, body: bytes) -> bool:
-        return len(body) == length and not self.is_parting and path.express(self, head, body)
 
     def _examined(self, head: bytes) -> Request | Refusal:
         watchman = self._watchman

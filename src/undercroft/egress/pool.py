@@ -55,7 +55,7 @@ class Pool:
             raise
 
     def released(self, connection: Connection) -> None:
-        if not self._give(connection):
+        if not (self._waiting and self._give(connection)):
             self._idle.append(connection)
 
     def lost(self, connection: Connection) -> None:

@@ -99,13 +99,15 @@ def charge(price: Price | None, usage: Usage) -> tuple[int, str]:
     """`cost_nano` and `price` of a call record. An unknown price is (0, "")."""
     if price is None:
         return 0, ""
-    tier = price.tier_of(usage)
+    tiers = price.tiers
+    tier = tiers[0] if len(tiers) == 1 else price.tier_of(usage)
     return _cost(tier.rates, usage), tier.stamp
 
 
 def dearest(price: Price, read: int, written: int, *, has_audio: bool) -> int:
     """Nano-dollars of so many tokens if each is of the dearest class."""
-    tier = price.tier_at(read)
+    tiers = price.tiers
+    tier = tiers[0] if len(tiers) == 1 else price.tier_at(read)
     in_rate, out_rate = tier.dearest_heard if has_audio else tier.dearest
     return tier.rates.call + divide_rounding(read * in_rate + written * out_rate, TOKENS_PER_PRICE)
 

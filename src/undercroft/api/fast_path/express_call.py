@@ -38,7 +38,6 @@ class Desk:
         gateway = undercroft.gateway
         self.going = going
         self.meter = gateway.meter
-        self.retry = gateway.retry
         self.allow = gateway.allow
         self.tracing = gateway.tracing
         self.clock = undercroft.clock
@@ -170,7 +169,7 @@ class ExpressCall(msgspec.Struct, eq=False):
         now = desk.clock.monotonic()
         took_us = round((now - self.started) * 1_000_000)
         plan.model.balancer.done(self.turn, now - self.at, now)
-        desk.retry.asked_first(deployment, now)
+        way.retries.called(now)
         way.active.add(-1)
         if way.price is not None:
             cost_nano, price = charge(way.price, usage)

@@ -10,6 +10,7 @@ from undercroft.egress.client import Passage
 from undercroft.errors import UndercroftError
 from undercroft.gateway.call import Deployment, DirectProvider, Model, PassingProvider
 from undercroft.gateway.gateway import Gateway
+from undercroft.gateway.retry_budget import RetryBudget
 from undercroft.gateway.stages.route import Level
 from undercroft.ledger.limit_book import LimitBook
 from undercroft.ledger.limits import Counting
@@ -31,6 +32,8 @@ class Way(NamedTuple):
     """Where its calls are counted while they are with the provider."""
     price: Price | None
     """Where it is the same at any time."""
+    retries: RetryBudget
+    """What its calls earn."""
 
 
 class Plan(NamedTuple):
@@ -120,4 +123,5 @@ class Plans:
             passage = provider.passage() if isinstance(provider, PassingProvider) else None
             if isinstance(provider, PassingProvider) and passage is not None:
                 active = gauge.at(path, model.name, deployment.provider)
-                yield Way(deployment, provider, passage, active, rates.fixed(deployment))
+                retries = self._gateway.retry.budget_of(deployment)
+                yield Way(deployment, provider, passage, active, rates.fixed(deployment), retries)

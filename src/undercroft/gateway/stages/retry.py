@@ -93,10 +93,14 @@ class Retry:
 
     def asked_first(self, deployment: Deployment, now: float) -> None:
         """A call's first attempt at a deployment, whatever became of it."""
+        self.budget_of(deployment).called(now)
+
+    def budget_of(self, deployment: Deployment) -> RetryBudget:
+        """What its calls earn for retries."""
         budget = self._budgets.get(deployment)
         if budget is None:
             budget = self._budgets[deployment] = RetryBudget()
-        budget.called(now)
+        return budget
 
     def _after(self, call: Call, error: UpstreamError, attempt: int) -> float | None:
         trail = call.trail
