@@ -5,8 +5,10 @@ byte of the answer leaves. Ledger row, metrics, log line, span and events all co
 `CallOpened` marks the start (a crash in the middle is still booked); `CallProgressed` keeps count of a long stream.
 
 The three are one tagged union of arrays: a new field goes to the end, with a default, and older records still decode.
+None is looked at by the garbage collector (`gc=False`): they hold texts and numbers, and thousands wait for the ledger.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -14,7 +16,7 @@ import msgspec
 FORMAT: Final = 1
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """Tokens of one call by class. `cache_read`, `cache_write` and `audio_input` are parts of `input`, `reasoning` and
     `audio_output` of `output`. Images are input tokens like any other.
 
@@ -34,7 +36,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         return self.input + self.output
 
 
-class Who(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Who(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """On whose behalf a call runs. Organisation is part of every key and index."""
 
     organisation: str = "default"
@@ -44,7 +46,7 @@ class Who(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """The virtual key's public id; empty for the open door and the master key."""
 
 
-class Step(msgspec.Struct, frozen=True, array_like=True):
+class Step(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A deployment that was asked and did not do."""
 
     deployment: str
@@ -52,7 +54,7 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
     """The failure's code."""
 
 
-class CallOpened(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=0):
+class CallOpened(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=0, gc=False):
     """Written when the upstream call starts. Without a later `CallRecord` it is booked as interrupted."""
 
     id: str
@@ -68,14 +70,14 @@ class CallOpened(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
     tags: dict[str, str] = {}
 
 
-class CallProgressed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=1):
+class CallProgressed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=1, gc=False):
     """Tokens counted so far of a stream that is still running."""
 
     id: str
     output: int
 
 
-class CallRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=2):
+class CallRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=2, gc=False):
     """One call, ended."""
 
     id: str
@@ -129,9 +131,8 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[SpoolRecord] = msgspec.msgpack.Decoder(SpoolRecord)
 
 
-def encode(record: SpoolRecord) -> bytes:
-    """One record as MessagePack."""
-    return _encoder.encode(record)
+encode: Final[Callable[[SpoolRecord], bytes]] = _encoder.encode  # itself: what every call does twice
+"""One record as MessagePack."""
 
 
 def decode(data: bytes) -> SpoolRecord:

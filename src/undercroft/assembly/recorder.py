@@ -50,14 +50,11 @@ class FanOut:
         try:
             self._keeper.append(record)
         finally:
-            if isinstance(record, CallRecord):
-                self._remember(record)
-
-    def _remember(self, record: CallRecord) -> None:
-        self._pending.append(record)
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_later(TELL_AFTER_S, self.tell)
+            if type(record) is CallRecord:
+                self._pending.append(record)
+                if not self._scheduled:
+                    self._scheduled = True
+                    asyncio.get_running_loop().call_later(TELL_AFTER_S, self.tell)
 
     @property
     def is_immediate(self) -> bool:

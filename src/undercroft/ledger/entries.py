@@ -92,10 +92,25 @@ def columns_of(records: Sequence[CallRecord]) -> dict[str, Column]:
     who["user_id"] = who.pop("user")
     tokens = {f"{name}_tokens": column for name, column in _by_field(Usage, columns.pop("usage")).items()}
     columns |= who | tokens
-    return {name: _FITS[name](column) if name in _FITS else column for name, column in columns.items()}
+    return {name: _fitted(name, column) for name, column in columns.items()}
+
+
+def _fitted(name: str, column: Column) -> Column:
+    fit = _FITS.get(name)
+    if fit is None:
+        return column
+    if _has_one_value(column):  # as most columns do
+        return [fit(column[:1])[0]] * len(column)
+    return fit(column)
+
+
+def _has_one_value(column: Column) -> bool:
+    return column[0] == column[-1] and column.count(column[0]) == len(column)
 
 
 def _by_field(kind: type[Struct], values: Sequence[Struct]) -> dict[str, Column]:
+    if _has_one_value(values):
+        return {name: [getattr(values[0], name)] * len(values) for name in kind.__struct_fields__}
     return dict(zip(kind.__struct_fields__, zip(*map(astuple, values), strict=True), strict=True))
 
 

@@ -12,6 +12,7 @@ _HEADER: Final = struct.Struct("<8sII")
 _MAGIC: Final = b"ucspool\0"
 HEADER: Final = _HEADER.pack(_MAGIC, VERSION, 0)
 _FRAME: Final = struct.Struct("<II")
+_pack: Final = _FRAME.pack
 MAX_PAYLOAD_BYTES: Final = 65_536
 """Longest record; a longer length is garbage."""
 LONGEST_FRAME_BYTES: Final = _FRAME.size + MAX_PAYLOAD_BYTES
@@ -35,7 +36,7 @@ def segment_numbers(names: list[str]) -> list[int]:
 
 
 def frame(payload: bytes) -> bytes:
-    return _FRAME.pack(len(payload), crc32(payload)) + payload
+    return _pack(len(payload), crc32(payload)) + payload
 
 
 def is_header(data: bytes) -> bool:

@@ -48,13 +48,13 @@ class MappedFile:
 
     def write(self, data: bytes) -> int:
         """All of it. Raises OSError, and has then written nothing."""
-        start = self.end
-        end = start + len(data)
+        start, written = self.end, len(data)
+        end = start + written
         if end > self._reserved:
             self._reserve(end)
         self._memory[start:end] = data
         self.end = end
-        return len(data)
+        return written
 
     def close(self) -> None:
         """Lets go of the memory, and not of the file."""

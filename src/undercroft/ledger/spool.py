@@ -18,7 +18,7 @@ from undercroft.clock import Clock
 from undercroft.errors import Unavailable
 from undercroft.ids import Ids
 from undercroft.ledger.disk import Disk, SystemDisk
-from undercroft.ledger.frames import HEADER, LONGEST_FRAME_BYTES, MAX_PAYLOAD_BYTES, frame, segment_name
+from undercroft.ledger.frames import HEADER, LONGEST_FRAME_BYTES, frame, segment_name
 from undercroft.ledger.reader import START, Place
 from undercroft.ledger.recent import STRETCH, Recent, Stretch
 from undercroft.record import CallOpened, CallProgressed, SpoolRecord, Usage, encode
@@ -114,9 +114,8 @@ class Spool:
             await self._stirred.wait()
 
     def _stir(self) -> None:
-        if self._is_awaited:
-            self._is_awaited = False
-            self._stirred.set()
+        self._is_awaited = False
+        self._stirred.set()
 
     def at_hand(self, start: Place) -> Stretch | None:
         """What stands behind `start`, if it need not be read back."""
@@ -144,8 +143,14 @@ class Spool:
         A refused `CallOpened` is forgotten: its call must not start. Any other refused record belongs to money already
         spent, so it is kept and written when the disk takes it again; until then no call may open.
         """
-        record, payload = _storable(record)
-        data = frame(payload)
+        try:
+            data = frame(encode(record))
+        except (OverflowError, UnicodeEncodeError):
+            data = b""
+        if not 0 < len(data) <= LONGEST_FRAME_BYTES:
+            # A provider's answer can hold a number or a text that nothing can store; its call is booked all the same.
+            record = _within_bounds(record)
+            data = frame(encode(record))
         try:
             if self._owed:
                 self._pay()
@@ -191,13 +196,10 @@ class Spool:
         except OSError as error:
             _log.error("%d call records could not be written: %s", len(self._owed), error)
         self._closed = True
+        self._retire()  # nothing more is written
         if self._syncing is not None:
             await asyncio.shield(self._syncing)
         await self._sync()
-        self._retire()
-        for descriptor in self._retired:
-            self._disk.close(descriptor)
-        self._retired.clear()
         if self._claim is not None:
             self._disk.release(self._claim)
             self._claim = None
@@ -218,17 +220,15 @@ class Spool:
             self.problem = _reason(error)
 
     def _write(self, record: SpoolRecord, data: bytes) -> None:
-        if self._closed:
-            raise OSError(errno.ESHUTDOWN, "the spool is closed")
-        if self._descriptor is None or self._size >= self._segment_bytes:
-            self._next_segment()
-        assert self._descriptor is not None
+        descriptor = self._descriptor
+        if descriptor is None or self._size >= self._segment_bytes:
+            descriptor = self._next_segment()
         try:
-            written = self._disk.write(self._descriptor, data)
+            written = self._disk.write(descriptor, data)
             if written != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError:
-            self._undo()
+            self._undo(descriptor)
             raise
         self._size += written
         self._appended += written
@@ -236,13 +236,13 @@ class Spool:
         recent.append(record)
         if len(recent) >= STRETCH:
             self._recent.seal(self.end)
-        self._stir()
+        if self._is_awaited:
+            self._stir()
 
-    def _undo(self) -> None:
+    def _undo(self, descriptor: int) -> None:
         """Takes a half-written record back; where even that fails, the segment ends here and its tail is torn."""
-        assert self._descriptor is not None
         try:
-            self._disk.truncate(self._descriptor, self._size)
+            self._disk.truncate(descriptor, self._size)
         except OSError:
             self._retire()
 
@@ -251,7 +251,10 @@ class Spool:
             self._write(*self._owed[0])
             self._owed.popleft()
 
-    def _next_segment(self) -> None:
+    def _next_segment(self) -> int:
+        """Its descriptor."""
+        if self._closed:
+            raise OSError(errno.ESHUTDOWN, "the spool is closed")
         if self._claim is None:
             self._claim = self._disk.make_folder(self.folder)
         number = self._segment + 1
@@ -271,6 +274,7 @@ class Spool:
             raise
         self._retire()
         self._descriptor, self._written, self._size = descriptor, number, len(HEADER)
+        return descriptor
 
     def _retire(self) -> None:
         if self._descriptor is not None:
@@ -315,19 +319,6 @@ class Spool:
 
 def _reason(error: OSError) -> str:
     return error.strerror or str(error)
-
-
-def _storable(record: SpoolRecord) -> tuple[SpoolRecord, bytes]:
-    """The record as it can be stored, and its bytes."""
-    try:
-        data = encode(record)
-    except (OverflowError, UnicodeEncodeError):
-        data = b""
-    if 0 < len(data) <= MAX_PAYLOAD_BYTES:
-        return record, data
-    # A provider's answer can hold a number or a text that nothing can store; its call is booked all the same.
-    bounded = _within_bounds(record)
-    return bounded, encode(bounded)
 
 
 def _within_bounds(record: SpoolRecord) -> SpoolRecord:

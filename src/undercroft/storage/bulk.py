@@ -11,17 +11,20 @@ from sqlalchemy import Connection, Table
 from undercroft.storage.plain import execute
 from undercroft.storage.schema import Json
 
-ROWS: Final = (64, 8, 1)
-"""Rows of one statement on SQLite, so that three prepared ones fit any number of rows.
+ROWS: Final = 64
+"""Rows of one statement on SQLite, where there are so many.
 
 The driver gives the interpreter's lock up for each execution, and a busy event loop is slow to give it back: an
 `executemany` asks for it as often as there are rows.
 """
 POWERS: Final = (64, 32, 16, 8, 4, 2, 1)
-"""The same for rows that are few most of the time."""
+"""For any number of rows, with as many prepared statements."""
+_PASSING_OVER: Final = " ON CONFLICT DO NOTHING"
 
 
-def insert_values(connection: Connection, table: str, names: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> None:
+def insert_values(
+    connection: Connection, table: str, names: tuple[str, ...], rows: Sequence[Sequence[Any]], *, ending: str = ""
+) -> None:
     """Inserts rows of what SQLite knows: texts, numbers and None, in the order of `names`.
 
     For few rows that must soon be there: bound as they are, one costs a third of what it does out of a document.
@@ -30,7 +33,7 @@ def insert_values(connection: Connection, table: str, names: tuple[str, ...], ro
     for count in POWERS:
         while len(rows) - start >= count:
             values = tuple(chain.from_iterable(rows[start : start + count]))
-            execute(connection, _with_values(table, names, count), values)
+            execute(connection, _with_values(table, names, count) + ending, values)
             start += count
 
 
@@ -39,19 +42,28 @@ def insert_new(connection: Connection, table: Table, columns: Mapping[str, Seque
     if connection.dialect.name == "postgresql":
         _insert_json(connection, table, columns)
     else:
-        _insert_values(connection, table, columns)
+        _insert_columns(connection, table, columns)
 
 
-def _insert_values(connection: Connection, table: Table, columns: Mapping[str, Sequence[Any]]) -> None:
-    names = tuple(columns)
-    stored = [_as_text(column) if isinstance(table.c[name].type, Json) else column for name, column in columns.items()]
-    values = tuple(chain.from_iterable(zip(*stored, strict=True)))
-    start, width = 0, len(names)
-    for rows in ROWS:
-        while len(values) - start >= rows * width:
-            statement = f"{_with_values(table.name, names, rows)} ON CONFLICT DO NOTHING"
-            connection.exec_driver_sql(statement, values[start : start + rows * width])
-            start += rows * width
+def _insert_columns(connection: Connection, table: Table, columns: Mapping[str, Sequence[Any]]) -> None:
+    stored = {
+        name: _as_text(column) if isinstance(table.c[name].type, Json) else column for name, column in columns.items()
+    }
+    own = {name: column for name, column in stored.items() if not _has_one_value(column)}
+    start = 0
+    if own:
+        shared = {name: column[0] for name, column in stored.items() if name not in own}
+        statement = _with_shared(table.name, tuple(shared), tuple(own))
+        once, values = tuple(shared.values()), tuple(chain.from_iterable(zip(*own.values(), strict=True)))
+        for last in range(ROWS * len(own), len(values) + 1, ROWS * len(own)):
+            execute(connection, statement, once + values[last - ROWS * len(own) : last])
+            start += ROWS
+    rest = list(zip(*[column[start:] for column in stored.values()], strict=True))
+    insert_values(connection, table.name, tuple(stored), rest, ending=_PASSING_OVER)
+
+
+def _has_one_value(column: Sequence[Any]) -> bool:
+    return bool(column) and column[0] == column[-1] and column.count(column[0]) == len(column)
 
 
 def _insert_json(connection: Connection, table: Table, columns: Mapping[str, Sequence[Any]]) -> None:
@@ -68,10 +80,21 @@ def _with_values(table: str, names: tuple[str, ...], rows: int) -> str:
 
 
 @lru_cache
+def _with_shared(table: str, shared: tuple[str, ...], own: tuple[str, ...]) -> str:
+    """For rows that have the same in some columns, which is bound once: binding costs as much as storing does."""
+    row = f"({','.join('?' * len(own))})"
+    chosen = ",".join(["?"] * len(shared) + [f"column{number}" for number in range(1, len(own) + 1)])
+    rows = f"VALUES {','.join([row] * ROWS)}"
+    # Without the WHERE SQLite would take ON CONFLICT for the condition of a join.
+    chosen = f"SELECT {chosen} FROM ({rows}) WHERE true"  # noqa: S608 - names of our schema
+    return f'INSERT INTO "{table}" ({_listed(shared + own)}) {chosen}{_PASSING_OVER}'
+
+
+@lru_cache
 def _with_json(table: str, names: tuple[str, ...]) -> str:
     listed = _listed(names)
     rows = f'json_populate_recordset(NULL::"{table}", %s::json)'
-    return f'INSERT INTO "{table}" ({listed}) SELECT {listed} FROM {rows} ON CONFLICT DO NOTHING'  # noqa: S608 - as above
+    return f'INSERT INTO "{table}" ({listed}) SELECT {listed} FROM {rows}{_PASSING_OVER}'  # noqa: S608 - as above
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -79,4 +102,6 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _as_text(column: Sequence[Any]) -> list[str]:
+    if not any(column) and len(set(map(type, column))) == 1:  # nearly always: nothing but empty ones
+        return [msgspec.json.encode(column[0]).decode()] * len(column)
     return [msgspec.json.encode(value).decode() for value in column]

@@ -6,7 +6,7 @@ import stat
 import threading
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from io import UnsupportedOperation
 from typing import Final, TextIO
@@ -185,22 +185,19 @@ class RequestLog:
             self._wake.clear()
             closing = self._closing  # read before the last look, or what comes in between would stay
             while self._waiting:
-                self._write(self._batch())
+                self._write([self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH))])
             if closing:
                 self._write([])
                 self._out.close()
                 return
 
-    def _batch(self) -> list[bytes]:
-        count = min(len(self._waiting), BATCH)
-        return [self._encode(line_of(self._waiting.popleft(), self._clean)) for _ in range(count)]
-
-    def _write(self, lines: list[bytes]) -> None:
+    def _write(self, records: list[CallRecord]) -> None:
+        lines = self._encode([line_of(record, self._clean) for record in records])
         untold = self.dropped - self._reported
         try:
-            self._out.write([*lines, self._losses(untold)] if untold else lines)
+            self._out.write(lines + self._losses(untold) if untold else lines)
         except (OSError, ValueError):  # the reader has gone, the stream is closed, the disk is full
-            self._lost += len(lines)
+            self._lost += len(records)
         else:
             self._reported += untold
 
@@ -211,24 +208,26 @@ class RequestLog:
         line = {"event": "log_lines_dropped", "level": "warning", "logger": LOGGER, "timestamp": timestamp}
         return self._encoder.encode({**line, "count": count}) + b"\n"
 
-    def _encode(self, line: Line) -> bytes:
-        if not self._readable:
-            return self._encoder.encode(line) + b"\n"
-        event = f"{line.status} {line.endpoint} {line.model or '-'} {line.latency_ms:.1f} ms"
-        fields = {
-            "tokens": line.tokens,
-            "cost": f"${line.cost}",
-            "provider": line.provider,
-            "request_id": line.request_id,
-        }
-        if line.error:
-            fields["error"] = line.error
-        return _readable(line.timestamp, line.level, event, fields)
+    def _encode(self, lines: list[Line]) -> bytes:
+        return b"".join(map(_shown, lines)) if self._readable else self._encoder.encode_lines(lines)
 
 
 def _is_chosen(call: str, share: float) -> bool:
     """By the call's id, so that it is the same wherever it is asked."""
     return zlib.crc32(call.encode()) < share * (1 << 32)
+
+
+def _shown(line: Line) -> bytes:
+    event = f"{line.status} {line.endpoint} {line.model or '-'} {line.latency_ms:.1f} ms"
+    fields = {
+        "tokens": line.tokens,
+        "cost": f"${line.cost}",
+        "provider": line.provider,
+        "request_id": line.request_id,
+    }
+    if line.error:
+        fields["error"] = line.error
+    return _readable(line.timestamp, line.level, event, fields)
 
 
 def _readable(timestamp: str, level: str, event: str, fields: Mapping[str, object]) -> bytes:
@@ -257,13 +256,13 @@ class _Output:
         if self._descriptor is not None:
             os.close(self._descriptor)
 
-    def write(self, lines: Iterable[bytes]) -> None:
+    def write(self, lines: bytes) -> None:
         if self._descriptor is None:
-            self._stream.write(b"".join(lines).decode())
+            self._stream.write(lines.decode())
             self._stream.flush()
             return
-        for chunk in _joined(lines, self._piece_bytes):
-            rest = memoryview(chunk)
+        for piece in _pieces(lines, self._piece_bytes):
+            rest = memoryview(piece)
             while rest:
                 try:
                     rest = rest[os.write(self._descriptor, rest) :]
@@ -271,13 +270,11 @@ class _Output:
                     select.select((), (self._descriptor,), ())
 
 
-def _joined(lines: Iterable[bytes], most_bytes: int) -> Iterable[bytes]:
+def _pieces(lines: bytes, most_bytes: int) -> Iterator[bytes]:
     """Whole lines in pieces of at most so many bytes; a longer line is a piece by itself."""
-    joined = bytearray()
-    for line in lines:
-        if joined and len(joined) + len(line) > most_bytes:
-            yield bytes(joined)
-            joined.clear()
-        joined += line
-    if joined:
-        yield bytes(joined)
+    start = 0
+    while len(lines) - start > most_bytes:
+        end = lines.rfind(b"\n", start, start + most_bytes) + 1 or lines.find(b"\n", start) + 1
+        yield lines[start:end]
+        start = end
+    yield lines[start:]

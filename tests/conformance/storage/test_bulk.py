@@ -63,6 +63,26 @@ def test_rows_whose_key_is_taken_stay_as_they_are_and_the_others_come_in(databas
     assert names == [team(number)["name"] if number % 2 == 0 else "other" for number in range(100)]
 
 
+@pytest.mark.parametrize("odd", [0, 31, 64, 99, 149])
+def test_what_all_rows_but_one_have_is_not_taken_for_the_value_of_all(database: Database, odd: int) -> None:
+    rows = [team(number) | {"name": "same", "created_us": 1} for number in range(150)]
+    rows[odd] |= {"name": "other", "created_us": 2}
+    database.write_sync(lambda connection: insert_new(connection, teams, by_column(rows)))
+    assert database.read_sync(stored) == rows
+
+
+@pytest.mark.parametrize("odd", [{}, {"team": "blue"}])
+def test_empty_json_of_many_rows_stays_empty_beside_some_that_is_not(database: Database, odd: dict[str, str]) -> None:
+    ids = [f"{number:03}" for number in range(150)]
+    columns: dict[str, list[Any]] = {
+        column.name: [{int: 0, bool: False}.get(column.type.python_type, "")] * len(ids) for column in calls.columns
+    }
+    columns |= {"id": ids, "tags": [odd if name == "070" else {} for name in ids], "steps": [None] * len(ids)}
+    database.write_sync(lambda connection: insert_new(connection, calls, columns))
+    rows = database.read_sync(lambda connection: connection.execute(select(calls.c.id, calls.c.tags)).all())
+    assert {row.id: row.tags for row in rows} == {name: odd if name == "070" else {} for name in ids}
+
+
 def test_json_and_truth_values_come_out_as_they_went_in(database: Database) -> None:
     tags = [{}, {"team": 'b"lue'}, {"a": "1", "ä": "\\"}]
     columns: dict[str, list[Any]] = {

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -209,6 +210,24 @@ def test_lines_of_several_writers_do_not_mix(pipe: tuple[int, TextIO]) -> None:
     stream.close()
     thread.join(10)
     assert len([json.loads(line) for line in b"".join(pieces).splitlines()]) == 6000
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_a_line_that_is_longer_than_a_pipe_takes_at_once_comes_whole_between_others(
+    pipe: tuple[int, TextIO], format: Any
+) -> None:
+    reader, stream = pipe
+    pieces: list[bytes] = []
+    thread = read_all(reader, pieces)
+    log = log_to(stream, format=format)
+    names = ["first", "x" * 3 * select.PIPE_BUF, *["short"] * 20, "y" * 2 * select.PIPE_BUF, "last"]
+    for name in names:
+        log.add(changed(model=name))
+    log.close(timeout_s=10)
+    stream.close()
+    thread.join(10)
+    lines = b"".join(pieces).decode().splitlines()
+    assert [name in line for name, line in zip(names, lines, strict=True)] == [True] * len(names)
 
 
 def test_more_lines_than_one_write_takes_reach_a_file_whole_and_in_order(tmp_path: Path) -> None:
