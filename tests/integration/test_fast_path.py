@@ -34,7 +34,7 @@ from undercroft.record import Who
 from undercroft.settings.model import Cache, Deployment, Egress, Ledger, LimitRule, Limits, Model, Price, Server
 
 SEED: Final = 20260826
-REQUESTS: Final = 440
+REQUESTS: Final = 560
 LIMITED_REQUESTS: Final = 120
 
 FAULTS: Final = (
@@ -66,6 +66,28 @@ ODD_BODIES: Final = (
     b'{"model":"well","messages":[{"role":"user","content":"\xff"}]}',
     b'{"model":"well","messages":[{"role":"user","content":"\\ud800"}]}',
     b' {"messages" : [ {"role":"user","content":[{"type":"text","text":"part"}]} ] , "model" : "well" } ',
+)  # fmt: skip
+
+
+MESSAGES_BODY: Final = b'{"model":"well","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}'
+ODD_MESSAGES: Final = (
+    b"", b"{", b'{"model":"well","max_tokens":9}', b'{"model":"well","max_tokens":9,"messages":[]}',
+    b'{"model":"well","messages":[{"role":"user","content":"hi"}]}',
+    b'{"model":"well","max_tokens":0,"messages":[{"role":"user","content":"hi"}]}',
+    b'{"model":"well","max_tokens":9,"temperature":1.1,"messages":[{"role":"user","content":"hi"}]}',
+    b'{"model":"well","max_tokens":9,"max_tokens":8,"messages":[{"role":"user","content":"named twice"}]}',
+    b'{"model":"well","max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":"a","text":"b"}]}]}',
+    b'{"model":"well","max_tokens":9,"messages":[{"role":"user","content":[]}]}',
+    b'{"model":"well","max_tokens":9,"messages":[{"role":"assistant","content":[]}]}',
+    b'{"model":"well","max_tokens":9,"messages":[{"role":"system","content":"hi"}]}',
+    b'{"model":"well","max_tokens":9,"system":[],"messages":[{"role":"user","content":"hi"}]}',
+    b'{"model":"well","max_tokens":9,"system":"","messages":[{"role":"user","content":"hi"}]}',
+    b'{"model":"nobody","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}',
+    b'{"model":"well","max_tokens":9,"messages":[{"role":"user","content":"\\ud800"}]}',
+    b'{"model":"well","max_tokens":9,"messages":[{"role":"user","content":"\xff"}]}',
+    (b'{"model":"two","max_tokens":9,"temperature":1,"top_p":0.5,"stream":false,"system":[{"type":"text","text":"So."}],'
+    b'"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},'
+    b'{"role":"assistant","content":"\\u00e9"}]}'),
 )  # fmt: skip
 
 
@@ -154,7 +176,11 @@ async def worlds(folder: Path, **sections: Any) -> AsyncIterator[tuple[Upstream,
         return {
             "models": (
                 *(Model(name=name, deployments=(to,)) for name in (*WELL, *FAULTS, *SILENT)),
-                *(Model(name=f"{name}-too", deployments=(to.model_copy(update={"model": name}),)) for name in FAULTS),
+                *(
+                    Model(name=f"{name}-{more}", deployments=(to.model_copy(update={"model": name}),))
+                    for name in FAULTS
+                    for more in ("too", "again")  # or failures would make them rest
+                ),
                 Model(name="two", deployments=(to, to)),
             ),
             "egress": Egress(first_byte_timeout_s=0.7, idle_timeout_s=0.7),
@@ -180,9 +206,17 @@ def faulty() -> Upstream:
 def corpus(rng: random.Random) -> Iterator[Asked]:
     """Well and ill, whole and streamed, plain and not, by clients who wait and who do not."""
     yield from (Asked(message_of(body)) for body in ODD_BODIES)
+    yield Asked(messages_for("silent"), leaves_after_s=0.15)
     for name in (*FAULTS, *SILENT):
         yield Asked(request_for(name, stream=False))
         yield Asked(request_for(f"{name}-too" if name in FAULTS else name, stream=False), pieces=2)
+        yield Asked(messages_for(f"{name}-again" if name in FAULTS else name))
+        if name in FAULTS:
+            yield Asked(messages_for(f"{name}-again", system="Be terse."))
+    for body in ODD_MESSAGES:
+        yield Asked(message_of(body, path="/v1/messages"))
+    for fields in FIELDS:
+        yield Asked(message_of(MESSAGES_BODY, fields=fields, path="/v1/messages"))
     for name in FAULTS:
         for stream in (False, True):
             yield Asked(message_of(body_of(rng, name, stream=stream)))
@@ -251,6 +285,12 @@ def messages_body_of(rng: random.Random, model: str, *, stream: bool) -> bytes:
     return msgspec.json.encode(fields)
 
 
+def messages_for(model: str, **fields: Any) -> bytes:
+    """A plain one of them."""
+    asked = {"model": model, "max_tokens": 64, "messages": [{"role": "user", "content": "go"}], **fields}
+    return message_of(msgspec.json.encode(asked), path="/v1/messages")
+
+
 WARM: Final = Asked(message_of(b'{"model":"well","messages":[{"role":"user","content":"warm"}]}'))
 """After it, a connection is open and idle."""
 
@@ -279,6 +319,7 @@ async def _compare(tmp_path: Path) -> None:
         await asyncio.sleep(0.5)
         assert fast.taken > REQUESTS, "more than the calls that warm it up"
         assert fast.expressed > REQUESTS * 2 // 3, "of them, by the shortest way"
+        assert fast.translated > len(FAULTS), "of these, out of Anthropic's format"
         by_lane, by_stages = await fast.told(), await stages.told()
         for each, other_record in zip(by_lane, by_stages, strict=True):
             assert each == other_record, [pair for pair in zip(each, other_record, strict=True) if pair[0] != pair[1]]
@@ -286,6 +327,7 @@ async def _compare(tmp_path: Path) -> None:
         assert await fast.conditions() == await stages.conditions()
         assert fast.answers() == stages.answers()
         assert upstream.running == other.running == 0
+        assert [each.json for each in upstream.requests] == [each.json for each in other.requests]
 
 
 LIMITED: Final = Limits(
@@ -305,12 +347,16 @@ def test_limits_count_the_same_on_both_paths(tmp_path: Path) -> None:
             seen = b""
             for number in range(LIMITED_REQUESTS):
                 name = rng.choice(("well", "many-words", "many-words", "texts"))
-                one = Asked(message_of(body_of(rng, name, stream=rng.random() < 0.6)))
+                if number % 4:
+                    one = Asked(message_of(body_of(rng, name, stream=rng.random() < 0.6)))
+                else:
+                    one = Asked(messages_for(name, temperature=rng.random()))
                 first, second = await asyncio.gather(ask(fast.port, one), ask(stages.port, one))
                 assert first == second, (number, name)
                 seen += first
             assert fast.taken > 15, "of those that are not refused"
             assert fast.expressed > 3, "of them, by the shortest way"
+            assert fast.translated > 3, "of these, out of Anthropic's format"
             for told in (b"x-ratelimit-remaining-tokens", b"x-undercroft-hold", b"budget_exceeded", b"rate_limit"):
                 assert told in seen, told
             assert await fast.told() == await stages.told()
@@ -329,20 +375,22 @@ def request_for(model: str, *, stream: bool) -> bytes:
 def test_a_server_that_ends_tells_those_who_wait_the_same(tmp_path: Path) -> None:
     async def compare() -> None:
         async with worlds(tmp_path) as (_, _, fast, stages):
-            for model, stream in (("silent", False), ("silent", True), ("stall-after-4", True)):
+            for waiting_for in (
+                request_for("silent", stream=False),
+                request_for("silent", stream=True),
+                request_for("stall-after-4", stream=True),
+                messages_for("silent"),
+            ):
                 await asyncio.gather(ask(fast.port, WARM), ask(stages.port, WARM))
                 taken = fast.taken
-                waiting = [
-                    asyncio.create_task(ask(world.port, Asked(request_for(model, stream=stream))))
-                    for world in (fast, stages)
-                ]
+                waiting = [asyncio.create_task(ask(world.port, Asked(waiting_for))) for world in (fast, stages)]
                 await asyncio.sleep(0.2)
                 assert fast.taken == taken + 1
                 for protocol in (*fast.protocols, *stages.protocols):
                     protocol.cut()
                 first, second = await asyncio.gather(*waiting)
                 assert first == second
-                assert b"interrupted" in first
+                assert b"was stopped before" in first
             assert await fast.told() == await stages.told()
             assert await fast.counted() == await stages.counted()
 
@@ -440,11 +488,13 @@ def test_answers_from_the_cache_are_the_same_on_both_paths(tmp_path: Path) -> No
             asked += [
                 Asked(request_for(name, stream=False)) for name in ("tools", "policy", "huge", "status-500", "named")
             ]
+            asked += [Asked(messages_for(name)) for name in ("well", "well-too", "tools")]
             for number in range(60):
                 one = rng.choice(asked)
                 first, second = await asyncio.gather(ask(fast.port, one), ask(stages.port, one))
                 assert first == second, (number, one.message.partition(b"\r\n\r\n")[2][:200])
-            assert fast.expressed > 5
+            assert fast.expressed > 3
+            assert fast.translated == 0, "in the cache they stand as they were sent, and are read in the stages"
             assert await fast.told() == await stages.told()
             assert await fast.counted() == await stages.counted()
             assert await fast.held() == await stages.held() == 0

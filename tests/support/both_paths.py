@@ -37,12 +37,14 @@ _OWN: Final = (
 
 
 class Counting:
-    """The application's fast path, how many requests it has taken, and how many of them by the shortest way."""
+    """The application's fast path, how many requests it has taken, and how many by the shortest way: all, and out of
+    another format than OpenAI's."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
         self.taken = 0
         self.expressed = 0
+        self.translated = 0
 
     @property
     def fast_path(self) -> "Counting":
@@ -57,6 +59,7 @@ class Counting:
         is_taken = self._counted.express(client, head, body)
         self.taken += is_taken
         self.expressed += is_taken
+        self.translated += is_taken and not head.format.is_openai
         return is_taken
 
     def serves(self, data: bytes, /) -> bool:
@@ -95,6 +98,11 @@ class World:
     def expressed(self) -> int:
         """Those of them that went the shortest way."""
         return self.counting.expressed if self.counting is not None else 0
+
+    @property
+    def translated(self) -> int:
+        """Those of these that did not come in OpenAI's format."""
+        return self.counting.translated if self.counting is not None else 0
 
     async def counted(self) -> dict[str, dict[tuple[str, ...], list[int]]]:
         """All that is counted of calls; of durations, how many there were."""
