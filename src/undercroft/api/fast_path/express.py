@@ -15,7 +15,7 @@ from undercroft.api.fast_path.plan import Plan, Plans
 from undercroft.api.fast_path.translation import Asked
 from undercroft.api.protocol import HttpProtocol
 from undercroft.assembly import Undercroft
-from undercroft.cache.key import Place
+from undercroft.cache.shelf import Shelf
 from undercroft.gateway.most import may_be_heard, most_read
 from undercroft.llm.tokens import estimate_texts
 from undercroft.telemetry.tracing import Ids
@@ -59,8 +59,8 @@ class Express:
         wanted = self._wanted(plan, asked, body, at_us=now_us)
         if wanted is None:
             return False
-        if plan.place is not None:
-            return head.format.is_openai and self._answer_again(client, head, plan, plan.place, wanted, now_us)
+        if plan.shelf is not None:
+            return head.format.is_openai and self._answer_again(client, head, plan, plan.shelf, wanted, now_us)
         return self._send(client, head, plan, wanted, now_us)
 
     def _wanted(self, plan: Plan, asked: Asked, body: bytes, *, at_us: int) -> Wanted | None:
@@ -83,10 +83,10 @@ class Express:
         return None if allow is None else allow.most_spent(plan.model, read=read, written=written, at_us=at_us)
 
     def _answer_again(
-        self, client: HttpProtocol, head: PlainHead, plan: Plan, place: Place, wanted: Wanted, now_us: int
+        self, client: HttpProtocol, head: PlainHead, plan: Plan, shelf: Shelf, wanted: Wanted, now_us: int
     ) -> bool:
         now = self._clock.monotonic()
-        found = None if self._gateway.cache is None else self._gateway.cache.look(place, wanted.body)
+        found = shelf.look(wanted.body)
         answer = None if found is None else chat.passed_on(found[1].chunks[0])
         if found is None or answer is None or found[1].dropped or not self._is_held(head, plan, wanted, now):
             return False

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from undercroft.access.callers import Caller
 from undercroft.api.fast_path.plain import PlainModels
-from undercroft.cache.key import Place
+from undercroft.cache.shelf import Shelf
 from undercroft.egress.client import Passage
 from undercroft.errors import UndercroftError
 from undercroft.gateway.call import Deployment, DirectProvider, Model, PassingProvider
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
     model: Model
     ways: tuple[Way, ...]
     """By the deployments' places; none where they are only answered from the cache."""
-    place: Place | None
+    shelf: Shelf | None
     """Where they are, then."""
     passed: tuple[str, ...]
     """The stages that the calls pass, as their traces name them."""
@@ -99,9 +99,11 @@ class Plans:
         standing = self._standing(who, model, at_us=at_us)
         if len(ready) < len(ways.by_deployment) or standing is None or not standing.tells_all:
             return None
-        place = None
-        if not ready and gateway.cache is not None:
-            place = gateway.cache.place_of(model, who, endpoint=path)
+        shelf = None
+        if not ready:
+            shelf = None if gateway.cache is None else gateway.cache.shelf_of(model, who, endpoint=path)
+            if shelf is None:
+                return None
         measures = standing.counted.measures
         counts = "tokens" in measures, "spend" in measures
         fixed = [gateway.meter.rates.fixed(deployment) for deployment in model.deployments]
@@ -109,7 +111,7 @@ class Plans:
         if len(prices) < len(fixed):
             prices = ()
         lasts = standing.counted.since_us, standing.counted.until_us
-        return Plan(model, ready, place, ways.passed, standing, *counts, prices, *lasts, self._limits.version)
+        return Plan(model, ready, shelf, ways.passed, standing, *counts, prices, *lasts, self._limits.version)
 
     def _standing(self, who: Who, model: Model, *, at_us: int) -> Standing | None:
         allow = self._gateway.allow

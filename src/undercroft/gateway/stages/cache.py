@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from undercroft.cache.control import USUAL, Control
 from undercroft.cache.entry import Entry, is_complete, size_of
 from undercroft.cache.key import Keys, Place
+from undercroft.cache.shelf import Shelf
 from undercroft.cache.similar import Question, Similar, question_of
 from undercroft.cache.store import CacheStore, NearStore
 from undercroft.clock import Clock
@@ -15,7 +16,7 @@ from undercroft.errors import Unavailable
 from undercroft.gateway.call import Call, Handler, Model
 from undercroft.gateway.stages.meter import Rates
 from undercroft.llm.reply import ChunkStream, Reply
-from undercroft.llm.types import ChatRequest, Chunk, Source
+from undercroft.llm.types import ChatRequest, Chunk
 from undercroft.record import Usage, Who
 from undercroft.telemetry.logs import get_logger
 
@@ -69,17 +70,9 @@ class Cache:
         entry = self._near.look(call.who.organisation, own)
         return None if entry is None else _again(call, own, entry, HIT).whole
 
-    def place_of(self, model: Model, who: Who, *, endpoint: str) -> Place:
-        """That of calls whose callers say nothing of the place where they are answered."""
-        return Place(organisation=who.organisation, endpoint=endpoint, answers=self._description(model))
-
-    def look(self, place: Place, body: bytes) -> tuple[str, Entry] | None:
-        """As `at_once`, of what was asked by a body in OpenAI's format: what is there, and under which id."""
-        if self._near is None:
-            return None
-        own = self._keys.id_of_body(Source("openai.chat", body), place)
-        entry = self._near.look(place.organisation, own)
-        return None if entry is None else (own, entry)
+    def shelf_of(self, model: Model, who: Who, *, endpoint: str) -> Shelf | None:
+        """Where to look as `at_once` does, for one caller's calls of a model; None where nothing is at hand."""
+        return None if self._near is None else Shelf(self._near, self._keys, self._usual_place(model, who, endpoint))
 
     async def _answer(self, call: Call, model: Model, control: Control, proceed: Handler) -> Reply:
         trail = call.trail
@@ -103,8 +96,12 @@ class Cache:
         return Reply(whole=whole, dropped=reply.dropped, limits=reply.limits)
 
     def _place(self, call: Call, model: Model) -> Place:
-        place, wish = self.place_of(model, call.who, endpoint=call.endpoint), call.wish
+        place, wish = self._usual_place(model, call.who, call.endpoint), call.wish
         return place if wish is None else replace(place, wish=(*sorted(wish.tags), f"region={wish.region}"))
+
+    def _usual_place(self, model: Model, who: Who, endpoint: str) -> Place:
+        """That of calls whose callers say nothing of where they are answered."""
+        return Place(organisation=who.organisation, endpoint=endpoint, answers=self._description(model))
 
     def _description(self, model: Model) -> str:
         known = self._described.get(model.name)
