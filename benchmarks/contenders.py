@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -133,7 +134,7 @@ http {{
 
 def litellm(folder: Path, *, port: int, upstream: int) -> Contender:
     """LiteLLM's proxy, installed into a virtual environment of its own on first use."""
-    home = peers_folder() / "litellm"
+    home = peers_folder() / f"litellm-{platform.python_version()}"  # on the same Python as ours
     binary = home / "bin" / "litellm"
     if not binary.exists():
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)

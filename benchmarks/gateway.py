@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import socket
 import statistics
 import subprocess
@@ -28,6 +27,7 @@ from benchmarks.contenders import Contender
 from benchmarks.gateway_goals import goals_of
 from benchmarks.goals import shown, written
 from benchmarks.load import Outcome, closed_loop, messages_request, open_loop, request
+from benchmarks.machine import this_machine
 
 RESULTS = Path(__file__).parent / "results" / "gateway.json"
 OPEN_LOOP_RATE = 200.0
@@ -241,7 +241,7 @@ def main() -> int:
     decided = decisions.measured()
     goals = goals_of(found, decisions=decided)
     result = {
-        "machine": {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
+        "machine": this_machine(),
         "rounds": options.rounds,
         "seconds": options.seconds,
         "contenders": found,

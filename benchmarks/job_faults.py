@@ -12,7 +12,6 @@ its end counts as stuck when nothing has for 15 s: what Redis holds back, it hol
 import argparse
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks.machine import this_machine
 from tests.support.job_cluster import Cluster, running_cluster
 from tests.support.redis import RedisServer, running_redis
 
@@ -275,7 +275,7 @@ def main() -> int:
     options = parser.parse_args()
     console = Console()
     result = {
-        "machine": {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
+        "machine": this_machine(),
         "jobs": options.jobs,
         "outcomes": [asdict(each) for each in run(options.jobs, console=console)],
     }

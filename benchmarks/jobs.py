@@ -10,7 +10,6 @@ ratios say something about another.
 import argparse
 import json
 import os
-import platform
 import signal
 import statistics
 import sys
@@ -29,6 +28,7 @@ from benchmarks.ear import LIMIT_S, Ear
 from benchmarks.goals import shown, written
 from benchmarks.job_contenders import CONTENDERS, Contender, Stage
 from benchmarks.job_goals import goals_of
+from benchmarks.machine import this_machine
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.redis import running_redis
 
@@ -209,7 +209,7 @@ def main() -> int:
     middle = {name: medians(rounds) for name, rounds in found.items()}
     goals = goals_of(middle)
     result = {
-        "machine": {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
+        "machine": this_machine(),
         "rounds": options.rounds,
         "jobs": options.jobs,
         "contenders": middle,

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.machine import described
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 RESULTS: Final = ROOT / "benchmarks" / "results"
 REGION: Final = re.compile(r"(?<=<!-- bench:)(\w+)( -->\n)(.*?)(?=<!-- /bench -->)", re.DOTALL)
@@ -237,8 +239,7 @@ def _rows(lines: list[list[str]]) -> str:
 
 
 def _machine(result: Figures) -> str:
-    machine = result["machine"]
-    return f"on {machine['cores']} cores ({machine['system']}, Python {machine['python']})"
+    return described(result["machine"])
 
 
 def _cpu(found: Figures, ratio: Figures, phase: str) -> str:

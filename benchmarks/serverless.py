@@ -12,7 +12,6 @@ go to benchmarks/results/serverless.json, and into docs/guides/serverless.md by 
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.machine import this_machine
 from tests.support.functions import NotBuilt, lambda_task, vercel_function, vercel_request
 from tests.support.lambda_runtime import Function, function
 from tests.support.postgres import running_postgres
@@ -99,7 +99,7 @@ def measured(starts: int) -> dict[str, Any]:
                 sys.stderr.write(f"NOT RUN: {name}: {reason}\n")
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
+        "machine": this_machine(),
         "starts": starts,
         "functions": found,
     }

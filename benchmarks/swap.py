@@ -11,8 +11,6 @@ benchmarks/results/swap.json, and into docs/guides/upgrades.md by `python -m ben
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -20,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.machine import this_machine
 from tests.support.deployed import deployed
 from tests.support.swap_load import SwapLoad
 from tests.support.swaps import provider, switched, taken_back, version
@@ -85,7 +84,7 @@ def measured(rounds: int, *, answers: int, pause_s: float) -> Figures:
             bads.append(bad(Path(scratch) / f"bad-{number}", upstream, pause_s=pause_s))
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
+        "machine": this_machine(),
         "rounds": rounds,
         "clients": {"kept": KEPT, "fresh": FRESH, "streams": STREAMS, "pause_ms": pause_s * 1000},
         "good": median(goods),

@@ -8,8 +8,6 @@ takes is timed by itself and shown as a share of the same CPU time. Every call i
 import argparse
 import asyncio
 import json
-import os
-import platform
 import socket
 import statistics
 import subprocess
@@ -28,6 +26,7 @@ from rich.table import Table
 
 from benchmarks import processes
 from benchmarks.load import closed_loop, request
+from benchmarks.machine import this_machine
 from undercroft.clock import SystemClock
 from undercroft.record import CallRecord, Usage, Who
 from undercroft.telemetry.metrics import Metrics
@@ -171,7 +170,7 @@ def run(*, rounds: int, seconds: float, console: Console) -> dict[str, Any]:
         Goal("traces that are exported", shares["logs and exported traces"] - shares["logs"], 0.25),
     ]
     return {
-        "machine": {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
+        "machine": this_machine(),
         "cpu_us_per_call": spent,
         "counting_us": counting,
         "counting_share": counting / spent["off"],
