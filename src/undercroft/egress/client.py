@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from undercroft.clock import Clock
 from undercroft.egress.connection import Connection, Stale, Taker
 from undercroft.egress.guard import Guard
-from undercroft.egress.http1 import below
+from undercroft.egress.http1 import request_below
 from undercroft.egress.origin import Origin
 from undercroft.egress.pool import Pool
 from undercroft.egress.response import Response
@@ -279,12 +279,9 @@ class Passage(NamedTuple):
 
     def send(self, body: bytes, traceparent: str, taker: Taker) -> Connection:
         """Sends it at once, on an idle connection (`pool.has_idle`), below the span that is named, if one is."""
-        head = self.head()
-        if traceparent:
-            head = below(head, traceparent)
+        message = request_below(self.head(), traceparent, body)
         connection = self.pool.take()
         assert connection is not None, "has_idle was asked"
-        message = b"%b%d\r\n\r\n%b" % (head, len(body), body)
         connection.pass_on(message, taker, first_byte_s=self.first_byte_s, idle_s=self.idle_s)
         return connection
 

@@ -42,6 +42,14 @@ def below(head: bytes, traceparent: str) -> bytes:
     return b"%btraceparent: %b\r\n%b" % (head[: -len(_LAST)], traceparent.encode(), _LAST)
 
 
+def request_below(head: bytes, traceparent: str, body: bytes) -> bytes:
+    """All of a request; `traceparent` may be empty: then it is below nothing."""
+    if not traceparent:
+        return b"%b%d\r\n\r\n%b" % (head, len(body), body)
+    fields = head[: -len(_LAST)], traceparent.encode(), _LAST
+    return b"%btraceparent: %b\r\n%b%d\r\n\r\n%b" % (*fields, len(body), body)
+
+
 class Headers(Mapping[str, str]):
     """A response's fields, looked up in any case; of a repeated field the first counts.
 

@@ -12,6 +12,8 @@ from undercroft.egress.http1 import (
     Head,
     Sized,
     UntilClose,
+    below,
+    request_below,
     request_head,
     whole_body_of,
 )
@@ -27,6 +29,13 @@ def fed(framing: Framing, *pieces: bytes) -> bytes:
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
     return [data[start:end] for start, end in pairwise(edges) if start < end]
+
+
+@pytest.mark.parametrize("traceparent", ["", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"])
+def test_a_whole_request_is_its_head_below_what_it_is_below_and_its_body(traceparent: str) -> None:
+    head = request_head("POST", "/v1/chat", host="h:1", fields={"a": "b"})
+    expected = (below(head, traceparent) if traceparent else head) + b"5\r\n\r\nhello"
+    assert request_below(head, traceparent, b"hello") == expected
 
 
 def test_a_request_head_ends_where_its_length_follows() -> None:

@@ -203,7 +203,7 @@ def _usual(body: bytes) -> ChatAnswerBody | None:
 def _is_sound(choice: ChoiceBody, said: Said) -> bool:
     """Whether nothing about it needs a closer look."""
     return (
-        said.tool_calls is None
+        not said.tool_calls  # vLLM tells of none in an empty list
         and said.function_call is None
         and type(said.content) is not list
         and choice.finish_reason != ""
@@ -245,7 +245,7 @@ def _choice(choice: ChoiceBody, said: Said, position: int) -> Choice:
     content = said.content
     index = position if choice.index is None else choice.index
     if (
-        said.tool_calls is None
+        not said.tool_calls  # vLLM tells of none in an empty list
         and said.reasoning_content is None
         and said.reasoning is None
         and said.thinking is None

@@ -110,6 +110,7 @@ ANSWERS = st.fixed_dictionaries(
                         (
                             {"role": "assistant", "content": "hi"}, {"content": [{"type": "text", "text": "x"}]},
                             {"content": None, "refusal": "no"}, {"tool_calls": [{"function": {"name": "f"}}]},
+                            {"role": "assistant", "content": "hi", "tool_calls": [], "function_call": None},
                         )
                     ),
                     "finish_reason": st.sampled_from(("stop", "content_filter", "", None)),
@@ -134,9 +135,11 @@ def test_a_usual_answer_is_one_that_is_passed_on(fields: dict[str, Any]) -> None
 
 
 def test_what_most_providers_answer_is_usual_and_errors_are_not() -> None:
-    choice = {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
+    choice: dict[str, Any] = {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
     answer = {"model": "m", "choices": [choice], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
     assert chat.usual(msgspec.json.encode(answer)) is not None
+    of_vllm = {**choice, "message": {**choice["message"], "refusal": None, "tool_calls": []}, "stop_reason": None}
+    assert chat.usual(msgspec.json.encode({**answer, "choices": [of_vllm]})) is not None
     for body in (
         b'{"error":{"message":"no"}}',
         b"<html>",
