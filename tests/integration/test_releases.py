@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.background import upstream_in_background
-from tests.support.release_server import GOING_BACK_S, Load, echo, failing, manage, release, status, toml_of
+from tests.support.release_server import GOING_BACK_S, Load, echo, failing, manage, promoted, release, status, toml_of
 from tests.support.server import serving, until
 from tests.support.upstream import Upstream
 
@@ -27,8 +27,7 @@ def toml(upstream: Upstream) -> str:
 def test_promotion_and_rollback_under_load_fail_nobody_and_mix_nothing(tmp_path: Path, toml: str) -> None:
     with serving(tmp_path, "--workers", "2", toml=toml) as server:
         old, new = release(server, "old"), release(server, "new")
-        manage(server, f"/releases/{old}/promote", {})
-        until(lambda: all(server.chat("hi", model="support").status == 200 for _ in range(8)), within_s=10)
+        promoted(server, old)
         with Load(server, users=14, pause_s=0.02).running() as load:  # of six, one rollout in 64 moves none
             until(lambda: load.only(old, since=0))
             plan = {"strategy": "canary", "steps": [0.5], "bake_s": 600}
@@ -42,8 +41,8 @@ def test_promotion_and_rollback_under_load_fail_nobody_and_mix_nothing(tmp_path:
             back = time.monotonic()
             until(lambda: load.only(old, since=back), within_s=GOING_BACK_S)
             manage(server, f"/releases/{new}/promote", {})
-            promoted = time.monotonic()
-            until(lambda: load.only(new, since=promoted), within_s=GOING_BACK_S)
+            forth = time.monotonic()
+            until(lambda: load.only(new, since=forth), within_s=GOING_BACK_S)
             manage(server, "/aliases/support/rollback", {})
             again = time.monotonic()
             until(lambda: load.only(old, since=again), within_s=GOING_BACK_S)
@@ -60,8 +59,7 @@ def test_promotion_and_rollback_under_load_fail_nobody_and_mix_nothing(tmp_path:
 def test_a_failing_candidate_is_rolled_back_by_itself_in_every_process(tmp_path: Path, toml: str) -> None:
     with serving(tmp_path, "--workers", "3", toml=toml) as server:
         good, bad = release(server, "old"), release(server, "broken")
-        manage(server, f"/releases/{good}/promote", {})
-        until(lambda: all(server.chat("hi", model="support").status == 200 for _ in range(8)), within_s=10)
+        promoted(server, good)
         for number in range(60):  # a past to compare with
             server.chat("hi", model="support", user=str(number))
         with Load(server, users=12, pause_s=0.02).running() as load:

@@ -48,6 +48,9 @@ def toml_of(upstream: Upstream, *names: str, rest: str = "[releases]\nleast_call
 
 def manage(server: Server, path: str, body: object) -> Any:
     answer = server.ask(f"/api/v1{path}", json=body)
+    while answer.status == 503 and b"opening" in answer.body:  # a worker behind the one that was asked for its health
+        time.sleep(0.05)
+        answer = server.ask(f"/api/v1{path}", json=body)
     assert answer.status in (200, 201), answer
     return answer.json
 
