@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from undercroft.record import CallOpened, CallRecord, Step, Usage, Who
+from undercroft.storage.columns import has_one_value
 
 INTERRUPTED: Final = "interrupted"
 INTERRUPTED_STATUS: Final = 499
@@ -99,17 +100,13 @@ def _fitted(name: str, column: Column) -> Column:
     fit = _FITS.get(name)
     if fit is None:
         return column
-    if _has_one_value(column):  # as most columns do
+    if has_one_value(column):
         return [fit(column[:1])[0]] * len(column)
     return fit(column)
 
 
-def _has_one_value(column: Column) -> bool:
-    return column[0] == column[-1] and column.count(column[0]) == len(column)
-
-
 def _by_field(kind: type[Struct], values: Sequence[Struct]) -> dict[str, Column]:
-    if _has_one_value(values):
+    if has_one_value(values):
         return {name: [getattr(values[0], name)] * len(values) for name in kind.__struct_fields__}
     return dict(zip(kind.__struct_fields__, zip(*map(astuple, values), strict=True), strict=True))
 

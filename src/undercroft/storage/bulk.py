@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Table
 
+from undercroft.storage.columns import has_one_value
 from undercroft.storage.plain import execute
 from undercroft.storage.schema import Json
 
@@ -49,7 +50,7 @@ def _insert_columns(connection: Connection, table: Table, columns: Mapping[str, 
     stored = {
         name: _as_text(column) if isinstance(table.c[name].type, Json) else column for name, column in columns.items()
     }
-    own = {name: column for name, column in stored.items() if not _has_one_value(column)}
+    own = {name: column for name, column in stored.items() if not has_one_value(column)}
     start = 0
     if own:
         shared = {name: column[0] for name, column in stored.items() if name not in own}
@@ -60,10 +61,6 @@ def _insert_columns(connection: Connection, table: Table, columns: Mapping[str, 
             start += ROWS
     rest = list(zip(*[column[start:] for column in stored.values()], strict=True))
     insert_values(connection, table.name, tuple(stored), rest, ending=_PASSING_OVER)
-
-
-def _has_one_value(column: Sequence[Any]) -> bool:
-    return bool(column) and column[0] == column[-1] and column.count(column[0]) == len(column)
 
 
 def _insert_json(connection: Connection, table: Table, columns: Mapping[str, Sequence[Any]]) -> None:

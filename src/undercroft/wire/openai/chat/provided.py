@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from undercroft.errors import UpstreamGarbled
+from undercroft.errors import UpstreamError, UpstreamGarbled
 from undercroft.llm.types import Choice, Chunk, ToolCallDelta
 from undercroft.record import Usage
 from undercroft.wire.openai.chat.mending import mended
@@ -186,12 +186,10 @@ def usual_whole(body: bytes) -> Chunk | None:
 
 def _usual(body: bytes) -> ChatAnswerBody | None:
     try:
-        answer = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        answer = read(_decoder, body)
+    except UpstreamError:
         return None
-    if answer.error is not None or answer.object == "error" or answer.usage is None or answer.x_groq is not None:
-        return None
-    if answer.choices is None or len(answer.choices) != 1:
+    if answer.usage is None or answer.x_groq is not None or answer.choices is None or len(answer.choices) != 1:
         return None
     choice = answer.choices[0]
     said = choice.message
