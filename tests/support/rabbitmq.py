@@ -82,6 +82,13 @@ class RabbitServer:
             self._process.wait()
             self._process = None
 
+    def stop(self) -> None:
+        """As an operator does; what it still held in memory is on its disk afterwards."""
+        assert self._process is not None
+        self.send(signal.SIGTERM)
+        self._process.wait(timeout=START_S)
+        self._process = None
+
     def forget(self) -> None:
         """The next start finds an empty data directory."""
         self._empty += 1
