@@ -38,9 +38,9 @@ class Connection(Protocol):
     state: Any
     is_parting: bool
     """The client is to connect anew after the next answer."""
+    is_clogged: bool
+    """The client reads too slowly for what was written."""
 
-    @property
-    def is_clogged(self) -> bool: ...
     async def drain(self) -> None: ...
     def answered(self, cycle: "Cycle", *, keep_alive: bool) -> None: ...
     def pause_reading(self) -> None: ...
@@ -58,7 +58,6 @@ class Cycle:
     __slots__ = (
         "_body",
         "_connection",
-        "_is_chunked",
         "_is_read",
         "_keep_alive",
         "_left",
@@ -67,6 +66,7 @@ class Cycle:
         "answered",
         "body_is_whole",
         "deadline",
+        "is_chunked",
         "is_lost",
         "on_cut",
         "on_drained",
@@ -81,7 +81,8 @@ class Cycle:
         self._keep_alive = request.keep_alive and not connection.is_parting
         self._body = b""
         self._waiter: asyncio.Future[None] | None = None
-        self._is_chunked = False
+        self.is_chunked = False
+        """The body is sent in chunks."""
         self._is_read = False
         """The application has the whole body."""
         self._left = 0
@@ -222,7 +223,7 @@ class Cycle:
 
     def begin(self, status: int, headers: Headers) -> None:
         """Status and headers. Without a content-length the body is sent in chunks (to HTTP/1.0: until we close)."""
-        head, self._left, self._is_chunked = self._head(status, headers)
+        head, self._left, self.is_chunked = self._head(status, headers)
         self.answered = True
         if not self.is_lost:
             self._connection.transport.write(head)
@@ -231,24 +232,22 @@ class Cycle:
         """A piece of the body."""
         if self.is_lost or not piece or self._request.method == "HEAD":
             return
-        if self._is_chunked:
+        if self.is_chunked:
             piece = b"%x\r\n%b\r\n" % (len(piece), piece)
         else:
             self._left -= len(piece)
         self._connection.transport.write(piece)
 
-    def write_chunk(self, chunk: bytes, start: int) -> None:
-        """The same of a piece that begins there in a chunk of its own: as that is what clients are sent too."""
-        if not self._is_chunked:
-            self.write(chunk[start:-2])
-        elif not self.is_lost:
+    def write_chunk(self, chunk: bytes) -> None:
+        """The same of a piece in a chunk, where the client is sent such (`is_chunked`)."""
+        if not self.is_lost:
             self._connection.transport.write(chunk)
 
     def end(self, piece: bytes = b"") -> None:
         """The last piece of the body."""
         if self.is_lost:
             return
-        if self._is_chunked and self._request.method != "HEAD":
+        if self.is_chunked and self._request.method != "HEAD":
             last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(piece), piece) if piece else b"0\r\n\r\n"
             self._connection.transport.write(last)
         else:

@@ -70,6 +70,8 @@ class HttpProtocol(asyncio.Protocol):
         self._reading = True
         self._resumed: asyncio.Event | None = None
         """Set when the client reads again; there only while it does not."""
+        self.is_clogged = False
+        """The same: it reads too slowly for what was written."""
         self._unread_bytes = 0
         self._unread_since: float | None = None
         """Since when a client that does not keep up has read nothing at all."""
@@ -114,9 +116,11 @@ class HttpProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._resumed = asyncio.Event()
+        self.is_clogged = True
 
     def resume_writing(self) -> None:
         self._unread_since = None
+        self.is_clogged = False
         if self._resumed is not None:
             self._resumed.set()
             self._resumed = None
@@ -319,11 +323,6 @@ class HttpProtocol(asyncio.Protocol):
             ahead, self._ahead = self._ahead, b""
             self.loop.call_soon(self.data_received, ahead)
         self.resume_reading()
-
-    @property
-    def is_clogged(self) -> bool:
-        """The client reads too slowly for what was written."""
-        return self._resumed is not None
 
     async def drain(self) -> None:
         """Returns when the client has read enough of what was written."""

@@ -205,10 +205,9 @@ class Connection(asyncio.Protocol):
             else:
                 self.heard = True
                 self.patience_s = self._idle_s
-                if response.on_chunk is not None and type(framing) is Chunked:
-                    start = framing.payload_of(data)
-                    if start and response.on_chunk(data, start, len(data) - 2):
-                        return
+                on_chunk = response.on_chunk
+                if on_chunk is not None and type(framing) is Chunked and framing.is_between and on_chunk(data):
+                    return
                 self._receive_body(response, framing, data)
         except UpstreamGarbled as garbled:
             self.fail(garbled)

@@ -137,11 +137,13 @@ class UntilClose:
 class Chunked:
     """A body in chunks; extensions and trailers are read over."""
 
-    __slots__ = ("_in_trailers", "_missing", "_partial", "_trailer_bytes", "ended", "overrun")
+    __slots__ = ("_in_trailers", "_missing", "_partial", "_trailer_bytes", "ended", "is_between", "overrun")
 
     def __init__(self) -> None:
         self.ended = False
         self.overrun = False
+        self.is_between = True
+        """The next byte begins a chunk."""
         self._missing = 0
         """Bytes still to come of the present chunk, the line end behind it included."""
         self._partial = b""
@@ -152,7 +154,7 @@ class Chunked:
         if self._partial:
             data = self._partial + data
             self._partial = b""
-        if start := self.payload_of(data):
+        if self.is_between and (start := _payload_of(data)):
             return data[start:-2]
         payload: list[bytes] = []
         position, end = 0, len(data)
@@ -164,18 +166,8 @@ class Chunked:
             else:
                 position = self._start_chunk(data, position)
         self.overrun = position < end
+        self.is_between = not (self._missing or self._in_trailers or self._partial)
         return payload[0] if len(payload) == 1 else b"".join(payload)
-
-    def payload_of(self, data: bytes) -> int:
-        """Where the payload starts, two bytes before whose line's end the data ends, of what is just one whole chunk,
-        written as everybody writes it; 0: it is more, or less. Nothing is taken in."""
-        if self._missing or self._in_trailers or self._partial:
-            return 0
-        start = data.find(b"\r\n", 0, _SHORT_CHUNK_LINE) + 2
-        size = len(data) - start - 2
-        if start < 3 or size < 1 or data[: start - 2] != b"%x" % size or data[-2:] != b"\r\n":
-            return 0
-        return start
 
     def _start_chunk(self, data: bytes, position: int) -> int:
         line = _CHUNK_LINE.match(data, position)
@@ -223,6 +215,16 @@ class Chunked:
         self._trailer_bytes += line_bytes
         self.ended = line_bytes == 0
         return end + 2
+
+
+def _payload_of(data: bytes) -> int:
+    """Where the payload starts, two bytes before whose line's end the data ends, of what is just one whole chunk,
+    written as everybody writes it; 0: it is more, or less."""
+    start = data.find(b"\r\n", 0, _SHORT_CHUNK_LINE) + 2
+    size = len(data) - start - 2
+    if start < 3 or size < 1 or data[: start - 2] != b"%x" % size or data[-2:] != b"\r\n":
+        return 0
+    return start
 
 
 class Head:

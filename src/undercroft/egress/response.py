@@ -61,9 +61,9 @@ class Response:
         self.on_change: Callable[[], None] | None = None
         """Called at once whenever there is something to wait for: for a reader that is no task, and uses what
         follows here."""
-        self.on_chunk: Callable[[bytes, int, int], bool] | None = None
-        """Called first with what is just one whole chunk of the body, and where in it the payload starts and ends; what
-        it takes (True) goes nowhere else."""
+        self.on_chunk: Callable[[bytes], bool] | None = None
+        """Called first with what comes between two chunks of the body. What it takes (True) was one whole chunk, and
+        goes nowhere else."""
 
     # For a reader that is called.
 

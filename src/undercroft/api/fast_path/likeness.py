@@ -8,21 +8,27 @@ from undercroft.llm.types import Choice, Chunk
 _BEGINS: Final = b"data: "
 _ENDS: Final = b"\n\n"
 _CONTENT: Final = b'"content"'
+_MOST_DIGITS: Final = 6
+"""Of the line that tells how long a chunk is."""
+_MOST_REMEMBERED: Final = 64
+"""Lengths: words are short."""
 _STRING: Final = re.compile(rb'[^"\\\x00-\x1f]*+')
 """A JSON string in which nothing is escaped, whatever stands around it."""
 
 
 class Likeness:
-    """What stands before and behind the text of such an event.
+    """What stands before and behind the text of such an event, which is alone in a chunk of a body.
 
     Between an opening and a closing quote there may be any such string: what is around it means what it meant.
     """
 
-    __slots__ = ("_head", "_tail")
+    __slots__ = ("_beginnings", "_end", "_head")
 
     def __init__(self, head: bytes, tail: bytes) -> None:
         self._head = head
-        self._tail = tail
+        self._end = tail + b"\r\n"
+        self._beginnings: dict[int, bytes] = {}
+        """What stands before the text of a chunk, by the chunk's length: its first line tells that too."""
 
     @classmethod
     def of(cls, chunk: Chunk) -> "Likeness | None":
@@ -40,17 +46,30 @@ class Likeness:
             return None
         return cls(_BEGINS + payload[:start], payload[start + len(text) :] + _ENDS)
 
-    def characters_of(self, data: bytes, start: int, end: int) -> int | None:
-        """How long the text of what stands from `start` to `end` is; None: that is another kind of event, or more than
-        one."""
-        first, last = start + len(self._head), end - len(self._tail)
-        if last < first or not (data.startswith(self._head, start) and data.endswith(self._tail, last, end)):
+    def characters_of(self, chunk: bytes) -> int | None:
+        """How long the text of such an event is, where the whole of that chunk is written as everybody does; None: it
+        is another kind of event, or more than one, or less."""
+        size = len(chunk)
+        beginning = self._beginnings.get(size) or self._beginning(size)
+        if not (beginning and chunk.startswith(beginning) and chunk.endswith(self._end)):
             return None
-        if _STRING.fullmatch(data, first, last) is None:
+        first, last = len(beginning), size - len(self._end)
+        if _STRING.fullmatch(chunk, first, last) is None:
             return None
-        if data.isascii():
+        if chunk.isascii():
             return last - first
         try:
-            return len(data[first:last].decode())
+            return len(chunk[first:last].decode())
         except UnicodeDecodeError:
             return None
+
+    def _beginning(self, size: int) -> bytes:
+        """Empty where no chunk is so long."""
+        for digits in range(1, _MOST_DIGITS + 1):
+            line = b"%x\r\n" % max(size - digits - 4, 0)
+            if len(line) == digits + 2:
+                beginning = line + self._head
+                if len(self._beginnings) < _MOST_REMEMBERED:
+                    self._beginnings[size] = beginning
+                return beginning
+        return b""

@@ -11,6 +11,7 @@ from undercroft.egress.response import Response
 from undercroft.errors import UndercroftError, UpstreamError, UpstreamGarbled
 from undercroft.gateway.call import Reading
 from undercroft.gateway.growing import CHARACTERS_PER_TOKEN
+from undercroft.gateway.stages.meter import PROGRESS_EVERY_CHUNKS
 from undercroft.llm.reply import MOST_HELD
 from undercroft.llm.types import ChatRequest, Chunk
 from undercroft.wire import sse
@@ -27,7 +28,7 @@ class StreamedAnswer(Answer):
 
     __slots__ = (
         "_codec", "_count", "_events", "_growing", "_held", "_likeness", "_parser", "_raw", "_reading", "_room",
-        "_writer",
+        "_trail", "_writer",
     )  # fmt: skip
 
     def __init__(self, started: StartedCall, response: Response, going: Going) -> None:
@@ -48,6 +49,7 @@ class StreamedAnswer(Answer):
         stake = started.stake
         self._room = stake.tokens * CHARACTERS_PER_TOKEN if stake.grows else sys.maxsize
         """Characters that may be passed on before more is held."""
+        self._trail = started.call.trail
         self._events: list[bytes] = []
         """Read from the stream, and waiting for that."""
         self._growing: asyncio.Task[None] | None = None
@@ -57,12 +59,24 @@ class StreamedAnswer(Answer):
         super().begin()
 
     def _changed(self) -> None:
+        self._go_on()
+        if not self._is_ended:
+            self._response.on_chunk = self._take_like if self._is_even() else None
+
+    def _is_even(self) -> bool:
+        """Nothing is half-way, and an event like the last one can be passed on as it comes. It stays so until
+        `_changed`."""
+        if self._likeness is None or self._events or self._growing is not None:
+            return False
+        return self._parser.is_between and self._response.is_empty and self._cycle.is_chunked
+
+    def _go_on(self) -> None:
         response, cycle = self._response, self._cycle
         if self._writer is None and not self._is_well():
             self._leave()
             return
         while not self._is_ended and not cycle.is_clogged:
-            if self._growing is not None or self._call.trail.produced_characters > self._room:
+            if self._growing is not None or self._trail.produced_characters > self._room:
                 self._make_room()
                 return
             if self._events:
@@ -71,31 +85,26 @@ class StreamedAnswer(Answer):
                 continue
             piece = response.taken()
             if piece:
-                if not self._take_like(piece, 0, len(piece)):
-                    self._take(piece)
+                self._take(piece)
             elif response.is_over:
                 self._take_end()
             else:
                 return
 
-    def _take_like(self, data: bytes, start: int, end: int) -> bool:
-        """Passes on what is one more event like the last one, with nothing in between: most of a stream. It is all of
-        the data, or what one chunk holds that the data is."""
-        likeness, cycle, trail = self._likeness, self._cycle, self._call.trail
+    def _take_like(self, chunk: bytes) -> bool:
+        """Passes on a chunk with one more event like the last one: most of a stream. Called only while all is even."""
+        likeness, cycle, trail = self._likeness, self._cycle, self._trail
         if likeness is None or cycle.is_clogged or trail.produced_characters > self._room:
             return False
-        if self._events or self._growing is not None or not (self._parser.is_between and self._response.is_empty):
-            return False
-        characters = likeness.characters_of(data, start, end)
+        characters = likeness.characters_of(chunk)
         if characters is None:
             return False
         self._count += 1
+        trail.produced_characters += characters
         try:
-            self._going.gateway.meter.take_text(self._call, characters, self._count)
-            if start:
-                cycle.write_chunk(data, start)
-            else:
-                cycle.write(data)
+            if not self._count % PROGRESS_EVERY_CHUNKS:
+                self._going.gateway.meter.note_progress(self._call)
+            cycle.write_chunk(chunk)
         except UndercroftError as error:  # no trace of it can be kept any more
             self._break(error)
         except Exception as error:  # noqa: BLE001 - as in `_on_change`, which does not always stand above this
@@ -144,7 +153,7 @@ class StreamedAnswer(Answer):
     def _read(self, events: list[bytes]) -> None:
         read = self._reading.read
         for place, event in enumerate(events):
-            if self._call.trail.produced_characters > self._room:
+            if self._trail.produced_characters > self._room:
                 self._events = events[place:]
                 return
             chunk = read(event)
@@ -170,7 +179,6 @@ class StreamedAnswer(Answer):
         call, held = self._call, self._held
         self._answered(streamed=True)
         self._raw, self._held = b"", []
-        self._response.on_chunk = self._take_like
         self._count = 1
         self._going.gateway.meter.take(call, held[0], 1)
         writer = self._writer = self._codec.stream(call)

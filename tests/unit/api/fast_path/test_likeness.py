@@ -24,11 +24,8 @@ def likeness(event: bytes) -> Likeness | None:
 
 
 def characters(like: Likeness, event: bytes) -> int | None:
-    """Of an event by itself, and of the same in the middle of something."""
-    found = like.characters_of(event, 0, len(event))
-    around = b"b4\r\n%b\r\n" % event
-    assert like.characters_of(around, 4, len(around) - 2) == found
-    return found
+    """Of an event that is alone in a chunk."""
+    return like.characters_of(b"%x\r\n%b\r\n" % (len(event), event))
 
 
 FIRST = payload(b"word")
@@ -60,6 +57,38 @@ def test_whatever_is_more_than_a_plain_word_is_read(event: bytes) -> None:
     like = likeness(FIRST)
     assert like is not None
     assert characters(like, event) is None
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        b"%(longer)x\r\n%(event)b\r\n",
+        b"%(shorter)x\r\n%(event)b\r\n",
+        b"%(size)X\r\n%(event)b\r\n",  # nobody writes it so
+        b"0%(size)x\r\n%(event)b\r\n",
+        b"%(size)x;name\r\n%(event)b\r\n",
+        b"%(size)x\r\n%(event)b",
+        b"%(size)x\r\n%(event)b\r\n0\r\n\r\n",
+        b"%(event)b",
+    ],
+)
+def test_a_chunk_that_is_another_than_it_says_is_read(chunk: bytes) -> None:
+    like = likeness(FIRST)
+    assert like is not None
+    event = sse.frame(payload(b"another " * 12))
+    size = len(event)
+    assert b"%X" % size != b"%x" % size
+    values = {b"longer": size + 1, b"shorter": size - 1, b"size": size, b"event": event}
+    assert characters(like, event)
+    assert like.characters_of(chunk % values) is None
+
+
+def test_texts_of_any_length_are_told() -> None:
+    like = likeness(FIRST)
+    assert like is not None
+    for length in [*range(300), 4096, 65_536, 1_048_576]:
+        assert characters(like, sse.frame(payload(b"a" * length))) == length
+    assert [like.characters_of(b"a" * length) for length in range(300)] == [None] * 300
 
 
 @pytest.mark.parametrize(
