@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import astuple
 from sqlalchemy import Connection, delete, func, select
 
 from undercroft.errors import NotFound
-from undercroft.storage.schema import insert, spans
+from undercroft.storage.bulk import insert_new
+from undercroft.storage.schema import spans
 from undercroft.telemetry.spans import Span
 
 ORGANISATION: Final = "undercroft.organisation"
@@ -29,8 +31,10 @@ class TraceLine(msgspec.Struct, frozen=True, kw_only=True):
 def keep_spans(connection: Connection, found: Sequence[Span]) -> None:
     """Adds spans; the same again changes nothing."""
     for start in range(0, len(found), ROWS_AT_ONCE):
-        rows = [_row(span) for span in found[start : start + ROWS_AT_ONCE]]
-        connection.execute(insert(connection, spans).on_conflict_do_nothing(), rows)
+        some = found[start : start + ROWS_AT_ONCE]
+        columns = dict(zip(Span.__struct_fields__, zip(*map(astuple, some), strict=True), strict=True))
+        organisations = [str(span.attributes.get(ORGANISATION, "default")) for span in some]
+        insert_new(connection, spans, {"organisation": organisations, **columns})
 
 
 def prune_traces(connection: Connection, *, keep: int) -> None:
@@ -99,8 +103,3 @@ def spans_in(connection: Connection, trace: str, *, organisation: str) -> list[S
     if not found:
         raise NotFound(f"There is no trace '{trace[:64]}' any more, or there never was.", code="trace_not_found")
     return found
-
-
-def _row(span: Span) -> dict[str, object]:
-    fields = {name: getattr(span, name) for name in Span.__struct_fields__}
-    return {"organisation": str(span.attributes.get(ORGANISATION, "default")), **fields}
