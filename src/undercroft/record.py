@@ -77,7 +77,7 @@ class CallProgressed(msgspec.Struct, frozen=True, kw_only=True, array_like=True,
     output: int
 
 
-class CallRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=2, gc=False):
+class CallRecord(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     """One call, ended."""
 
     id: str

@@ -18,6 +18,8 @@ MOST_OPEN: Final = 100_000
 """Calls under way of which the course is noted; every call ends, so this is only a fence."""
 _NO_ZEROS: Final = 1 << 64 | 1
 """A bit of a trace's id and one of a span's, drawn as one number: the standard forbids ids of nothing but zeros."""
+_NO_ZERO_IDS: Final = _NO_ZEROS << 64 | 1
+"""The same with a second span's."""
 
 
 class Sink(Protocol):
@@ -96,7 +98,7 @@ class Tracing:
 
     def drawn(self) -> Ids:
         """Those of a call that is below nobody."""
-        drawn = f"{self._rng.getrandbits(256) | _NO_ZEROS << 64 | 1:064x}"
+        drawn = (self._rng.getrandbits(256) | _NO_ZERO_IDS).to_bytes(32, "big").hex()
         trace = drawn[:32]
         return Ids(trace, drawn[32:48], drawn[48:], self._ratio >= 1 or is_sampled(trace, self._ratio))
 

@@ -6,13 +6,13 @@ import msgspec
 
 from undercroft.api.fast_path.express_call import Desk, Wanted, hold_field
 from undercroft.api.fast_path.heads import PlainHead
+from undercroft.api.fast_path.outline import Outline
 from undercroft.api.fast_path.plan import Plan
 from undercroft.api.protocol import HttpProtocol
 from undercroft.cache.entry import Entry
 from undercroft.errors import Unavailable
 from undercroft.gateway.stages.cache import HIT
 from undercroft.record import CallRecord
-from undercroft.telemetry.spans import Course
 from undercroft.telemetry.tracing import Ids
 
 _HEAD: Final = (
@@ -21,7 +21,7 @@ _HEAD: Final = (
 )
 
 
-class ExpressHit(msgspec.Struct, eq=False):
+class ExpressHit(msgspec.Struct, eq=False, gc=False):
     """One of them."""
 
     desk: Desk
@@ -41,7 +41,7 @@ class ExpressHit(msgspec.Struct, eq=False):
         plan.standing.settle(wanted.tokens, wanted.spend_nano, tokens=0, cost_nano=0)
         took_us = round((desk.clock.monotonic() - self.started) * 1_000_000)
         if ids.trace and desk.tracing is not None:
-            desk.tracing.sketch(self.id, self)
+            desk.tracing.sketch(self.id, Outline(ids, ids.is_sampled, self.started, plan.passed))
         try:
             desk.meter.recorder.append(
                 CallRecord(
@@ -64,16 +64,3 @@ class ExpressHit(msgspec.Struct, eq=False):
             return
         hold, request_id = hold_field(wanted.spend_nano), self.id.encode()
         client.respond(_HEAD % (len(body), hold, cache_id.encode(), fields, request_id, request_id), body)
-
-    # For its trace.
-
-    @property
-    def is_sampled(self) -> bool:
-        return self.ids.is_sampled
-
-    def course(self) -> Course:
-        """As the stages would have noted it."""
-        ids = self.ids
-        return Course(
-            ids.trace, ids.span, "", ids.is_sampled, self.started, passed=self.plan.passed, passed_at=self.started
-        )

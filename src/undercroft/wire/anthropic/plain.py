@@ -21,14 +21,14 @@ class PlainText(msgspec.Struct, forbid_unknown_fields=True, tag_field="type", ta
 _Texts = Annotated[list[PlainText], Meta(min_length=1)]
 
 
-class PlainTurn(msgspec.Struct, forbid_unknown_fields=True):
+class PlainTurn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """What somebody says."""
 
     role: Literal["user", "assistant"]
     content: str | _Texts
 
 
-class PlainBody(msgspec.Struct, forbid_unknown_fields=True):
+class PlainBody(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A request for a whole answer. What is a request here is one for `request.decode` too, with the same meaning."""
 
     model: Annotated[str, Meta(min_length=1)]
@@ -61,14 +61,14 @@ class PlainBody(msgspec.Struct, forbid_unknown_fields=True):
         return messages, characters
 
 
-class SystemTurn(msgspec.Struct):
+class SystemTurn(msgspec.Struct, gc=False):
     """What the model is told before the conversation."""
 
     role: Literal["system"]
     content: str | list[PlainText]
 
 
-class WrittenBody(msgspec.Struct):
+class WrittenBody(msgspec.Struct, gc=False):
     """A plain request in OpenAI's format, its fields in the order of `chat.encode_request`."""
 
     model: str
