@@ -479,6 +479,43 @@ def test_a_name_that_gets_a_release_leaves_the_fast_path_and_the_others_stay(tmp
     asyncio.run(release())
 
 
+def test_what_may_hold_audio_goes_the_shortest_way_only_where_that_costs_no_more_than_text(tmp_path: Path) -> None:
+    prices = {
+        "deaf": Price(input="1", output="2"),
+        "hears": Price(input="1", output="2", audio_input="10"),
+        "speaks": Price(input="1", output="2", audio_output="20"),
+    }
+
+    def settings(base_url: str) -> Mapping[str, Any]:
+        to = Deployment(provider="openai_compatible", base_url=base_url, model="well", api_key=SecretStr("k"))
+        return {
+            "models": tuple(
+                Model(name=name, deployments=(to.model_copy(update={"price": price}),))
+                for name, price in prices.items()
+            )
+        }
+
+    async def expressed(fast: World, model: str, text: str) -> int:
+        before = fast.expressed
+        body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": text}]})
+        for _ in range(2):
+            assert (await ask(fast.port, Asked(message_of(body)))).startswith(b"HTTP/1.1 200")
+        return fast.expressed - before
+
+    async def hear() -> None:
+        async with (
+            running_upstream(upstream=faulty()) as upstream,
+            both(settings, upstream.base_url, upstream.base_url, tmp_path) as (fast, _),
+        ):
+            assert await expressed(fast, "deaf", "warm") == 1, "the first opens a connection"
+            assert {model: await expressed(fast, model, "an audio book") for model in prices} == {
+                "deaf": 2, "hears": 0, "speaks": 0,
+            }  # fmt: skip
+            assert {model: await expressed(fast, model, "a book") for model in prices} == dict.fromkeys(prices, 2)
+
+    asyncio.run(hear())
+
+
 def test_answers_from_the_cache_are_the_same_on_both_paths(tmp_path: Path) -> None:
     async def compare() -> None:
         rng = random.Random(SEED)

@@ -64,6 +64,11 @@ class Price(msgspec.Struct, frozen=True):
         """The same rates from elsewhere."""
         return price_of(source, *((tier.above, tier.rates) for tier in self.tiers))
 
+    @property
+    def hears(self) -> bool:
+        """Whether audio may cost more than text."""
+        return any(tier.dearest_heard != tier.dearest for tier in self.tiers)
+
     def tier_of(self, usage: Usage) -> Tier:
         return self.tier_at(usage.input)
 

@@ -272,6 +272,10 @@ def test_audio_is_billed_at_its_own_rate_where_the_book_or_the_operator_knows_on
     cost, stamp = charge(BOOK.price("openai", "x", own, at_us=0), heard_and_said)
     assert cost == (40 * 1 + 60 * 10 + 20 * 2 + 30 * 20) * 1000
     assert stamp == "settings 1/2/1/1/4/0/10/20"
+    assert price.hears
     assert recompute(stamp, heard_and_said) == cost
     plain = PriceSettings(input="1", output="2")
-    assert charge(BOOK.price("openai", "x", plain, at_us=0), heard_and_said)[0] == (100 * 1 + 50 * 2) * 1000
+    deaf = BOOK.price("openai", "x", plain, at_us=0)
+    assert charge(deaf, heard_and_said)[0] == (100 * 1 + 50 * 2) * 1000
+    assert deaf is not None
+    assert not deaf.hears

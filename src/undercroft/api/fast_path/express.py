@@ -5,6 +5,7 @@ the objects that calls have on their way through the stages. They are made when 
 (`express_call.py`).
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from undercroft.api.fast_path.express_call import Desk, ExpressCall, Wanted
@@ -23,7 +24,6 @@ from undercroft.wire.openai import chat
 
 _DEEPEST: Final = 5
 """So deep are plain requests nested."""
-_NO_IDS: Final = Ids()
 
 
 class Express:
@@ -34,6 +34,8 @@ class Express:
         self._ids = undercroft.ids
         self._clock = undercroft.clock
         self._usual_output = undercroft.settings.limits.output_tokens
+        tracing = undercroft.gateway.tracing
+        self._drawn: Callable[[], Ids] = Ids if tracing is None else tracing.drawn
         self._plans = plans
         self._desk = Desk(undercroft, going)
         limits = undercroft.settings.server.limits
@@ -45,13 +47,11 @@ class Express:
         if self._is_off or not head.request.keep_alive:
             return False
         asked = head.format.translation.read(body)
-        if asked is None or may_be_heard(body):
-            return False
-        if self._gateway.is_released(asked.model):
+        if asked is None or self._gateway.is_released(asked.model):
             return False
         now_us = self._clock.now_us()
         plan = self._plans.find(head.plans, head.caller, asked.model, path=head.format.path, at_us=now_us)
-        if plan is None:
+        if plan is None or (plan.may_hear and may_be_heard(body)):
             return False
         for way in plan.ways:
             if not way.passage.pool.has_idle:
@@ -91,7 +91,7 @@ class Express:
         if found is None or answer is None or found[1].dropped or not self._is_held(head, plan, wanted, now):
             return False
         request_id = self._ids.at("req_", now_us)
-        hit = ExpressHit(self._desk, head, plan, wanted, request_id, now, now_us, self._trace())
+        hit = ExpressHit(self._desk, head, plan, wanted, request_id, now, now_us, self._drawn())
         hit.answer(client, *found, answer)
         return True
 
@@ -101,10 +101,6 @@ class Express:
         head.plans.pop(plan.model.name)  # one of its windows may have been closed
         return False
 
-    def _trace(self) -> Ids:
-        tracing = self._gateway.tracing
-        return _NO_IDS if tracing is None else tracing.drawn()
-
     def _send(self, client: HttpProtocol, head: PlainHead, plan: Plan, wanted: Wanted, now_us: int) -> bool:
         now = self._clock.monotonic()
         if not self._is_held(head, plan, wanted, now):
@@ -113,7 +109,7 @@ class Express:
         turn = balancer.take_at_once()
         if turn is not None:
             request_id = self._ids.at("req_", now_us)
-            call = ExpressCall(self._desk, client, head, plan, turn, wanted, request_id, now, now_us, self._trace())
+            call = ExpressCall(self._desk, client, head, plan, turn, wanted, request_id, now, now_us, self._drawn())
             if call.begin():
                 return True
             balancer.finished(turn)

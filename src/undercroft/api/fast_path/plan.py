@@ -1,7 +1,9 @@
 """What becomes of one caller's plain calls of one model: looked up once for many of them."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from undercroft.access.callers import Caller
 from undercroft.api.fast_path.plain import PlainModels
@@ -22,7 +24,7 @@ MOST_PLANS: Final = 64
 """Of one head: callers who ask for more models than that are none that plans are made for."""
 
 
-class Way(NamedTuple):
+class Way(msgspec.Struct, frozen=True, eq=False):
     """To one deployment."""
 
     deployment: Deployment
@@ -36,7 +38,7 @@ class Way(NamedTuple):
     """What its calls earn."""
 
 
-class Plan(NamedTuple):
+class Plan(msgspec.Struct, frozen=True, eq=False):
     """It holds as long as the limits are the same, and until the first of their windows ends."""
 
     model: Model
@@ -51,6 +53,8 @@ class Plan(NamedTuple):
     counts_spend: bool
     prices: tuple[Price, ...]
     """Of all its deployments; none where not all are the same at any time."""
+    may_hear: bool
+    """Whether audio may cost more than text."""
     since_us: int
     until_us: int
     limits_version: int
@@ -110,8 +114,9 @@ class Plans:
         prices = tuple(price for price in fixed if price is not None)
         if len(prices) < len(fixed):
             prices = ()
+        may_hear = not prices or any(price.hears for price in prices)
         lasts = standing.counted.since_us, standing.counted.until_us
-        return Plan(model, ready, shelf, ways.passed, standing, *counts, prices, *lasts, self._limits.version)
+        return Plan(model, ready, shelf, ways.passed, standing, *counts, prices, may_hear, *lasts, self._limits.version)
 
     def _standing(self, who: Who, model: Model, *, at_us: int) -> Standing | None:
         allow = self._gateway.allow
