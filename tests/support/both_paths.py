@@ -62,9 +62,6 @@ class Counting:
         self.translated += is_taken and not head.format.is_openai
         return is_taken
 
-    def serves(self, data: bytes, /) -> bool:
-        return self._counted.serves(data)
-
     def find(self, head: bytes, /) -> tuple[Head, int] | None:
         return self._counted.find(head)
 

@@ -136,8 +136,6 @@ class HttpProtocol(asyncio.Protocol):
             return
         self._ahead = b""
         path = self._beside.fast_path if self._beside is not None else None
-        if path is not None and not path.serves(data):
-            path = None
         plain = path.find(data[:end]) if path is not None else None
         if path is not None and plain is not None:
             head, length = plain
@@ -322,7 +320,8 @@ class HttpProtocol(asyncio.Protocol):
         if self._ahead:
             ahead, self._ahead = self._ahead, b""
             self.loop.call_soon(self.data_received, ahead)
-        self.resume_reading()
+        if not self._reading:
+            self.resume_reading()
 
     async def drain(self) -> None:
         """Returns when the client has read enough of what was written."""

@@ -34,10 +34,6 @@ class FastPath(Protocol):
         connection, which is told what to `expect`, and `head` came from here."""
         ...
 
-    def serves(self, data: bytes, /) -> bool:
-        """Whether what a request begins with is how they begin."""
-        ...
-
     def find(self, head: bytes, /) -> tuple[Head, int] | None:
         """What a head says that came before, and how long its body is."""
         ...

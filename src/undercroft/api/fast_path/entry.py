@@ -6,7 +6,6 @@ from typing import Final
 from undercroft.api.cycle import Cycle
 from undercroft.api.exchange import OFF_LOOP_BYTES
 from undercroft.api.fast_path.express import Express
-from undercroft.api.fast_path.formats import BEGINNINGS
 from undercroft.api.fast_path.going import Going, StartedCall
 from undercroft.api.fast_path.heads import Heads, PlainHead
 from undercroft.api.fast_path.plain import PlainModels, PlainWays
@@ -23,8 +22,6 @@ from undercroft.llm.types import ChatRequest
 from undercroft.telemetry.spans import Course
 from undercroft.wire.duplicates import demand_unambiguous
 from undercroft.wire.nesting import demand_shallow
-
-_BEGINNINGS: Final = tuple(BEGINNINGS)
 
 
 class FastPath:
@@ -45,6 +42,7 @@ class FastPath:
         self._clock = undercroft.clock
         self._ids = undercroft.ids
         self._heads = Heads(undercroft.door, undercroft.keys)
+        self.find: Final = self._heads.find
         self._plain = PlainModels(undercroft.gateway)
         self._going = Going(undercroft, leave=leave)
         plans = Plans(undercroft.gateway, undercroft.limits, self._plain)
@@ -61,15 +59,6 @@ class FastPath:
     def express(self, client: HttpProtocol, head: PlainHead, body: bytes) -> bool:
         """See `Express.take`."""
         return self._is_open_for(body) and self._express.take(client, head, body)
-
-    @staticmethod
-    def serves(data: bytes) -> bool:
-        """Whether what a request begins with is how plain ones begin."""
-        return data.startswith(_BEGINNINGS)
-
-    def find(self, head: bytes) -> tuple[PlainHead, int] | None:
-        """See `Heads.find`."""
-        return self._heads.find(head)
 
     def read(self, head: bytes, request: Request) -> tuple[PlainHead, int] | None:
         """See `Heads.read`."""

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from undercroft.access.callers import Caller
 from undercroft.access.doors import Door, Visit, admit
@@ -20,6 +22,8 @@ _LENGTHS: Final = (b"\r\ncontent-length: ", b"\r\nContent-Length: ")
 """How clients write it; a pattern that ignores case takes ten times as long."""
 _LENGTH_BYTES: Final = len(_LENGTHS[0])
 _MOST_DIGITS: Final = 9
+_HASH: Final = blake2b(digest_size=32)
+"""To copy: that takes a quarter less time than to make one."""
 _OWN_FIELD: Final = b"x-undercroft-"
 """Fields by which a caller wants something of us: whatever it is, it is more than plain."""
 _NOT_PLAIN: Final = frozenset({b"origin", b"expect"})
@@ -27,7 +31,7 @@ _OF_ONE_CALL: Final = frozenset({b"traceparent", b"tracestate", b"x-request-id",
 """With one of these a head hardly comes again."""
 
 
-class PlainHead(NamedTuple):
+class PlainHead(msgspec.Struct, frozen=True, eq=False):
     """A head that may belong to a plain call, of a caller who may call models."""
 
     request: Request
@@ -117,4 +121,7 @@ def _parted(head: bytes) -> tuple[bytes, int] | None:
     digits = head[first:end]
     if not digits.isdigit() or len(digits) > _MOST_DIGITS:
         return None
-    return blake2b(head[:start] + head[end:], digest_size=32).digest(), int(digits)
+    shown = _HASH.copy()
+    shown.update(head[:start])
+    shown.update(head[end:])
+    return shown.digest(), int(digits)
