@@ -197,6 +197,5 @@ def _request_log(settings: Settings, *, clock: Clock) -> RequestLog:
 
 
 def _log(log: RequestLog, records: list[CallRecord]) -> None:
-    for record in records:
-        log.add(record)
+    log.add(*records)
     log.flush()

@@ -149,16 +149,18 @@ class RequestLog:
         """Lines lost so far."""
         return self._refused + self._lost
 
-    def add(self, record: CallRecord) -> None:
-        """Takes a record; called from one thread."""
+    def add(self, *records: CallRecord) -> None:
+        """Takes records; called from one thread."""
+        if self._sample < 1 or self._least > _SEVERITY["info"]:
+            records = tuple(filter(self._is_wanted, records))
+        room = self._capacity - len(self._waiting)
+        self._waiting.extend(records[:room])
+        self._refused += max(0, len(records) - room)
+
+    def _is_wanted(self, record: CallRecord) -> bool:
         if _SEVERITY[level_of(record)] < self._least:
-            return
-        if self._sample < 1 and record.status < 400 and not _is_chosen(record.id, self._sample):
-            return
-        if len(self._waiting) < self._capacity:
-            self._waiting.append(record)
-        else:
-            self._refused += 1
+            return False
+        return self._sample >= 1 or record.status >= 400 or _is_chosen(record.id, self._sample)
 
     def flush(self) -> None:
         """Has what was added written, soon; returns at once."""
