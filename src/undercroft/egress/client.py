@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from undercroft.clock import Clock
 from undercroft.egress.connection import Connection, Stale, Taker
@@ -268,7 +268,8 @@ class Client:
         self._ticker = None
 
 
-class Passage(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Passage:
     """A way to an origin for requests of which only the body differs."""
 
     pool: Pool

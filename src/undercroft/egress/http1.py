@@ -283,9 +283,10 @@ def whole_body_of(data: bytes) -> int:
     """Where the body starts of what is one whole answer, well (200), its size told as everybody tells it, and its
     connection kept open; 0: it is another, or there is more to it."""
     match = _WHOLE.match(data)
-    if match is None or match.end() > MAX_HEAD_BYTES or int(match[1]) != len(data) - match.end():
+    if match is None:
         return 0
-    return match.end()
+    start = match.end()
+    return start if start <= MAX_HEAD_BYTES and int(match[1]) == len(data) - start else 0
 
 
 def _length(lower: bytes, start: int) -> int:

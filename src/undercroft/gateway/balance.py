@@ -154,7 +154,8 @@ class Balancer(Generic[Item]):
             state = self._all[turn.index]
             state.whole.measure(seconds, now)
             if self._is_spotless:
-                state.active = max(0, state.active - 1)
+                if state.active:
+                    state.active -= 1
                 return
         self.finished(turn)
 

@@ -25,7 +25,7 @@ class Standing:
     """The allowances of one `Counting`. It lasts as long as that does and none of them is closed: a closed one is not
     trusted, so that nothing can be held of it here."""
 
-    __slots__ = ("_parts", "_told", "counted")
+    __slots__ = ("_parts", "_told", "counted", "tells")
 
     def __init__(self, counted: Counting, allowances: Sequence[Allowance]) -> None:
         """`allowances` in the order of the limits."""
@@ -42,11 +42,8 @@ class Standing:
             if each.limit.measure == measure
             for name in (measure.encode(),)
         )
-
-    @property
-    def tells(self) -> bool:
+        self.tells = bool(self._told)
         """Whether there is anything that callers are told of."""
-        return bool(self._told)
 
     @property
     def tells_all(self) -> bool:

@@ -1,7 +1,9 @@
 """How plain calls of one format are put to providers that speak OpenAI's, and what these answer told to callers."""
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
+
+import msgspec
 
 from undercroft.api.fast_path.plan import Way
 from undercroft.record import Usage
@@ -31,7 +33,7 @@ Answered = tuple[bytes, Usage, str]
 """The usual answer: its body for the caller, what it used, and which model the provider says it is of."""
 
 
-class Translation(NamedTuple):
+class Translation(msgspec.Struct, frozen=True, eq=False):
     """Of one format. What it takes, the general readers and writers translate into the same bytes."""
 
     read: Callable[[bytes], Asked | None]

@@ -17,7 +17,7 @@ class PlainMessage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     content: str
 
 
-class PlainBody(msgspec.Struct, forbid_unknown_fields=True):
+class PlainBody(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A request for a whole answer. What is a request here is one for `request.decode` too, with the same meaning."""
 
     model: Annotated[str, Meta(min_length=1)]
@@ -27,12 +27,6 @@ class PlainBody(msgspec.Struct, forbid_unknown_fields=True):
     top_p: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
     max_tokens: Positive | UnsetType = UNSET
     max_completion_tokens: Positive | UnsetType = UNSET
-
-    @property
-    def options(self) -> int:
-        """Fields that are there besides the model and the messages."""
-        named = (self.stream, self.temperature, self.top_p, self.max_tokens, self.max_completion_tokens)
-        return len(named) - named.count(UNSET)
 
     @property
     def longest(self) -> int | None:
@@ -57,7 +51,9 @@ def decode(body: bytes) -> PlainBody | None:
     """None for everything else: other fields, other kinds of content, what is wrong or ambiguous."""
     try:
         asked = _decoder.decode(body)
-        if body.count(b":") != 2 + 2 * len(asked.messages) + asked.options:  # else no name can stand there twice
+        options = (asked.stream, asked.temperature, asked.top_p, asked.max_tokens, asked.max_completion_tokens)
+        names = 2 + 2 * len(asked.messages) + len(options) - options.count(UNSET)
+        if body.count(b":") != names:  # else none of them can stand there twice
             demand_unambiguous(body)
     except (msgspec.DecodeError, UnicodeDecodeError, InvalidRequest):
         return None
