@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterable, Mapping, MutableMapping
+from functools import partial
 from typing import Any, Final, Literal, TextIO
 
 import msgspec
@@ -80,15 +81,28 @@ class _Logger:
         if name in _LEVELS and not self._logger.isEnabledFor(_LEVELS[name]):
             return _pass_over
         if self._made is None:
-            import structlog
-
-            self._made = structlog.wrap_logger(
-                self._logger,
-                processors=_processors(),
-                wrapper_class=structlog.stdlib.BoundLogger,
-                cache_logger_on_first_use=True,
-            )
+            try:
+                self._made = self._with_structlog()
+            except (ImportError, OSError):  # no file can be opened any more, say: a log line must not fail the work
+                return partial(self._say, name)
         return getattr(self._made, name)
+
+    def _with_structlog(self) -> Any:
+        import structlog
+
+        return structlog.wrap_logger(
+            self._logger,
+            processors=_processors(),
+            wrapper_class=structlog.stdlib.BoundLogger,
+            cache_logger_on_first_use=True,
+        )
+
+    def _say(self, method: str, event: str, *arguments: object, **fields: Any) -> None:
+        """A line without structlog."""
+        if method == "exception":
+            fields.setdefault("exc_info", True)
+        (message,), passed = _to_record(None, method, {"event": event, **fields})
+        self._logger.log(_LEVELS.get(method, logging.ERROR), message, *arguments, **passed)
 
 
 def _pass_over(*_: object, **__: object) -> None:

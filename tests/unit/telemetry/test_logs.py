@@ -85,6 +85,31 @@ def test_a_line_that_nobody_reads_imports_nothing() -> None:
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
 
 
+def test_lines_are_written_when_no_file_can_be_opened_any_more() -> None:
+    """structlog is a file, and is read with the first line."""
+    program = """
+import os, undercroft as u
+u.configure_logging()
+held = []
+try:
+    while True: held.append(os.dup(1))
+except OSError: pass
+logger = u.get_logger('a')
+logger.warning('full', count=len(held) > 0)
+try: raise ValueError('bad')
+except ValueError: logger.exception('failed')
+for each in held: os.close(each)
+logger.info('well')
+"""
+    limited = f"import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)); exec({program!r})"
+    done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, check=True)
+    full, failed, well = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (full["event"], full["level"], full["count"]) == ("full", "warning", True)
+    assert (failed["event"], failed["level"]) == ("failed", "error")
+    assert "ValueError: bad" in failed["exception"]
+    assert (well["event"], well["level"]) == ("well", "info")
+
+
 def test_a_library_that_brings_structlog_along_later_writes_our_lines() -> None:
     program = (
         "import undercroft as u; u.configure_logging(); import structlog; structlog.get_logger('a').info('x', k=1)"
