@@ -70,8 +70,6 @@ class HttpProtocol(asyncio.Protocol):
         self._reading = True
         self._resumed: asyncio.Event | None = None
         """Set when the client reads again; there only while it does not."""
-        self.is_clogged = False
-        """The same: it reads too slowly for what was written."""
         self._unread_bytes = 0
         self._unread_since: float | None = None
         """Since when a client that does not keep up has read nothing at all."""
@@ -116,11 +114,9 @@ class HttpProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._resumed = asyncio.Event()
-        self.is_clogged = True
 
     def resume_writing(self) -> None:
         self._unread_since = None
-        self.is_clogged = False
         if self._resumed is not None:
             self._resumed.set()
             self._resumed = None
@@ -320,8 +316,12 @@ class HttpProtocol(asyncio.Protocol):
         if self._ahead:
             ahead, self._ahead = self._ahead, b""
             self.loop.call_soon(self.data_received, ahead)
-        if not self._reading:
-            self.resume_reading()
+        self.resume_reading()
+
+    @property
+    def is_clogged(self) -> bool:
+        """The client reads too slowly for what was written."""
+        return self._resumed is not None
 
     async def drain(self) -> None:
         """Returns when the client has read enough of what was written."""

@@ -43,6 +43,7 @@ class FastPath:
         self._ids = undercroft.ids
         self._heads = Heads(undercroft.door, undercroft.keys)
         self.find: Final = self._heads.find
+        """As it is: each request asks it."""
         self._plain = PlainModels(undercroft.gateway)
         self._going = Going(undercroft, leave=leave)
         plans = Plans(undercroft.gateway, undercroft.limits, self._plain)

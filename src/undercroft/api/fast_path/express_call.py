@@ -215,8 +215,7 @@ class ExpressCall(msgspec.Struct, eq=False, gc=False):
     # For its trace.
 
     def _outline(self) -> Outline:
-        ids = self.ids
-        return Outline(ids, ids.is_sampled, self.started, self.plan.passed, self.turn.item, self.at)
+        return Outline(self.ids, self.started, self.plan.passed, self.turn.item, self.at)
 
     # Elsewhere.
 

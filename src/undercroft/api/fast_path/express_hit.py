@@ -41,7 +41,7 @@ class ExpressHit(msgspec.Struct, eq=False, gc=False):
         plan.standing.settle(wanted.tokens, wanted.spend_nano, tokens=0, cost_nano=0)
         took_us = round((desk.clock.monotonic() - self.started) * 1_000_000)
         if ids.trace and desk.tracing is not None:
-            desk.tracing.sketch(self.id, Outline(ids, ids.is_sampled, self.started, plan.passed))
+            desk.tracing.sketch(self.id, Outline(ids, self.started, plan.passed))
         try:
             desk.meter.recorder.append(
                 CallRecord(

@@ -11,7 +11,6 @@ class Outline(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Becomes the course that the stages would have noted. The call itself, with all that was asked, need not wait."""
 
     ids: Ids
-    is_sampled: bool
     started: float
     """Monotonic seconds, as is `at`."""
     passed: tuple[str, ...]
@@ -21,6 +20,10 @@ class Outline(msgspec.Struct, frozen=True, eq=False, gc=False):
     at: float = 0.0
     """Since when it was with the deployment."""
 
+    @property
+    def is_sampled(self) -> bool:
+        return self.ids.is_sampled
+
     def course(self) -> Course:
         return self.course_of(self.attempt())
 
@@ -28,7 +31,7 @@ class Outline(msgspec.Struct, frozen=True, eq=False, gc=False):
         """With its attempt, where there was one."""
         ids = self.ids
         course = Course(
-            ids.trace, ids.span, "", self.is_sampled, self.started, passed=self.passed, passed_at=self.started
+            ids.trace, ids.span, "", ids.is_sampled, self.started, passed=self.passed, passed_at=self.started
         )
         if attempt is not None:
             course.steps.append(attempt)

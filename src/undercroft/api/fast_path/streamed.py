@@ -11,7 +11,6 @@ from undercroft.egress.response import Response
 from undercroft.errors import UndercroftError, UpstreamError, UpstreamGarbled
 from undercroft.gateway.call import Reading
 from undercroft.gateway.growing import CHARACTERS_PER_TOKEN
-from undercroft.gateway.stages.meter import PROGRESS_EVERY_CHUNKS
 from undercroft.llm.reply import MOST_HELD
 from undercroft.llm.types import ChatRequest, Chunk
 from undercroft.wire import sse
@@ -93,17 +92,15 @@ class StreamedAnswer(Answer):
 
     def _take_like(self, chunk: bytes) -> bool:
         """Passes on a chunk with one more event like the last one: most of a stream. Called only while all is even."""
-        likeness, cycle, trail = self._likeness, self._cycle, self._trail
-        if likeness is None or cycle.is_clogged or trail.produced_characters > self._room:
+        likeness, cycle = self._likeness, self._cycle
+        if likeness is None or cycle.is_clogged or self._trail.produced_characters > self._room:
             return False
         characters = likeness.characters_of(chunk)
         if characters is None:
             return False
         self._count += 1
-        trail.produced_characters += characters
         try:
-            if not self._count % PROGRESS_EVERY_CHUNKS:
-                self._going.gateway.meter.note_progress(self._call)
+            self._going.gateway.meter.take_text(self._call, characters, self._count)
             cycle.write_chunk(chunk)
         except UndercroftError as error:  # no trace of it can be kept any more
             self._break(error)

@@ -98,11 +98,14 @@ class Meter:
             trail.first_chunk_at = self._clock.monotonic()
         note(trail, chunk)
         if not number % PROGRESS_EVERY_CHUNKS:
-            self.note_progress(call)
+            self.recorder.append(CallProgressed(id=call.id, output=_produced(trail)))
 
-    def note_progress(self, call: Call) -> None:
-        """Leaves a trace of how far a stream is."""
-        self.recorder.append(CallProgressed(id=call.id, output=_produced(call.trail)))
+    def take_text(self, call: Call, characters: int, number: int) -> None:
+        """The same of a chunk that is like the one before it, but for so many characters of text."""
+        trail = call.trail
+        trail.produced_characters += characters
+        if not number % PROGRESS_EVERY_CHUNKS:
+            self.recorder.append(CallProgressed(id=call.id, output=_produced(trail)))
 
     async def opening(self, call: Call, proceed: Handler, /) -> Reply:
         """The innermost stage: from here on tokens may be spent, so a crash must find a trace of the call."""
