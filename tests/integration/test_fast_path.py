@@ -3,7 +3,8 @@
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.support.both_paths import Asked, World, ask, both, message_of
+from tests.support.egress import until
 from tests.support.faults import Faults
 from tests.support.upstream import (
     CHUNKED_HEAD,
@@ -30,6 +32,7 @@ from tests.support.upstream import (
 )
 from tests.support.upstream import Request as UpstreamRequest
 from undercroft.access.keys import StoredKey, make_key
+from undercroft.api.protocol import HttpProtocol
 from undercroft.record import Who
 from undercroft.settings.model import Cache, Deployment, Egress, Ledger, LimitRule, Limits, Model, Price, Server
 
@@ -550,7 +553,9 @@ def test_a_connection_that_idles_after_its_answer_is_closed(tmp_path: Path, mode
                 writer.write(request_for("well", stream=False))
                 answer = b""
                 while not answer.endswith(b"}"):
-                    answer += await reader.read(65536)
+                    piece = await reader.read(65536)
+                    assert piece, answer
+                    answer += piece
                 assert answer.startswith(b"HTTP/1.1 200")
             assert fast.expressed == 2
             fast.protocols[-1].sweep(asyncio.get_running_loop().time() + 70)
@@ -561,6 +566,35 @@ def test_a_connection_that_idles_after_its_answer_is_closed(tmp_path: Path, mode
             writer.close()
 
     asyncio.run(idle())
+
+
+def test_an_answer_goes_before_whatever_follows_it_in_the_same_turn(tmp_path: Path) -> None:
+    """Answers of a turn go out at its end; what is written at once, or closes the connection, waits for them."""
+
+    async def follow(then: Callable[[HttpProtocol], None]) -> bytes:
+        async with worlds(tmp_path, cache=Cache(mode="always")) as (_, _, fast, _):
+            request = request_for("well", stream=False)
+            await ask(fast.port, Asked(request))
+            reader, writer = await asyncio.open_connection("127.0.0.1", fast.port)
+            await until(lambda: len(fast.protocols) == 2)
+            protocol = fast.protocols[-1]
+            for _ in range(2):
+                protocol.data_received(request)
+            then(protocol)
+            writer.write_eof()
+            got = await reader.read()
+            writer.close()
+            assert fast.expressed >= 2, "from the cache, at once"
+            return got
+
+    def statuses(got: bytes) -> list[bytes]:
+        return re.findall(rb"HTTP/1.1 (\d+)", got)
+
+    refused = asyncio.run(follow(lambda protocol: protocol.data_received(b"NOT HTTP\r\n\r\n")))
+    assert statuses(refused) == [b"200", b"200", b"400"]
+    wound_down = asyncio.run(follow(HttpProtocol.shutdown))
+    assert statuses(wound_down) == [b"200", b"200"]
+    assert statuses(asyncio.run(follow(lambda protocol: None))) == [b"200", b"200"]
 
 
 def test_a_client_that_wants_its_connection_closed_gets_that(tmp_path: Path) -> None:

@@ -30,7 +30,6 @@ _FRAMING: Final = frozenset({b"content-length", b"connection", b"transfer-encodi
 class Connection(Protocol):
     """The connection a cycle belongs to."""
 
-    transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
     client: tuple[str, int] | None
     server: tuple[str, int] | None
@@ -39,6 +38,8 @@ class Connection(Protocol):
     is_parting: bool
     """The client is to connect anew after the next answer."""
 
+    @property
+    def transport(self) -> asyncio.Transport: ...
     @property
     def is_clogged(self) -> bool: ...
     async def drain(self) -> None: ...
@@ -62,6 +63,7 @@ class Cycle:
         "_keep_alive",
         "_left",
         "_request",
+        "_transport",
         "_waiter",
         "answered",
         "body_is_whole",
@@ -77,6 +79,7 @@ class Cycle:
 
     def __init__(self, connection: Connection, request: Request, *, body_is_whole: bool) -> None:
         self._connection = connection
+        self._transport = connection.transport
         self._request = request
         self._keep_alive = request.keep_alive and not connection.is_parting
         self._body = b""
@@ -135,12 +138,12 @@ class Cycle:
         try:
             await app(self.scope, self.receive, self.send)
         except asyncio.CancelledError:
-            self._connection.transport.abort()
+            self._transport.abort()
             raise
         except Exception:  # noqa: BLE001 - the outermost edge: whatever it was, the client must learn that it is over
             get_logger("undercroft.server").exception("application_failed")
         if not self.is_lost:
-            self._connection.transport.close()
+            self._transport.close()
 
     # What the connection tells us.
 
@@ -201,7 +204,7 @@ class Cycle:
     async def _wait(self) -> None:
         if self._request.expects_continue and not self.body_is_whole and not self.answered:
             self._request.expects_continue = False
-            self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._connection.resume_reading()
         self._waiter = self._connection.loop.create_future()
         try:
@@ -226,7 +229,7 @@ class Cycle:
         head, self._left, self.is_chunked = self._head(status, headers)
         self.answered = True
         if not self.is_lost:
-            self._connection.transport.write(head)
+            self._transport.write(head)
 
     def write(self, piece: bytes) -> None:
         """A piece of the body."""
@@ -236,12 +239,12 @@ class Cycle:
             piece = b"%x\r\n%b\r\n" % (len(piece), piece)
         else:
             self._left -= len(piece)
-        self._connection.transport.write(piece)
+        self._transport.write(piece)
 
     def write_chunk(self, chunk: bytes) -> None:
         """The same of a piece in a chunk, where the client is sent such (`is_chunked`)."""
         if not self.is_lost:
-            self._connection.transport.write(chunk)
+            self._transport.write(chunk)
 
     def end(self, piece: bytes = b"") -> None:
         """The last piece of the body."""
@@ -249,7 +252,7 @@ class Cycle:
             return
         if self.is_chunked and self._request.method != "HEAD":
             last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(piece), piece) if piece else b"0\r\n\r\n"
-            self._connection.transport.write(last)
+            self._transport.write(last)
         else:
             self.write(piece)
         self._finish(keep_alive=self._keep_alive and (self._left == 0 or self._request.method == "HEAD"))
@@ -260,7 +263,7 @@ class Cycle:
         self.answered = True
         if self.is_lost:
             return
-        self._connection.transport.write(head if self._request.method == "HEAD" else head + body)
+        self._transport.write(head if self._request.method == "HEAD" else head + body)
         self._finish(keep_alive=self._keep_alive)
 
     @property

@@ -53,6 +53,9 @@ class HttpProtocol(asyncio.Protocol):
         self.state = server_state
         self._watchman = watchman
         self._clock = watchman.clock
+        self._transport: asyncio.Transport
+        self._held = b""
+        """An answer that goes out at the end of this turn."""
         self._ahead = b""
         """Received and not yet taken: part of a head, or what follows the request that is being answered."""
         self._body_left = 0
@@ -76,10 +79,17 @@ class HttpProtocol(asyncio.Protocol):
         self._is_winding_down = False
         self.is_parting = False
 
+    @property
+    def transport(self) -> asyncio.Transport:
+        """For whatever is to be done with it behind all that was answered."""
+        if self._held:
+            self.send_held()
+        return self._transport
+
     # What the transport tells us.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # always one
-        self.transport = transport
+        self._transport = transport
         self.client = _address(transport.get_extra_info("peername"))
         self.server = _address(transport.get_extra_info("sockname"))
         self.scheme = "https" if transport.get_extra_info("sslcontext") else "http"
@@ -289,8 +299,19 @@ class HttpProtocol(asyncio.Protocol):
         fields = self.state.default_headers
         if fields is not self._watchman.default_fields:
             self._watchman.write_defaults(fields)
-        self.transport.write(b"".join((self._watchman.beginning, head, body)))
+        answer = b"".join((self._watchman.beginning, head, body))
+        if self._held:  # a client that does not wait for one answer before it asks again
+            self._held += answer
+        else:
+            self._held = answer
+            self._watchman.turn.add(self)
         self._answered(keep_alive=True)
+
+    def send_held(self) -> None:
+        """What `respond` was given."""
+        held, self._held = self._held, b""
+        if held and not self._transport.is_closing():
+            self._transport.write(held)
 
     def _slow_down(self) -> None:
         if self.express is not None:

@@ -10,6 +10,7 @@ from typing import Final, Protocol, cast
 
 from undercroft.egress.http1 import MAX_HEAD_BYTES, Chunked, Framing, Head, UntilClose
 from undercroft.egress.response import Response
+from undercroft.egress.turn import Turn
 from undercroft.errors import UndercroftError, UpstreamGarbled, UpstreamTimedOut, UpstreamUnreachable
 
 _REST_BYTES: Final = 65_536
@@ -57,16 +58,19 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_framing", "_idle_s", "_keep_alive_s", "_keeps_open", "_name", "_partial", "_paused", "_resendable",
-        "_response", "_rest_bytes", "_taker", "_transport", "_was_used", "deadline", "heard", "is_open", "loop",
-        "owner", "patience_s",
+        "_framing", "_held", "_idle_s", "_keep_alive_s", "_keeps_open", "_name", "_partial", "_paused", "_resendable",
+        "_response", "_rest_bytes", "_taker", "_transport", "_turn", "_was_used", "deadline", "heard", "is_open",
+        "loop", "owner", "patience_s",
     )  # fmt: skip
 
-    def __init__(self, *, name: str, keep_alive_s: float, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, *, name: str, keep_alive_s: float, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
         self.owner: Owner | None = None
         """None while it is being made: an attempt that fails half-way has no place to give back."""
         self._name = name
         self._keep_alive_s = keep_alive_s
+        self._turn = turn
+        self._held = b""
+        """A request that goes out at the end of this turn."""
         self.loop = loop
         self.is_open = False
         self.heard = True
@@ -107,7 +111,14 @@ class Connection(asyncio.Protocol):
             return
         self._taker = taker
         self._begin(first_byte_s=first_byte_s, idle_s=idle_s)
-        self._transport.write(message)
+        self._held = message
+        self._turn.add(self)
+
+    def send_held(self) -> None:
+        """The request that was passed on."""
+        held, self._held = self._held, b""
+        if held and not self._transport.is_closing():
+            self._transport.write(held)
 
     def response(self) -> Response:
         """For whatever comes next. Before anything was sent, it is over where nothing can come."""
@@ -122,7 +133,7 @@ class Connection(asyncio.Protocol):
     def is_free(self) -> None:
         """The answer was taken, and leaves the connection open."""
         # A request that is not sent to its end (the upstream refused it early) would run into the next one.
-        if self.owner is None or self._transport.get_write_buffer_size():
+        if self.owner is None or self._held or self._transport.get_write_buffer_size():
             self._transport.abort()
             return
         self._resendable = False
@@ -191,6 +202,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         taker = self._taker
         if taker is not None:
+            if self._held:  # it was not asked yet: this is no answer, and of the next one we could not be sure either
+                self._transport.abort()
+                return
             self._taker = None
             if taker.take(self, data):
                 return

@@ -16,6 +16,7 @@ class Socket:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
+        self.transport = None
         self.is_parting = False
         self.is_read = True
 

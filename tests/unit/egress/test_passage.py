@@ -15,6 +15,7 @@ from undercroft.egress.connection import Connection, Stale
 from undercroft.egress.http1 import request_head, whole_body_of
 from undercroft.egress.origin import parse_base_url
 from undercroft.egress.response import Response
+from undercroft.egress.turn import Turn
 from undercroft.errors import UpstreamTimedOut, UpstreamUnreachable
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -180,3 +181,73 @@ def test_a_client_that_closes_tells_who_waits() -> None:
             assert not isinstance(taker.response.failure, UpstreamUnreachable)
 
     asyncio.run(scenario())
+
+
+class Wire(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.is_aborted = False
+
+    def write(self, data: Any) -> None:
+        self.written.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.is_aborted
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+def connected() -> tuple[Connection, Wire]:
+    wire = Wire()
+    connection = Connection(name="upstream", keep_alive_s=30, loop=asyncio.get_running_loop(), turn=Turn())
+    connection.connection_made(wire)
+    return connection, wire
+
+
+def test_a_request_goes_out_at_the_end_of_its_turn(run: Run) -> None:
+    async def scenario() -> None:
+        connection, wire = connected()
+        connection.pass_on(b"request", Taker(), first_byte_s=1, idle_s=1)
+        assert wire.written == []
+        await asyncio.sleep(0)
+        assert wire.written == [b"request"]
+
+    run(scenario())
+
+
+def test_what_comes_before_a_request_went_out_is_not_its_answer(run: Run) -> None:
+    """An upstream that speaks unasked: taken for the answer, it would shift all that follow by one."""
+
+    async def scenario() -> None:
+        connection, wire = connected()
+        taker = Taker()
+        connection.pass_on(b"request", taker, first_byte_s=1, idle_s=1)
+        connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        assert wire.is_aborted
+        await asyncio.sleep(0)
+        assert wire.written == []
+        assert not taker.has_ended()
+        connection.connection_lost(None)  # as the loop says next
+        assert taker.taken == b""
+        assert taker.response is not None
+        assert taker.response.is_over
+
+    run(scenario())
+
+
+def test_a_request_whose_caller_leaves_in_the_same_turn_is_not_sent(run: Run) -> None:
+    async def scenario() -> None:
+        connection, wire = connected()
+        connection.pass_on(b"request", Taker(), first_byte_s=1, idle_s=1)
+        connection.abort()
+        await asyncio.sleep(0)
+        assert wire.written == []
+
+    run(scenario())

@@ -7,11 +7,12 @@ import pytest
 
 from undercroft.egress.connection import Connection
 from undercroft.egress.pool import Pool
+from undercroft.egress.turn import Turn
 from undercroft.errors import Unavailable, UpstreamUnreachable
 
 
 def new_connection() -> Connection:
-    return Connection(name="upstream", keep_alive_s=30, loop=asyncio.get_running_loop())
+    return Connection(name="upstream", keep_alive_s=30, loop=asyncio.get_running_loop(), turn=Turn())
 
 
 async def dialled(_pool: Pool, _connect_s: float | None) -> Connection:
