@@ -15,6 +15,7 @@ from undercroft.api.guard import NOT_HTTP, TOO_LONG, Refusal, Request, examine
 from undercroft.api.shortcuts import Expressed, Half, HasFastPath, Head
 from undercroft.api.watchman import Watchman
 from undercroft.egress.http1 import Chunked
+from undercroft.egress.turn import turn_of
 from undercroft.errors import InvalidRequest, UpstreamGarbled
 from undercroft.wire.errors import envelope
 
@@ -54,6 +55,7 @@ class HttpProtocol(asyncio.Protocol):
         self._watchman = watchman
         self._clock = watchman.clock
         self._transport: asyncio.Transport
+        self._turn = turn_of(self.loop)
         self._held = b""
         """An answer that goes out at the end of this turn."""
         self._ahead = b""
@@ -304,7 +306,7 @@ class HttpProtocol(asyncio.Protocol):
             self._held += answer
         else:
             self._held = answer
-            self._watchman.turn.add(self)
+            self._turn.add(self)
         self._answered(keep_alive=True)
 
     def send_held(self) -> None:

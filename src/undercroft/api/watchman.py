@@ -6,7 +6,6 @@ from typing import Final, Protocol
 from undercroft.api.cycle import Headers
 from undercroft.api.guard import MAX_FIELDS, MAX_HEAD_BYTES
 from undercroft.clock import Clock
-from undercroft.egress.turn import Turn
 from undercroft.ids import Ids
 
 SWEEP_S: Final = 1.0
@@ -46,7 +45,6 @@ class Watchman:
         self.header_timeout_s = header_timeout_s
         self.write_timeout_s = write_timeout_s
         self.keep_alive_s = keep_alive_s
-        self.turn = Turn()
         self._watched: weakref.WeakSet[Swept] = weakref.WeakSet()
         self.default_fields: Headers = ()
         self.beginning = b""

@@ -17,7 +17,6 @@ from undercroft.egress.http1 import request_below
 from undercroft.egress.origin import Origin
 from undercroft.egress.pool import Pool
 from undercroft.egress.response import Response
-from undercroft.egress.turn import Turn
 from undercroft.errors import AddressRefused, Unavailable, UpstreamUnreachable
 
 _TICK_S: Final = 0.1
@@ -72,7 +71,6 @@ class Client:
         self._ssl_context = ssl_context
         self._pools: dict[Origin, Pool] = {}
         self._connections: set[Connection] = set()
-        self._turn = Turn()
         self._ticker: asyncio.Task[None] | None = None
         self._closing = ""
         """Why there are no more connections."""
@@ -183,7 +181,7 @@ class Client:
         loop = asyncio.get_running_loop()
 
         def protocol() -> Connection:
-            return Connection(name=str(origin), keep_alive_s=self._limits.keep_alive_s, loop=loop, turn=self._turn)
+            return Connection(name=str(origin), keep_alive_s=self._limits.keep_alive_s, loop=loop)
 
         connection: Connection
         tls = self._tls() if origin.scheme == "https" else None

@@ -10,7 +10,7 @@ from typing import Final, Protocol, cast
 
 from undercroft.egress.http1 import MAX_HEAD_BYTES, Chunked, Framing, Head, UntilClose
 from undercroft.egress.response import Response
-from undercroft.egress.turn import Turn
+from undercroft.egress.turn import turn_of
 from undercroft.errors import UndercroftError, UpstreamGarbled, UpstreamTimedOut, UpstreamUnreachable
 
 _REST_BYTES: Final = 65_536
@@ -63,12 +63,12 @@ class Connection(asyncio.Protocol):
         "loop", "owner", "patience_s",
     )  # fmt: skip
 
-    def __init__(self, *, name: str, keep_alive_s: float, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
+    def __init__(self, *, name: str, keep_alive_s: float, loop: asyncio.AbstractEventLoop) -> None:
         self.owner: Owner | None = None
         """None while it is being made: an attempt that fails half-way has no place to give back."""
         self._name = name
         self._keep_alive_s = keep_alive_s
-        self._turn = turn
+        self._turn = turn_of(loop)
         self._held = b""
         """A request that goes out at the end of this turn."""
         self.loop = loop
@@ -208,6 +208,8 @@ class Connection(asyncio.Protocol):
             self._taker = None
             if taker.take(self, data):
                 return
+        if self._turn.senders:  # a burst of chunks is not to keep them waiting
+            self._turn.send()
         response = self._response
         if response is None:  # nobody asked for anything
             self._transport.abort()

@@ -8,6 +8,7 @@ find it awake.
 import asyncio
 from collections import deque
 from typing import Final, Protocol
+from weakref import WeakKeyDictionary
 
 MOST_HELD: Final = 64
 """So many go out at once, before the turn's end: nobody waits for more than the calls of as many others."""
@@ -22,24 +23,26 @@ class Sender(Protocol):
 
 
 class Turn:
-    """The senders of the turn under way. Call it from the event loop's thread."""
+    """The turn of one loop that is under way. Call it from the loop's thread."""
 
-    __slots__ = ("_senders",)
+    __slots__ = ("senders",)
 
     def __init__(self) -> None:
-        self._senders: deque[Sender] = deque()
+        self.senders: deque[Sender] = deque()
+        """Who holds something, in the order in which they came."""
 
     def add(self, sender: Sender) -> None:
         """It is told to send before the loop waits for anything again."""
-        senders = self._senders
+        senders = self.senders
         if not senders:
-            asyncio.get_running_loop().call_soon(self._send)
+            asyncio.get_running_loop().call_soon(self.send)
         senders.append(sender)
         if len(senders) >= MOST_HELD:
-            self._send()
+            self.send()
 
-    def _send(self) -> None:
-        senders = self._senders
+    def send(self) -> None:
+        """Now: for what is about to take its time, or goes out at once."""
+        senders = self.senders
         while senders:
             sender = senders.popleft()
             try:
@@ -47,3 +50,14 @@ class Turn:
             except Exception as error:  # noqa: BLE001 - none of the others is to wait for it, nor the caller to hear of it
                 told = {"message": "a message could not be sent", "exception": error, "protocol": sender}
                 asyncio.get_running_loop().call_exception_handler(told)
+
+
+_turns: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Turn]] = WeakKeyDictionary()
+
+
+def turn_of(loop: asyncio.AbstractEventLoop) -> Turn:
+    """The one that all who send on a loop share."""
+    turn = _turns.get(loop)
+    if turn is None:
+        turn = _turns[loop] = Turn()
+    return turn

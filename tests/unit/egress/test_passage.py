@@ -15,7 +15,6 @@ from undercroft.egress.connection import Connection, Stale
 from undercroft.egress.http1 import request_head, whole_body_of
 from undercroft.egress.origin import parse_base_url
 from undercroft.egress.response import Response
-from undercroft.egress.turn import Turn
 from undercroft.errors import UpstreamTimedOut, UpstreamUnreachable
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -206,7 +205,7 @@ class Wire(asyncio.Transport):
 
 def connected() -> tuple[Connection, Wire]:
     wire = Wire()
-    connection = Connection(name="upstream", keep_alive_s=30, loop=asyncio.get_running_loop(), turn=Turn())
+    connection = Connection(name="upstream", keep_alive_s=30, loop=asyncio.get_running_loop())
     connection.connection_made(wire)
     return connection, wire
 
@@ -238,6 +237,18 @@ def test_what_comes_before_a_request_went_out_is_not_its_answer(run: Run) -> Non
         assert taker.taken == b""
         assert taker.response is not None
         assert taker.response.is_over
+
+    run(scenario())
+
+
+def test_a_burst_of_chunks_keeps_no_request_waiting(run: Run) -> None:
+    async def scenario() -> None:
+        connection, wire = connected()
+        connection.pass_on(b"request", Taker(), first_byte_s=1, idle_s=1)
+        streaming, _ = connected()
+        streaming.send((b"another", b""), first_byte_s=1, idle_s=1)
+        streaming.data_received(CHUNKED_HEAD + chunk(b"x"))
+        assert wire.written == [b"request"]
 
     run(scenario())
 

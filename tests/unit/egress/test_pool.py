@@ -7,12 +7,11 @@ import pytest
 
 from undercroft.egress.connection import Connection
 from undercroft.egress.pool import Pool
-from undercroft.egress.turn import Turn
 from undercroft.errors import Unavailable, UpstreamUnreachable
 
 
 def new_connection() -> Connection:
-    return Connection(name="upstream", keep_alive_s=30, loop=asyncio.get_running_loop(), turn=Turn())
+    return Connection(name="upstream", keep_alive_s=30, loop=asyncio.get_running_loop())
 
 
 async def dialled(_pool: Pool, _connect_s: float | None) -> Connection:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from undercroft.egress.turn import MOST_HELD, Turn
+from undercroft.egress.turn import MOST_HELD, Turn, turn_of
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -67,3 +67,16 @@ def test_one_that_fails_keeps_nobody_waiting_and_is_told_to_the_loop(run: Run) -
         assert [(str(what["exception"]), what["protocol"]) for what in told] == [("no", failing)]
 
     run(scenario())
+
+
+def test_all_who_send_on_a_loop_share_its_turn(run: Run) -> None:
+    turns: list[Turn] = []
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        assert turn_of(loop) is turn_of(loop)
+        turns.append(turn_of(loop))
+
+    run(scenario())
+    run(scenario())
+    assert turns[0] is not turns[1], "of another loop"
