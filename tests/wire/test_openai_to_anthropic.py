@@ -94,6 +94,7 @@ def test_a_schema_is_kept_by_newer_and_older_models(client: openai.OpenAI, model
         ({"logprobs": True}, "logprobs"),
         ({"seed": 1}, "seed"),
         ({"logit_bias": {"1": 1}}, "logit_bias"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
     ],
 )
 def test_what_anthropic_cannot_do_is_refused_or_dropped_as_the_operator_chose(
@@ -105,6 +106,11 @@ def test_what_anthropic_cannot_do_is_refused_or_dropped_as_the_operator_chose(
     raw = client.chat.completions.with_raw_response.create(model="a-dropping", messages=HI, **given)
     assert raw.headers["x-undercroft-dropped"] == param
     assert len(raw.parse().choices) == 1
+
+
+def test_what_nobody_here_knows_is_told_to_have_been_left_out(client: openai.OpenAI) -> None:
+    raw = client.chat.completions.with_raw_response.create(model=CLAUDE, messages=HI, extra_body={"x_new": 1})
+    assert raw.headers["x-undercroft-dropped"] == "x_new"
 
 
 @pytest.mark.parametrize(

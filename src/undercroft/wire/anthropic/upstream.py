@@ -9,6 +9,7 @@ from undercroft.llm.types import ChatRequest
 from undercroft.llm.unsupported import Unsupported
 from undercroft.wire.anthropic.tools import write_choice, write_tools
 from undercroft.wire.anthropic.writing import write_messages
+from undercroft.wire.untranslated import note_untranslated
 
 _encode = msgspec.json.Encoder().encode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -40,6 +41,7 @@ def encode_request(request: ChatRequest, *, model: str, lost: Unsupported) -> Wr
     """What the provider cannot do goes to `lost`. A stage that changes a request must drop its `source`."""
     if (passed := _passed_on(request, model)) is not None:
         return Written(passed)
+    note_untranslated(request, lost)
     _note_what_it_lacks(request, lost)
     fields = _conversation(request, model, lost)
     sampling = request.sampling

@@ -8,6 +8,7 @@ import msgspec
 from undercroft.llm.types import ChatRequest, Sampling, Tool
 from undercroft.llm.unsupported import Unsupported
 from undercroft.wire.gemini.contents import conversation
+from undercroft.wire.untranslated import note_cache_hints, note_untranslated
 
 _encode = msgspec.json.Encoder().encode
 
@@ -24,6 +25,8 @@ _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY", "function": 
 
 def encode_request(request: ChatRequest, *, model: str, unsupported: Unsupported) -> bytes:
     """The body; what Gemini cannot do is noted in `unsupported`. Raises InvalidRequest."""
+    note_untranslated(request, unsupported)
+    note_cache_hints(request, unsupported)
     is_levelled = "gemini-" in model and _OLDER.match(model) is None
     fields = conversation(request.messages, unsupported, demands_signatures=is_levelled)
     fields |= _tools(request, unsupported)

@@ -5,8 +5,10 @@ from typing import Any, Final
 
 import msgspec
 
+from undercroft.llm.types import ChatRequest
 from undercroft.llm.unsupported import Unsupported
 from undercroft.settings.presets import Quirks
+from undercroft.wire.untranslated import note_cache_hints, note_untranslated
 
 _NEUTRAL: Final[Mapping[str, object]] = {
     "n": 1,
@@ -38,16 +40,20 @@ class Adaptation:
         """What was left out, to be told."""
         return tuple(self._unsupported.names)
 
-    def leave_out(self, name: str) -> None:
-        """A hint of another format that OpenAI's has no words for: told, never refused."""
-        self._unsupported.leave_out(name)
+    def note_foreign(self, request: ChatRequest) -> None:
+        """What a request of another format says that OpenAI's has no words for. Raises InvalidRequest."""
+        note_untranslated(request, self._unsupported)
+        if request.source is not None:
+            note_cache_hints(request, self._unsupported)
+        if request.reasoning_tokens:
+            self._unsupported.leave_out("thinking")
 
     def apply(self, fields: dict[str, Any]) -> None:
         """Changes the request's top level, whose values may be unread JSON. Raises InvalidRequest."""
         quirks = self._quirks
         for name in _EXTENSIONS:
             if name in fields and name not in quirks.extras and not isinstance(fields[name], msgspec.Raw):
-                self.leave_out(name)
+                self._unsupported.leave_out(name)
                 del fields[name]
         for name in quirks.labels & fields.keys():
             del fields[name]

@@ -43,8 +43,7 @@ def encode_request(request: ChatRequest, *, model: str, ask_usage: bool, adaptat
     if request.end_user:
         fields["user"] = request.end_user
     if adaptation is not None:
-        if request.reasoning_tokens:
-            adaptation.leave_out("thinking")
+        adaptation.note_foreign(request)
         adaptation.apply(fields)
     return _encode(fields)
 

@@ -9,6 +9,7 @@ from undercroft.llm.types import ChatRequest, Message, Part, Source, ToolChoice
 from undercroft.llm.unsupported import Unsupported
 from undercroft.wire.openai import chat
 from undercroft.wire.openai.responses.items import FOREIGN, PREVIOUS
+from undercroft.wire.untranslated import RESPONSES, note_fields
 
 _encode = msgspec.json.Encoder().encode
 
@@ -39,6 +40,7 @@ def portable(request: ChatRequest, unsupported: Unsupported) -> ChatRequest:
     assert source is not None
     if request.prompt is None and _shared.decode(source.body).prompt is not None:
         unsupported.note("prompt", why="Stored prompts are the provider's own.")
+    note_fields(source, RESPONSES, unsupported)
     for position, tool in enumerate(request.tools):
         if tool.type == "hosted":
             unsupported.note(f"tools[{position}]", why=f"'{tool.name}' runs at a provider that has it.")
