@@ -81,5 +81,6 @@ def note_fields(source: Source, terms: Terms, unsupported: Unsupported) -> None:
 def note_cache_hints(request: ChatRequest, unsupported: Unsupported) -> None:
     """For providers that cannot be told how much of a prompt is worth keeping."""
     parts = [part for message in request.messages if isinstance(message.content, tuple) for part in message.content]
-    if any(each.cache_control is not None for each in (*parts, *request.tools)):
+    hints = [part.cache_control for part in parts] + [tool.cache_control for tool in request.tools]
+    if any(hint is not None for hint in hints):
         unsupported.leave_out("cache_control")

@@ -5,8 +5,9 @@ what must come out. `repeat` names a text in the bytes and how often it stands t
 """
 
 import asyncio
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -14,9 +15,13 @@ import pytest
 from tests.support.canned import CannedClient
 from tests.support.clock import ManualClock
 from tests.support.strict_reader import Read, read_stream
+from undercroft.egress.client import Client
 from undercroft.errors import UpstreamError
+from undercroft.llm.provider import ChatProvider
 from undercroft.llm.reply import joined
 from undercroft.llm.types import ChatRequest, Chunk, Message, Sampling
+from undercroft.providers.anthropic import Anthropic
+from undercroft.providers.gemini import Gemini
 from undercroft.providers.openai_compatible import OpenAICompatible
 from undercroft.wire.openai.chat import ChatStream, whole
 
@@ -29,6 +34,7 @@ class Case(msgspec.Struct, forbid_unknown_fields=True):
     """What must come out."""
 
     imitates: str
+    wire: Literal["openai", "anthropic", "gemini"] = "openai"
     text: str = ""
     """Of choice 0."""
     texts: dict[str, str] | None = None
@@ -62,6 +68,17 @@ def case_of(name: str) -> tuple[Case, bytes]:
     return case, body
 
 
+def provider_of(case: Case, client: Client) -> ChatProvider:
+    told: Any = {"base_url": "http://127.0.0.1/v1", "api_key": None, "model": "m", "client": client}
+    match case.wire:
+        case "anthropic":
+            return Anthropic("odd", **told, clock=ManualClock())
+        case "gemini":
+            return Gemini(**told, clock=ManualClock())
+        case _:
+            return OpenAICompatible("odd", **told, clock=ManualClock())
+
+
 class Outcome(msgspec.Struct):
     """What became of one answer."""
 
@@ -73,9 +90,7 @@ class Outcome(msgspec.Struct):
 async def outcome(pieces: tuple[bytes, ...], case: Case, *, include_usage: bool) -> Outcome:
     """The answer through the real provider and our own writer."""
     canned = CannedClient(*pieces)
-    provider = OpenAICompatible(
-        "odd", base_url="http://127.0.0.1/v1", api_key=None, model="m", client=canned.client, clock=ManualClock()
-    )
+    provider = provider_of(case, canned.client)
     asked = ChatRequest(
         model="m",
         messages=(Message(role="user", content="hi"),),
@@ -133,7 +148,8 @@ def expect_client(case: Case, read: Read) -> None:
 
 
 def test_there_are_enough_of_them_and_each_says_what_it_imitates() -> None:
-    assert len(NAMES) >= 25
+    wires = Counter(case_of(name)[0].wire for name in NAMES)
+    assert all(wires[wire] >= 30 for wire in ("openai", "anthropic", "gemini")), wires
     assert sorted(path.stem for path in FOLDER.glob("*.sse")) == NAMES
     assert all(case_of(name)[0].imitates for name in NAMES)
 

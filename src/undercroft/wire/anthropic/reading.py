@@ -1,5 +1,6 @@
 """Reads what a provider answers: whole, or event by event."""
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -72,7 +73,22 @@ class EventBody(msgspec.Struct, gc=False):
     usage: UsageBody | None = None
 
 
+class TypeBody(msgspec.Struct, gc=False):
+    """What a block, or an addition to one, is."""
+
+    type: str = ""
+
+
+class UnreadBody(msgspec.Struct, gc=False):
+    """An event of which only the types are looked at."""
+
+    type: str = ""
+    content_block: TypeBody | None = None
+    delta: TypeBody | None = None
+
+
 _event = msgspec.json.Decoder(EventBody)
+_unread = msgspec.json.Decoder(UnreadBody)
 _message = msgspec.json.Decoder(MessageBody)
 
 
@@ -107,7 +123,7 @@ def decode_whole(body: bytes, *, answer_tool: str = "") -> Chunk:
     )
     return Chunk(
         choices=(choice,),
-        usage=_usage(answer.usage, Usage()),
+        usage=None if answer.usage is None else _usage(answer.usage, Usage()),
         model=answer.model or "",
         source=body,
         dialect="anthropic.messages",
@@ -121,7 +137,10 @@ class Reading:
     A message that never said why it ended, or has no `message_stop`, was cut.
     """
 
-    __slots__ = ("_answer_tool", "_calls", "_in_answer", "_is_answered", "_stopped", "_usage", "has_begun")
+    __slots__ = (
+        "_answer_tool", "_calls", "_in_answer", "_inputs", "_is_answered", "_is_counted", "_stopped", "_usage",
+        "has_begun",
+    )  # fmt: skip
 
     is_complete = False
     """Only `message_stop` ends a stream."""
@@ -132,20 +151,25 @@ class Reading:
         self._answer_tool = answer_tool
         self._calls: dict[int, int] = {}
         """By the block's index, which call of the answer it is."""
+        self._inputs: dict[int, str] = {}
+        """What the calls of which no piece of input has come yet began with: it is all of it when none comes."""
         self._in_answer: set[int] = set()
         """Blocks that are calls of the tool that stands for the answer."""
         self._is_answered = False
         self._stopped = False
         self._usage = Usage()
+        self._is_counted = False
 
     def read(self, data: bytes) -> Chunk | None:
-        event = _read(_event, data)
+        event = _read_event(data)
         match event.type:
             case "content_block_delta":
                 choice = self._delta(event.index, event.delta or DeltaBody())
             case "content_block_start":
                 self.has_begun = True
                 choice = self._start(event.index, event.content_block or BlockBody())
+            case "content_block_stop":
+                choice = self._rest(event.index)
             case "message_start":
                 return self._message_start(event.message or MessageBody(), data)
             case "message_delta":
@@ -158,16 +182,17 @@ class Reading:
                 raise refused(data)
             case "":
                 raise refused(data)
-            case _:  # the end of a block, a ping, and whatever comes to be
+            case _:  # a ping, and whatever comes to be
                 choice = None
         return Chunk(choices=() if choice is None else (choice,), source=data, dialect="anthropic.messages")
 
     def _message_start(self, message: MessageBody, data: bytes) -> Chunk:
-        self._usage = _usage(message.usage, Usage())
+        self._count(message.usage)
+        # What is written is not known yet, whatever stands there: if the stream is cut, it is estimated.
+        usage = msgspec.structs.replace(self._usage, output=0, reasoning=0) if self._is_counted else None
         return Chunk(
             choices=(Choice(role="assistant"),),
-            # What is written is not known yet, whatever stands there: if the stream is cut, it is estimated.
-            usage=msgspec.structs.replace(self._usage, output=0, reasoning=0),
+            usage=usage,
             model=message.model or "",
             source=data,
             dialect="anthropic.messages",
@@ -176,15 +201,20 @@ class Reading:
     def _message_delta(self, event: EventBody, data: bytes) -> Chunk:
         self.has_begun = True
         delta = event.delta or DeltaBody()
-        self._usage = _usage(event.usage, self._usage)
-        choices: tuple[Choice, ...] = ()
+        self._count(event.usage)
+        choices: tuple[Choice, ...] = tuple([rest for index in list(self._inputs) if (rest := self._rest(index))])
         if delta.stop_reason is not None and not self._stopped:
             self._stopped = True
             reason = finish_reason(delta.stop_reason)
             if self._is_answered and not self._calls and reason == "tool_calls":
                 reason = "stop"
-            choices = (Choice(finish_reason=reason, stop_sequence=delta.stop_sequence),)
-        return Chunk(choices=choices, usage=self._usage, source=data, dialect="anthropic.messages")
+            choices += (Choice(finish_reason=reason, stop_sequence=delta.stop_sequence),)
+        usage = self._usage if self._is_counted else None
+        return Chunk(choices=choices, usage=usage, source=data, dialect="anthropic.messages")
+
+    def _count(self, told: UsageBody | None) -> None:
+        self._usage = _usage(told, self._usage)
+        self._is_counted = self._is_counted or told is not None
 
     def _start(self, index: int, block: BlockBody) -> Choice | None:
         if block.type == "tool_use":
@@ -193,9 +223,8 @@ class Reading:
                 self._is_answered = True
                 return None
             call = self._calls[index] = len(self._calls)
-            # The input in the first event is empty: what follows in pieces is all of it.
-            arguments = input_text(block.input) if block.input else ""
-            return Choice(tool_calls=(ToolCallDelta(index=call, id=block.id, name=block.name, arguments=arguments),))
+            self._inputs[index] = input_text(block.input or {})
+            return Choice(tool_calls=(ToolCallDelta(index=call, id=block.id, name=block.name),))
         if block.type == "text" and block.text:
             return Choice(text=block.text)
         if block.type == "thinking" and (block.thinking or block.signature):
@@ -215,8 +244,17 @@ class Reading:
                 if index in self._in_answer:
                     return Choice(text=piece)
                 if index in self._calls:
+                    if piece:
+                        self._inputs.pop(index, None)
                     return Choice(tool_calls=(ToolCallDelta(index=self._calls[index], arguments=piece),))
         return None  # citations, and the input of tools that the provider runs itself
+
+    def _rest(self, index: int) -> Choice | None:
+        """The input of a call that ends without a piece of it: `{}` from Anthropic, where callers want JSON."""
+        arguments = self._inputs.pop(index, None)
+        if arguments is None:
+            return None
+        return Choice(tool_calls=(ToolCallDelta(index=self._calls[index], arguments=arguments),))
 
 
 def _usage(told: UsageBody | None, known: Usage) -> Usage:
@@ -236,6 +274,25 @@ def _usage(told: UsageBody | None, known: Usage) -> Usage:
         cache_write=written,
         reasoning=known.reasoning if thought is None else max(thought, 0),
     )
+
+
+_READ = frozenset(
+    {"text", "thinking", "tool_use", "text_delta", "thinking_delta", "signature_delta", "input_json_delta"}
+)
+
+
+def _read_event(data: bytes) -> EventBody:
+    """The event. Blocks that come to be may use the names of known fields for other things: those are not read."""
+    try:
+        event: EventBody = _read(_event, data)
+    except UpstreamGarbled:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            outline = _unread.decode(data)
+            told = outline.content_block or outline.delta
+            if told is not None and told.type and told.type not in _READ and outline.type.startswith("content_block_"):
+                return EventBody(type=outline.type)
+        raise
+    return event
 
 
 def _read(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:

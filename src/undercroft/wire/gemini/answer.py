@@ -97,7 +97,7 @@ _encode = msgspec.json.Encoder().encode
 
 def decode_whole(body: bytes, *, choices: int = 1) -> Chunk:
     """A whole answer. Raises the error it holds, or UpstreamGarbled."""
-    chunk = Reading(choices=choices).read(body)
+    chunk = Reading(choices=choices).piece(body)
     if not chunk.choices:
         raise UpstreamGarbled("The provider's answer has no candidates.")
     return chunk
@@ -124,8 +124,14 @@ class Reading:
         """Nothing ends a stream but its connection: it may stop when every candidate has said why it ended."""
         return bool(self._seen) and self._seen == self._finished and len(self._finished) >= self._choices
 
-    def read(self, event: bytes) -> Chunk:
-        """One piece. Raises the error it holds, or UpstreamGarbled."""
+    def read(self, event: bytes) -> Chunk | None:
+        """One piece; None for the end that a gateway on the way adds. Raises the error it holds, or UpstreamGarbled."""
+        if event == b"[DONE]" and self.is_complete:
+            return None
+        return self.piece(event)
+
+    def piece(self, event: bytes) -> Chunk:
+        """One piece that is no end."""
         body = _read(event)
         if body.candidates:
             choices = tuple([self._choice(candidate, body) for candidate in body.candidates])

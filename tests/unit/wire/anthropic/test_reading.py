@@ -116,7 +116,7 @@ def test_calls_are_numbered_among_themselves() -> None:
     (choice,) = whole(read(TWO_CALLS)).choices
     assert choice.tool_calls == (
         ToolCallDelta(index=0, id="toolu_1", name="get_weather", arguments='{"city":"Paris"}'),
-        ToolCallDelta(index=1, id="toolu_2", name="get_time"),
+        ToolCallDelta(index=1, id="toolu_2", name="get_time", arguments="{}"),
     )
     assert choice.finish_reason == "tool_calls"
 
