@@ -62,7 +62,7 @@ def test_a_stream_that_called_before_it_ended_ended_with_a_call() -> None:
     reading = Reading(choices=1)
     reading.read(answer({"functionCall": {"name": "f"}}, finish=None))
     assert not reading.is_complete
-    assert reading.read(answer(finish="STOP")).choices[0].finish_reason == "tool_calls"
+    assert reading.piece(answer(finish="STOP")).choices[0].finish_reason == "tool_calls"
     assert reading.is_complete
 
 
