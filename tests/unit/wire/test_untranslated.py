@@ -106,7 +106,7 @@ def test_a_text_is_what_every_provider_answers_with() -> None:
 @pytest.mark.parametrize("write", [to_openai, to_gemini])
 @pytest.mark.parametrize("place", ["system", "messages", "tools"])
 def test_a_hint_for_the_prompts_cache_is_told_where_it_cannot_be_given(write: Any, place: str) -> None:
-    hint = {"cache_control": {"type": "ephemeral"}}
+    hint: dict[str, Any] = {"cache_control": {"type": "ephemeral"}}
     text = {"type": "text", "text": "long", **hint}
     fields: dict[str, Any] = {
         "system": {"system": [text]},
@@ -122,6 +122,49 @@ def test_anthropic_is_given_the_hint() -> None:
     hinted = {"type": "text", "text": "long", "prompt_cache_breakpoint": {"mode": "explicit"}}
     lost = Unsupported("p/m", drop=False)
     to_anthropic(from_chat(messages=[{"role": "user", "content": [hinted]}]), lost)
+    assert lost.names == []
+
+
+PICTURE = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
+LINKED = {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}}
+FOREIGN: list[tuple[Any, Any]] = [
+    (to_openai, {"type": "hologram", "x": 1}),
+    (to_openai, LINKED),
+    (to_openai, {"type": "image", "source": {"type": "file", "file_id": "file_1"}}),
+    (to_openai, {"type": "tool_result", "tool_use_id": "t", "content": [LINKED]}),
+    (to_gemini, {"type": "hologram", "x": 1}),
+    (to_gemini, {"type": "tool_result", "tool_use_id": "t", "content": [PICTURE]}),
+]
+
+
+@pytest.mark.parametrize(("write", "block"), FOREIGN)
+def test_content_that_a_provider_has_no_form_for_is_refused_or_left_out_and_told(write: Any, block: Any) -> None:
+    request = from_messages(messages=[{"role": "user", "content": [block, {"type": "text", "text": "hi"}]}])
+    with pytest.raises(InvalidRequest, match="does not support 'messages'"):
+        write(request, Unsupported("p/m", drop=False))
+    lost = Unsupported("p/m", drop=True)
+    write(request, lost)
+    assert lost.names == ["messages"]
+
+
+def test_of_a_turn_of_nothing_else_nothing_is_left() -> None:
+    turns = [{"role": "user", "content": [{"type": "hologram"}]}, *HI]
+    fit = Adaptation(Quirks(), Unsupported("p/m", drop=True))
+    body = chat.encode_request(from_messages(messages=turns), model="m", ask_usage=False, adaptation=fit)
+    assert msgspec.json.decode(body)["messages"] == HI
+
+
+@pytest.mark.parametrize("write", [to_anthropic, to_gemini])
+def test_an_earlier_answer_of_sound_is_not_left_out_in_silence(write: Any) -> None:
+    request = from_chat(messages=[*HI, {"role": "assistant", "audio": {"id": "audio_1"}}, *HI])
+    with pytest.raises(InvalidRequest, match="'audio'"):
+        write(request, Unsupported("p/m", drop=False))
+
+
+@pytest.mark.parametrize("block", [PICTURE, {"type": "tool_result", "tool_use_id": "t", "content": [PICTURE]}])
+def test_content_that_openai_has_a_form_for_is_passed_on(block: Any) -> None:
+    lost = Unsupported("p/m", drop=False)
+    to_openai(from_messages(messages=[{"role": "user", "content": [block]}]), lost)
     assert lost.names == []
 
 

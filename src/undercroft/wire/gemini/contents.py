@@ -86,6 +86,8 @@ class _Writer:
     def _result(self, message: Message) -> dict[str, Any]:
         call_id = message.tool_call_id or ""
         name = self._called.get(call_id) or message.name or call_id
+        if isinstance(message.content, tuple) and any(part.type != "text" for part in message.content):
+            self._unsupported.note("messages", why="A tool's result is text.")
         key = "error" if message.is_error else "output"
         return {"functionResponse": {"id": call_id, "name": name, "response": _as_object(message.text(), key=key)}}
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from undercroft.llm.types import ChatRequest
+from undercroft.llm.types import ChatRequest, Message, Part
 from undercroft.llm.unsupported import Unsupported
 from undercroft.settings.presets import Quirks
 from undercroft.wire.untranslated import note_cache_hints, note_untranslated
@@ -40,13 +40,28 @@ class Adaptation:
         """What was left out, to be told."""
         return tuple(self._unsupported.names)
 
-    def note_foreign(self, request: ChatRequest) -> None:
-        """What a request of another format says that OpenAI's has no words for. Raises InvalidRequest."""
-        note_untranslated(request, self._unsupported)
-        if request.source is not None:
-            note_cache_hints(request, self._unsupported)
+    def portable(self, request: ChatRequest) -> ChatRequest:
+        """A request without what only its own format has words for. Raises InvalidRequest."""
         if request.reasoning_tokens:
             self._unsupported.leave_out("thinking")
+        if request.source is None or request.source.dialect == "openai.chat":
+            return request
+        note_untranslated(request, self._unsupported)
+        note_cache_hints(request, self._unsupported)
+        messages = [kept for message in request.messages if (kept := self._portable(message)) is not None]
+        return msgspec.structs.replace(request, messages=tuple(messages))
+
+    def _portable(self, message: Message) -> Message | None:
+        content = message.content
+        if content is None or isinstance(content, str) or all(_is_spoken(part) for part in content):
+            return message
+        for part in content:
+            if not _is_spoken(part):
+                self._unsupported.note("messages", why=f"It does not take this '{part.type}' content.")
+        kept = tuple(part for part in content if _is_spoken(part))
+        if not kept and message.role != "tool" and not message.tool_calls:
+            return None
+        return msgspec.structs.replace(message, content=kept or None)
 
     def apply(self, fields: dict[str, Any]) -> None:
         """Changes the request's top level, whose values may be unread JSON. Raises InvalidRequest."""
@@ -76,6 +91,15 @@ class Adaptation:
 
 
 _UNSET: Final = object()
+_PARTS: Final = frozenset({"text", "refusal", "image_url", "input_audio", "thinking", "redacted_thinking"})
+"""Thoughts are left out where messages are written."""
+
+
+def _is_spoken(part: Part) -> bool:
+    if part.type == "file":
+        file = (part.data or {}).get("file")
+        return not (isinstance(file, dict) and "file_url" in file)
+    return part.type in _PARTS
 
 
 def _read(value: Any) -> Any:

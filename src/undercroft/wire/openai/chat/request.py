@@ -180,8 +180,10 @@ def _assistant(message: MessageBody, where: str) -> Message:
     if message.refusal is not None:
         said = (Part(type="text", text=content),) if isinstance(content, str) else content or ()
         content = (*said, Part(type="refusal", text=message.refusal))
-    if content is None and not calls and message.audio is None:
-        raise _no_content(where)
+    if content is None and not calls:
+        if message.audio is None:
+            raise _no_content(where)
+        content = (Part(type="audio", data={"type": "audio", "audio": message.audio}),)
     return Message(role="assistant", content=content, name=message.name, tool_calls=calls)
 
 

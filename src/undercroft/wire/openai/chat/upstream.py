@@ -23,6 +23,8 @@ def encode_request(request: ChatRequest, *, model: str, ask_usage: bool, adaptat
     ask_usage = ask_usage and request.stream
     if request.source is not None and request.source.dialect == "openai.chat":
         return rewritten(request.source.body, model=model, ask_usage=ask_usage, adaptation=adaptation)
+    if adaptation is not None:
+        request = adaptation.portable(request)
     fields: dict[str, Any] = {"model": model, "messages": _messages(request)}
     fields |= sampling_fields(request.sampling)
     if request.sampling.top_k is not None:
@@ -43,7 +45,6 @@ def encode_request(request: ChatRequest, *, model: str, ask_usage: bool, adaptat
     if request.end_user:
         fields["user"] = request.end_user
     if adaptation is not None:
-        adaptation.note_foreign(request)
         adaptation.apply(fields)
     return _encode(fields)
 
