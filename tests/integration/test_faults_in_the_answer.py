@@ -17,10 +17,11 @@ from tests.support.hostile import POST
 from tests.support.raw import connected
 from tests.support.server import Server, until
 from tests.support.streams import Told, told
-from tests.support.upstream import STREAM_HEAD, Request, Step, Upstream, delta, event
+from tests.support.upstream import STREAM_HEAD, Do, Request, Step, Upstream, delta, event
 
 SLACK = 10
 GAP_S = 0.6
+TOTAL_S = 0.8
 PIECES = len(WORDS) + 2
 """Role, words, end; the usage comes after them."""
 ENDS = ("cut", "close", "stall", "malformed-at")
@@ -57,13 +58,14 @@ def faults() -> Faults:
 def upstream(faults: Faults) -> Iterator[Upstream]:
     with upstream_in_background() as running:
         running.otherwise = faults.answer
-        running.answers = {"endless": endless}
+        running.answers = {"endless": endless, "talks-on": endless, "says-nothing": lambda request: [Do.HANG]}
         yield running
 
 
 @pytest.fixture(scope="module")
 def server(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     models = {"well": "", "no-prefill": "", "endless": "", f"drip-after-{3}": QUICK, "long-line": QUICK}
+    models |= dict.fromkeys(["talks-on", "says-nothing"], f"total_timeout_s = {TOTAL_S}")
     models |= {name_of(end, at): QUICK for end in ENDS for at in range(2, PIECES)}
     models |= dict.fromkeys([*BROKEN_WHOLE, *ODD_BUT_WHOLE], "tries = 1")
     size = len(b"".join([event(delta(role="assistant")), *(event(delta(word)) for word in WORDS)])) + 400
@@ -177,6 +179,23 @@ def test_row_5_a_stall_ends_in_an_error_within_its_limit_and_frees_the_slot(
     assert answer.error is not None
     assert answer.error["code"] == "upstream_timeout"
     assert GAP_S <= took_s < GAP_S * SLACK
+    until(lambda: upstream.running == 0)
+
+
+def test_row_5_an_answer_that_never_ends_is_ended_when_the_calls_time_is_up(server: Server, upstream: Upstream) -> None:
+    """Row 5: each piece comes in time, and there is always another; and a provider that never says anything."""
+    began = time.monotonic()
+    answer = stream(server, "talks-on", "never-ends")
+    assert TOTAL_S <= time.monotonic() - began < TOTAL_S * SLACK
+    assert answer.is_told_broken
+    assert answer.error is not None
+    assert answer.error["code"] == "request_timeout"
+    assert answer.text.startswith(" word word")
+    row = row_of(server, answer)
+    assert (row.status, row.usage_estimated, row.output_tokens > 0) == (504, True, True)
+    for streamed in (False, True):
+        refused = server.chat(model="says-nothing", stream=streamed)
+        assert (refused.status, refused.error["code"]) == (504, "request_timeout")
     until(lambda: upstream.running == 0)
 
 

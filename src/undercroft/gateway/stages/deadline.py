@@ -35,9 +35,8 @@ class Deadline:
             raise _too_long(model.name, total_s) from error
         if reply.whole is not None:
             return reply
-        return Reply(
-            self._limited(reply.chunks, deadline, model.name, total_s), dropped=reply.dropped, has_begun=reply.has_begun
-        )
+        chunks = self._limited(reply.chunks, deadline, model.name, total_s)
+        return Reply(chunks, dropped=reply.dropped, has_begun=reply.has_begun, limits=reply.limits)
 
     async def _limited(
         self, chunks: AsyncGenerator[Chunk, None], deadline: float, name: str, total_s: float
