@@ -4,14 +4,15 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, and_, delete, func, select
+from sqlalchemy import Connection, RowMapping, and_, delete, func, or_, select
 
+from undercroft.errors import RateLimited
 from undercroft.ledger.limits import Limit, Scope, counted_in
 from undercroft.ledger.slices import Slice, Window
 from undercroft.storage.schema import calls, insert, limits, spool_offsets
 
-REFUSED: Final = 429
-"""Status of calls that a limit turned away: they are counted in none."""
+WAS_LET_IN: Final = or_(calls.c.status != RateLimited.status, calls.c.attempts > 0)
+"""What a limit turned away is counted in none; an answer that a limit has cut in the middle is, with what was said."""
 
 
 def stored_limits(connection: Connection) -> list[Limit]:
@@ -75,7 +76,7 @@ def used_in(connection: Connection, window: Window, *, spool: str | None = None)
         subject[counted.scope] == counted.subject,
         calls.c.started_us >= counted.starts_us,
         calls.c.started_us < window.ends_us,
-        calls.c.status != REFUSED,
+        WAS_LET_IN,
     )
     if counted.model:
         query = query.where(calls.c.model == counted.model)

@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import Connection, func, select
 
 from undercroft.clock import rfc3339
+from undercroft.ledger.limit_repository import WAS_LET_IN
 from undercroft.ledger.limits import NEVER_US, Limit, period_of, start_of
 from undercroft.ledger.usage import DAY_US
 from undercroft.storage.schema import calls
@@ -21,7 +22,6 @@ DEVIATIONS: Final = 3
 LEAST_FACTOR: Final = 1.5
 MOST_SUBJECTS: Final = 100
 """Of a budget that each has to itself, those that have spent most of it."""
-REFUSED: Final = 429
 
 
 class BudgetOutlook(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +133,7 @@ def _by_subject(connection: Connection, limit: Limit, *, organisation: str, now_
         .where(
             calls.c.organisation == organisation,
             calls.c.started_us >= start_of(limit.period, period_of(limit.period, now_us)[0]),
-            calls.c.status != REFUSED,
+            WAS_LET_IN,
             subject != "",
         )
         .group_by(subject)

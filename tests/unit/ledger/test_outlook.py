@@ -82,11 +82,12 @@ def test_a_budget_that_each_has_to_itself_is_shown_for_those_who_spend() -> None
         ended("a", cost_nano=40),
         ended("b", who=Who(key="key_2"), cost_nano=60),
         ended("c", who=Who(), cost_nano=1),
-        ended("d", status=429, cost_nano=9),
+        ended("turned away", status=429, attempts=0, cost_nano=9),
+        ended("cut", status=429, cost_nano=2),
     ]
     with memory_database() as database:
         filled(database, records)
         found = database.run(
             lambda connection: budgets(connection, [each, own, rate], organisation="default", now_us=MIDNIGHT + HOUR_US)
         )
-    assert [(line.subject, line.used_nano) for line in found] == [("key_2", 60), ("key_1", 40), ("nobody", 0)]
+    assert [(line.subject, line.used_nano) for line in found] == [("key_2", 60), ("key_1", 42), ("nobody", 0)]
