@@ -253,7 +253,7 @@ FIELDS: Final = (
 )  # fmt: skip
 
 
-def body_of(rng: random.Random, model: str, *, stream: bool) -> bytes:
+def body_of(rng: random.Random, model: str, *, stream: bool, **more: Any) -> bytes:
     messages: list[dict[str, Any]] = [{"role": "user", "content": rng.choice(("hi", "größer 😀", "x" * 3000))}]
     if rng.random() < 0.3:
         messages.insert(0, {"role": rng.choice(("system", "developer")), "content": "Be terse."})
@@ -271,7 +271,7 @@ def body_of(rng: random.Random, model: str, *, stream: bool) -> bytes:
     }  # fmt: skip
     for name in rng.sample(sorted(extras), rng.randrange(3)):
         fields[name] = extras[name]
-    return msgspec.json.encode(fields)
+    return msgspec.json.encode(fields | more)
 
 
 def messages_body_of(rng: random.Random, model: str, *, stream: bool) -> bytes:
@@ -351,12 +351,17 @@ def test_limits_count_the_same_on_both_paths(tmp_path: Path) -> None:
             for number in range(LIMITED_REQUESTS):
                 name = rng.choice(("well", "many-words", "many-words", "texts"))
                 if number % 4:
-                    one = Asked(message_of(body_of(rng, name, stream=rng.random() < 0.6)))
+                    said = {"max_tokens": 50} if rng.random() < 0.7 else {}
+                    one = Asked(message_of(body_of(rng, name, stream=rng.random() < 0.6, **said)))
                 else:
                     one = Asked(messages_for(name, temperature=rng.random()))
                 first, second = await asyncio.gather(ask(fast.port, one), ask(stages.port, one))
                 assert first == second, (number, name)
                 seen += first
+            sent = [each.json for each in upstream.requests]
+            assert sent == [each.json for each in other.requests]
+            ends = [each.get("max_tokens", each.get("max_completion_tokens")) for each in sent if not each.get("stream")]
+            assert set(ends) == {50, 60, 64}, "a whole answer under a budget has an end"
             assert fast.taken > 15, "of those that are not refused"
             assert fast.expressed > 3, "of them, by the shortest way"
             assert fast.translated > 3, "of these, out of Anthropic's format"

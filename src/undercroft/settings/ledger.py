@@ -55,7 +55,8 @@ class Limits(Section):
     rules: tuple[LimitRule, ...] = ()
     """For all of a kind, or one of them."""
     output_tokens: Positive = 4096
-    """How long an answer is taken to be, for what a call holds, where its request does not say."""
+    """How long an answer is taken to be, for what a call holds, where its request does not say. Under a budget it is no
+    longer, unless it is streamed: a stream holds more as it goes on."""
     unknown_price: Literal["deny", "estimate", "allow"] = "allow"
     """Calls under a budget to a model without a known price: refuse them, book them at `estimate`, or as free."""
     estimate: Price = Price(input="10", output="30")

@@ -100,7 +100,8 @@ class FastPath:
         if not ways.by_deployment:
             is_taken = self._answer_again(cycle, call, head, course)
         else:
-            is_taken = self._send(cycle, call, head, ways, stake, course)
+            # Where the caller has set no end to a whole answer, its budget does: the request is not sent as it is.
+            is_taken = call.trail.most_output is None and self._send(cycle, call, head, ways, stake, course)
         if not is_taken:
             stake.drop()
         return is_taken

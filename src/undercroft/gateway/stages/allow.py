@@ -139,6 +139,9 @@ class Allow:
         trail.own_limits = headers_of(hold.left(), now_us=call.started_us)
         model = trail.found
         assert model is not None, "Find stands before Allow"
+        has_end = says_how_long(call.request)
+        if not has_end and not call.request.stream and "spend" in wanted.counted.measures:
+            trail.most_output = self._usual_output  # a whole answer can neither hold more as it grows nor be cut
 
         async def grow(held: Wanted) -> Wanted:
             output = held.tokens + self._usual_output
@@ -147,7 +150,7 @@ class Allow:
             trail.held_nano = grown.ask.spend_nano
             return grown
 
-        return Holding(hold, wanted, grow, grows=wanted.counted.grows and not says_how_long(call.request))
+        return Holding(hold, wanted, grow, grows=wanted.counted.grows and not has_end)
 
     def _ask(self, call: Call, model: Model, counted: Counting, *, output: int) -> Ask:
         measures = counted.measures

@@ -10,7 +10,7 @@ from tests.support.clock import ManualClock
 from tests.support.gateway import Bench, FlatRates
 from tests.support.memory_slices import MemorySlices
 from undercroft.errors import BudgetSpent, LimitReached, NotAllowed, RateLimited
-from undercroft.gateway.call import Call, Deployment
+from undercroft.gateway.call import Call, Deployment, Trail
 from undercroft.gateway.gateway import Booking, Checks, Gateway, Watching
 from undercroft.gateway.most import likely_input, most_input, most_output
 from undercroft.gateway.stages.allow import Allow, UnknownPrice, headers_of
@@ -212,6 +212,30 @@ def test_a_stream_that_outgrows_what_was_held_for_it_holds_more() -> None:
         assert record.held_nano >= record.cost_nano
         assert await bench.spent("tokens") == record.usage.total
         assert bench.store.settled[limit(measure="spend").window(KEY, call.started_us).name] == record.cost_nano
+
+    asyncio.run(scenario())
+
+
+def test_a_whole_answer_is_no_longer_than_what_is_held_of_a_budget_for_it() -> None:
+    async def scenario() -> None:
+        bench = Limited(limit(measure="spend", amount=10_000), script="words " * 400)
+        call = bench.call(stream=False)
+        await bench.send(call)
+        assert isinstance(call.request, ChatRequest)
+        await bench.send(replace(call, request=replace(call.request, sampling=Sampling(n=2)), trail=Trail()))
+        records = bench.recorder.ended
+        assert [record.usage.output for record in records] == [50, 100]
+        assert all(record.cost_nano <= record.held_nano for record in records)
+
+    asyncio.run(scenario())
+
+
+def test_who_has_no_budget_gets_the_whole_of_it() -> None:
+    async def scenario() -> None:
+        bench = Limited(limit(measure="tokens", amount=10_000), script="words " * 400)
+        await bench.send(bench.call(stream=False))
+        (record,) = bench.recorder.ended
+        assert record.usage.output == 401
 
     asyncio.run(scenario())
 
