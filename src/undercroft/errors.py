@@ -130,6 +130,12 @@ class RateLimited(LimitReached):
     retryable = True
 
 
+class BeyondLimit(RateLimited):
+    """One call wants more than the whole of a window: no wait will do."""
+
+    retryable = False
+
+
 class BudgetSpent(LimitReached):
     """The money set aside is spent."""
 

@@ -101,7 +101,12 @@ def test_what_a_key_may_do_is_changed_rotated_and_revoked_over_http(tmp_path: Pa
         made = server.ask("/api/v1/keys", json={"name": "web", "limits": [{"requests": 1}]}, key=MASTER)
         assert made.status == 201, made.json
         path, first = f"/api/v1/keys/{made.json['id']}", made.json["key"]
-        assert [server.chat(key=first).status for _ in range(2)] == [200, 429]
+        assert server.chat(key=first).status == 200
+        refused = server.chat(key=first)
+        assert (refused.status, refused.headers.get("x-should-retry")) == (429, None)
+        assert 0 < int(refused.headers["retry-after"]) <= 60
+        left = [refused.headers[f"x-ratelimit-{name}-requests"] for name in ("limit", "remaining")]
+        assert left == ["1", "0"]
         changed = server.ask(path, method="PATCH", json={"limits": [], "models": ["chat"]}, key=MASTER)
         assert (changed.json["limits"], changed.json["models"]) == ([], ["chat"])
         assert server.chat(key=first).status == 200

@@ -10,7 +10,7 @@ from undercroft.access.callers import NOBODY, Caller
 from undercroft.access.doors import Bind, Visit, admit, demand
 from undercroft.access.roles import Network, Permission, networks_of
 from undercroft.api import routes as builtin
-from undercroft.api.calls import finish_call, release_header
+from undercroft.api.calls import finish_call, headers_of_refusal
 from undercroft.api.cors import admit_origin
 from undercroft.api.envelopes import envelope_of
 from undercroft.api.exchange import Exchange, Receive, Scope, Send
@@ -282,8 +282,8 @@ class Application:
             except Unavailable as unbooked:
                 status, headers, body = envelope(unbooked, request_id=exchange.id)
         if not exchange.answered:
-            if exchange.trail is not None and exchange.trail.release:
-                headers = [*headers, release_header(exchange.trail.release)]
+            if exchange.trail is not None:
+                headers = [*headers, *headers_of_refusal(exchange.trail, error)]
             await exchange.respond(body, status=status, headers=headers)
         elif exchange.error_frame is not None:
             await exchange.finish(exchange.error_frame(error))

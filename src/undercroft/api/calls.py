@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol, TypeVar
 from undercroft.api.exchange import OFF_LOOP_BYTES, Exchange
 from undercroft.cache.control import HEADER as CACHE_HEADER
 from undercroft.cache.control import Control, control_of
-from undercroft.errors import InvalidRequest, UndercroftError
-from undercroft.gateway.call import Call, Handler
+from undercroft.errors import InvalidRequest, LimitReached, UndercroftError
+from undercroft.gateway.call import Call, Handler, Trail
 from undercroft.gateway.filters import REGION_HEADER, TAGS_HEADER, Wish, wish_of
 from undercroft.gateway.stages.content import HEADER as CONTENT_HEADER
 from undercroft.gateway.tagging import HEADER as USAGE_TAGS_HEADER
@@ -161,6 +161,14 @@ def headers_of(call: Call) -> list[tuple[bytes, bytes]]:
 def cost_of(call: Call) -> tuple[bytes, bytes]:
     """What a whole answer has cost; a stream's is known only when its head is out."""
     return b"x-undercroft-cost", format_usd(call.trail.cost_nano).encode()
+
+
+def headers_of_refusal(trail: Trail, error: Exception) -> list[tuple[bytes, bytes]]:
+    """What the headers of an error say of its call."""
+    headers = [release_header(trail.release)] if trail.release else []
+    if isinstance(error, LimitReached) and not trail.attempts:
+        headers += trail.own_limits
+    return headers
 
 
 def release_header(release: str) -> tuple[bytes, bytes]:

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from msgspec.structs import replace
 
 from undercroft.clock import Clock, beat
-from undercroft.errors import BudgetSpent, LimitReached, RateLimited, Unavailable
+from undercroft.errors import BeyondLimit, BudgetSpent, LimitReached, RateLimited, Unavailable
 from undercroft.ledger.limits import NEVER_US, Left, Limit, renewal, used_of
 from undercroft.ledger.slices import Slice, SliceStore, Window
 
@@ -278,16 +278,22 @@ class Allowances:
         if window.ends_us < NEVER_US:
             renews_in_s = max((window.ends_us - self._clock.now_us()) / 1_000_000, SOON_S)
         needs = f", and this call may need {limit.told(amount)}" if amount > 1 else ""
-        message = f"The limit of {limit.title} is reached: {limit.told(left)} left{needs}; {renewal(window)}."
+        had = limit.told(left) if allowance.slice.token else f"at most {limit.told(left)}"  # nobody was asked yet
+        message = f"The limit of {limit.title} is reached: {had} left{needs}; {renewal(window)}."
+        less = "That is more than the limit ever has: ask for less, as with a smaller max_tokens."
         match limit.measure:
             case "concurrent":
-                return RateLimited(f"The limit of {limit.title} is reached.", retry_after_s=SOON_S)
+                hint = "A place is free when a call of them has ended."
+                return RateLimited(f"The limit of {limit.title} is reached.", retry_after_s=SOON_S, hint=hint)
+            case "tokens" if amount > limit.amount:
+                return BeyondLimit(message, hint=less)
             case "spend" if allowance.held and left + allowance.held >= amount:
                 hint = "Calls under way hold the rest until they end."
                 return BudgetSpent(message, code="budget_reserved", retry_after_s=SOON_S, hint=hint)
             case "spend":
                 self._watcher.exhausted(limit, window, limit.amount - left)
-                return BudgetSpent(message, code="budget_exceeded", retry_after_s=renews_in_s)
+                hint = less if amount > limit.amount else None
+                return BudgetSpent(message, code="budget_exceeded", retry_after_s=renews_in_s, hint=hint)
             case _:
                 return RateLimited(message, retry_after_s=renews_in_s)
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tests.support.clock import ManualClock
 from tests.support.memory_slices import MemorySlices
-from undercroft.errors import BudgetSpent, RateLimited, Unavailable
+from undercroft.errors import BeyondLimit, BudgetSpent, RateLimited, Unavailable
 from undercroft.ledger.allowances import Allowances, Hold
 from undercroft.ledger.limits import NEVER_US, Limit
 from undercroft.ledger.slices import Slice, Window
@@ -92,9 +92,22 @@ async def test_what_was_held_too_much_comes_back(desk: Desk) -> None:
 
 @plays
 async def test_a_call_that_could_cost_more_than_the_whole_budget_is_refused_without_asking(desk: Desk) -> None:
-    with pytest.raises(BudgetSpent, match=r"this call may need 0\.000001001 USD"):
+    with pytest.raises(BudgetSpent, match=r"this call may need 0\.000001001 USD.*ask for less"):
         await desk.hold(BUDGET, 1001)
     assert desk.store.asked == 0
+
+
+@plays
+async def test_a_call_that_wants_more_tokens_than_a_minute_has_is_not_worth_trying_again(desk: Desk) -> None:
+    tokens = Limit(scope="key", measure="tokens", amount=200, period="minute")
+    with pytest.raises(BeyondLimit, match="at most 200 tokens left, and this call may need 201 tokens") as refused:
+        await desk.hold(tokens, 201)
+    assert (refused.value.retryable, refused.value.retry_after_s) == (False, None)
+    await desk.hold(tokens, 200)
+    with pytest.raises(RateLimited, match="0 tokens left") as refused:
+        await desk.hold(tokens, 200)
+    assert refused.value.retryable
+    assert refused.value.retry_after_s is not None
 
 
 @plays

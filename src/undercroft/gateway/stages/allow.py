@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, Protocol
 
-from undercroft.errors import NotAllowed
+from undercroft.errors import LimitReached, NotAllowed
 from undercroft.gateway.call import Call, Handler, Model, Stake, kind_of
 from undercroft.gateway.catalogue import Catalogue
 from undercroft.gateway.growing import Growing
@@ -114,7 +114,23 @@ class Allow:
 
     async def _stake(self, call: Call) -> Stake:
         wanted = self._wanted(call)
-        return NOTHING if wanted is None else self._held(call, wanted, await self._holds.hold(wanted.needs()))
+        if wanted is None:
+            return NOTHING
+        try:
+            hold = await self._holds.hold(wanted.needs())
+        except LimitReached:
+            call.trail.own_limits = headers_of(self._left(wanted.counted), now_us=call.started_us)
+            raise
+        return self._held(call, wanted, hold)
+
+    def _left(self, counted: Counting) -> list[Left]:
+        """As far as this process knows."""
+        found = [(limit, window, self._holds.at_hand(limit, window)) for limit, window in counted.windows]
+        return [
+            (limit, allowance.left, window.ends_us)
+            for limit, window, allowance in found
+            if allowance is not None and allowance.slice.token
+        ]
 
     def _wanted(self, call: Call) -> Wanted | None:
         """What the call has to hold; None where nothing counts it. Raises NotAllowed."""

@@ -180,6 +180,21 @@ def test_the_answer_says_what_is_left_of_the_tightest_limit() -> None:
     asyncio.run(scenario())
 
 
+def test_who_is_refused_is_told_what_is_left_too() -> None:
+    async def scenario() -> None:
+        bench = Limited(limit(amount=1), limit(measure="tokens", amount=1000))
+        await bench.send()
+        call = bench.call(stream=False)
+        with pytest.raises(RateLimited):
+            await bench.send(call)
+        told = dict(call.trail.own_limits)
+        assert told[b"x-ratelimit-remaining-requests"] == b"0"
+        assert told[b"x-ratelimit-reset-requests"] == b"60s"
+        assert 0 < int(told[b"x-ratelimit-remaining-tokens"]) < 1000
+
+    asyncio.run(scenario())
+
+
 def test_a_limit_that_never_renews_has_no_reset() -> None:
     told = dict(headers_of([(limit(period="total"), 1, NEVER_US)], now_us=ManualClock().now_us()))
     assert b"x-ratelimit-reset-requests" not in told
