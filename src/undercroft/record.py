@@ -18,7 +18,8 @@ FORMAT: Final = 1
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """Tokens of one call by class. `cache_read`, `cache_write` and `audio_input` are parts of `input`, `reasoning` and
-    `audio_output` of `output`. Images are input tokens like any other.
+    `audio_output` of `output`, `cache_write_long` (what is kept for an hour) of `cache_write`. Images are input tokens
+    like any other.
 
     (OpenAI counts this way; Anthropic's input excludes the cache and is converted at the edge.)
     """
@@ -30,6 +31,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False
     reasoning: int = 0
     audio_input: int = 0
     audio_output: int = 0
+    cache_write_long: int = 0
 
     @property
     def total(self) -> int:

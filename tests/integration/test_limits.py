@@ -83,14 +83,15 @@ def test_callers_at_the_same_time_never_go_over_a_limit_and_the_books_agree(tmp_
 
 def test_what_was_said_before_a_budget_cut_the_stream_counts_for_good(tmp_path: Path) -> None:
     toml = SCRIPTED.replace("One two three four five.", "word " * 2000) + "[limits]\noutput_tokens = 100\n"
-    id, key = key_in(tmp_path, "--budget", "0.001", "--per", "total", toml=toml)
+    key_id, key = key_in(tmp_path, "--budget", "0.001", "--per", "total", toml=toml)
     with serving(tmp_path, toml=toml, extra={"UNDERCROFT_MASTER_KEY": MASTER}) as server:
         cut = server.chat("hi", key=key, stream=True)
-        assert b"insufficient_quota" in cut.body and b"[DONE]" not in cut.body
+        assert b"insufficient_quota" in cut.body
+        assert b"[DONE]" not in cut.body
         until(lambda: any(row.id == cut.request_id for row in server.rows()))
         (row,) = [row for row in server.rows() if row.id == cut.request_id]
         assert 0 < row.cost_nano <= 10**6
-        (limit,) = server.ask(f"/api/v1/keys/{id}", key=MASTER).json["limits"]
+        (limit,) = server.ask(f"/api/v1/keys/{key_id}", key=MASTER).json["limits"]
         assert limit["used"] == format_usd(row.cost_nano)
     verified = run(tmp_path, "ledger", "verify", toml=None)
     assert verified.exit_code == 0, verified.stdout

@@ -58,7 +58,7 @@ def sent(payload: Block) -> bytes:
     return chunk(b"event: %b\ndata: %b\n\n" % (payload["type"].encode(), msgspec.json.encode(payload)))
 
 
-def begun(**usage: int) -> Block:
+def begun(**usage: int | dict[str, int]) -> Block:
     told = {"input_tokens": 7, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 1}
     message: Block = {
         "id": "msg_up", "type": "message", "role": "assistant", "model": "claude-fake-1", "content": [],

@@ -88,7 +88,7 @@ class FlatRates:
         return None
 
     def most(
-        self, deployment: Deployment, read: int, written: int, /, *, has_audio: bool, at_us: int, is_batch: bool = False
+        self, deployment: Deployment, read: int, written: int, /, *, is_dear: bool, at_us: int, is_batch: bool = False
     ) -> int | None:
         return read + written
 

@@ -36,10 +36,10 @@ class BookedRates:
         return self._fixed.get(deployment.id)
 
     def most(
-        self, deployment: Deployment, read: int, written: int, /, *, has_audio: bool, at_us: int, is_batch: bool = False
+        self, deployment: Deployment, read: int, written: int, /, *, is_dear: bool, at_us: int, is_batch: bool = False
     ) -> int | None:
         price = self._price(deployment, at_us, is_batch=is_batch)
-        return None if price is None else dearest(price, read, written, has_audio=has_audio)
+        return None if price is None else dearest(price, read, written, is_dear=is_dear)
 
     def _price(self, deployment: Deployment, at_us: int, *, is_batch: bool) -> Price | None:
         price = self._of_batches.get(deployment.id) if is_batch else None

@@ -40,23 +40,23 @@ def most_read(sent_bytes: int, *, likely: int) -> int:
     return max(sent_bytes, likely * CHARACTERS_PER_TOKEN)
 
 
-def may_be_heard(body: bytes) -> bool:
-    """Whether what is asked may hold audio, which costs more than text."""
-    return b"audio" in body
+def may_cost_more(body: bytes) -> bool:
+    """Whether what is asked may hold audio, or a text to be cached for an hour: both cost more than plain text."""
+    return b"audio" in body or b'"1h"' in body
 
 
 def most_spent(call: Call, models: Iterable[Model], rates: Rates, *, likely: int, output: int) -> int | None:
     """Nano-dollars of the dearest way to answer a call; None where one of the ways has no known price."""
     request = call.request
     read = most_input(request, likely=likely)
-    has_audio = request.source is not None and may_be_heard(request.source.body)
+    is_dear = request.source is not None and may_cost_more(request.source.body)
     most = 0
     for model in models:
         # A stream that is cut and gone on with is read, and may be written, a second time.
         times = 2 if model.policy.on_cut == "continue" else 1
         for deployment in model.deployments:
             cost_nano = rates.most(
-                deployment, read, output, has_audio=has_audio, at_us=call.started_us, is_batch=bool(call.batch)
+                deployment, read, output, is_dear=is_dear, at_us=call.started_us, is_batch=bool(call.batch)
             )
             if cost_nano is None:
                 return None

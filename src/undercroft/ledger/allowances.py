@@ -292,8 +292,8 @@ class Allowances:
                 return BudgetSpent(message, code="budget_reserved", retry_after_s=SOON_S, hint=hint)
             case "spend":
                 self._watcher.exhausted(limit, window, limit.amount - left)
-                hint = less if amount > limit.amount else None
-                return BudgetSpent(message, code="budget_exceeded", retry_after_s=renews_in_s, hint=hint)
+                ask_less = less if amount > limit.amount else None
+                return BudgetSpent(message, code="budget_exceeded", retry_after_s=renews_in_s, hint=ask_less)
             case _:
                 return RateLimited(message, retry_after_s=renews_in_s)
 

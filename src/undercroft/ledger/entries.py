@@ -142,6 +142,7 @@ def usage_of(row: Columns) -> Usage:
         reasoning=row["reasoning_tokens"],
         audio_input=row["audio_input_tokens"] or 0,  # absent from rows of before they were counted
         audio_output=row["audio_output_tokens"] or 0,
+        cache_write_long=row["cache_write_long_tokens"] or 0,
     )
 
 

@@ -115,6 +115,7 @@ def _tokens(usage: Usage, *, is_estimated: bool) -> str:
     parts = [f"{usage.input} in", f"{usage.output} out"]
     named = (("read from the provider's cache", usage.cache_read), ("written to it", usage.cache_write))
     parts += [f"{count} {what}" for what, count in named if count]
+    parts += [f"{usage.cache_write_long} of these for an hour"] if usage.cache_write_long else []
     parts += [f"{usage.reasoning} for reasoning"] if usage.reasoning else []
     audio = usage.audio_input + usage.audio_output
     parts += [f"{audio} of all were audio"] if audio else []

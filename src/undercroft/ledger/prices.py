@@ -40,6 +40,7 @@ class Rates(msgspec.Struct, frozen=True):
     call: int = 0
     audio_input: int = 0
     audio_output: int = 0
+    cache_write_long: int = 0
 
 
 class Tier(msgspec.Struct, frozen=True):
@@ -50,8 +51,8 @@ class Tier(msgspec.Struct, frozen=True):
     stamp: str
     dearest: tuple[int, int] = (0, 0)
     """Of a token read and of one written, whatever class it is of."""
-    dearest_heard: tuple[int, int] = (0, 0)
-    """The same where there may be audio."""
+    dearest_special: tuple[int, int] = (0, 0)
+    """The same where there may be audio, or what is to be cached for an hour."""
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -65,9 +66,9 @@ class Price(msgspec.Struct, frozen=True):
         return price_of(source, *((tier.above, tier.rates) for tier in self.tiers))
 
     @property
-    def hears(self) -> bool:
-        """Whether audio may cost more than text."""
-        return any(tier.dearest_heard != tier.dearest for tier in self.tiers)
+    def has_special(self) -> bool:
+        """Whether audio, or an hour in the cache, may cost more than plain text."""
+        return any(tier.dearest_special != tier.dearest for tier in self.tiers)
 
     def tier_of(self, usage: Usage) -> Tier:
         return self.tier_at(usage.input)
@@ -88,8 +89,9 @@ def price_of(source: str, *tiers: tuple[int, Rates]) -> Price:
 def _tier(above: int, rates: Rates, stamp: str) -> Tier:
     """Reading into the provider's cache may cost more than reading, and thinking more than writing."""
     read, written = max(rates.input, rates.cache_write, rates.cache_read), max(rates.output, rates.reasoning)
-    heard, spoken = max(read, rates.audio_input), max(written, rates.audio_output)
-    return Tier(above, rates, stamp, dearest=(read, written), dearest_heard=(heard, spoken))
+    heard = max(read, rates.audio_input, rates.cache_write_long)
+    spoken = max(written, rates.audio_output)
+    return Tier(above, rates, stamp, dearest=(read, written), dearest_special=(heard, spoken))
 
 
 FREE: Final = Price("local", (Tier(0, Rates(0, 0, 0, 0, 0), "local"),))
@@ -109,11 +111,11 @@ def charge(price: Price | None, usage: Usage) -> tuple[int, str]:
     return _cost(tier.rates, usage), tier.stamp
 
 
-def dearest(price: Price, read: int, written: int, *, has_audio: bool) -> int:
+def dearest(price: Price, read: int, written: int, *, is_dear: bool) -> int:
     """Nano-dollars of so many tokens if each is of the dearest class."""
     tiers = price.tiers
     tier = tiers[0] if len(tiers) == 1 else price.tier_at(read)
-    in_rate, out_rate = tier.dearest_heard if has_audio else tier.dearest
+    in_rate, out_rate = tier.dearest_special if is_dear else tier.dearest
     return tier.rates.call + divide_rounding(read * in_rate + written * out_rate, TOKENS_PER_PRICE)
 
 
@@ -141,13 +143,15 @@ def _cost(rates: Rates, usage: Usage) -> int:
         return rates.call + divide_rounding(whole_input * rates.input + whole_output * rates.output, TOKENS_PER_PRICE)
     cache_read = min(max(usage.cache_read, 0), whole_input)
     cache_write = min(max(usage.cache_write, 0), whole_input - cache_read)
+    kept_long = min(max(usage.cache_write_long, 0), cache_write)
     heard = min(max(usage.audio_input, 0), whole_input - cache_read - cache_write)
     reasoning = min(max(usage.reasoning, 0), whole_output)
     spoken = min(max(usage.audio_output, 0), whole_output - reasoning)
     return rates.call + divide_rounding(
         (whole_input - cache_read - cache_write - heard) * rates.input
         + cache_read * rates.cache_read
-        + cache_write * rates.cache_write
+        + (cache_write - kept_long) * rates.cache_write
+        + kept_long * rates.cache_write_long
         + heard * rates.audio_input
         + (whole_output - reasoning - spoken) * rates.output
         + reasoning * rates.reasoning
@@ -158,10 +162,14 @@ def _cost(rates: Rates, usage: Usage) -> int:
 
 def _with_defaults(amounts: Sequence[int | None]) -> Rates:
     """In the order of `Rates`: the cache and audio heard cost what input costs, reasoning and audio spoken what output
-    costs, unless said."""
+    costs, unless said. Where writing to the cache costs more than reading, doing so for an hour costs twice what input
+    costs: so says Anthropic, who alone counts it."""
     given = [*amounts, *[None] * (len(Rates.__struct_fields__) - len(amounts))]
     whole_input, whole_output = given[0] or 0, given[1] or 0
-    defaults = (whole_input, whole_output, whole_input, whole_input, whole_output, 0, whole_input, whole_output)
+    written = whole_input if given[3] is None else given[3]
+    kept_long = written if written <= whole_input else 2 * whole_input
+    text = (whole_input, whole_output)
+    defaults = (*text, whole_input, whole_input, whole_output, 0, *text, kept_long)
     return Rates(*(default if amount is None else amount for amount, default in zip(given, defaults, strict=True)))
 
 

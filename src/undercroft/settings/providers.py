@@ -46,6 +46,9 @@ class Price(Section):
     """Prompt tokens that were audio; default: as `input`."""
     audio_output: Usd | None = None
     """Completion tokens that are audio; default: as `output`."""
+    cache_write_long: Usd | None = None
+    """Prompt tokens written to the provider's cache for an hour (Anthropic); default: twice `input` where `cache_write`
+    is more than that, else as `cache_write`."""
 
 
 class Deployment(Section):

@@ -34,7 +34,9 @@ from undercroft.telemetry.slots import SEGMENT_BYTES, Family, Labels, Segments, 
 ERROR_TYPES_LIMIT: Final = 100
 """Providers have a say in error codes, so there must be an end."""
 US_PER_S: Final = 1_000_000
-TOKEN_CLASSES: Final = ("input", "output", "cache_read", "cache_write", "reasoning", "audio_input", "audio_output")
+TOKEN_CLASSES: Final = (
+    "input", "output", "cache_read", "cache_write", "reasoning", "audio_input", "audio_output", "cache_write_long",
+)  # fmt: skip
 
 LATENCY_BOUNDS_US: Final = tuple(round(seconds * US_PER_S) for seconds in LATENCY_STEPS_S)
 FIRST_FAULT_STATUS: Final = 500
@@ -147,7 +149,8 @@ class Metrics:
         )
         self._tokens = self.counter(
             "ai_tokens_total",
-            "Tokens by class; cache_read, cache_write and audio_input are parts of input, the others of output.",
+            "Tokens by class; cache_read, cache_write and audio_input are parts of input, cache_write_long of "
+            "cache_write, the others of output.",
             (*at, "class"),
             limit=SERIES_LIMIT * len(TOKEN_CLASSES),
         )

@@ -104,10 +104,10 @@ async def test_a_call_that_wants_more_tokens_than_a_minute_has_is_not_worth_tryi
         await desk.hold(tokens, 201)
     assert (refused.value.retryable, refused.value.retry_after_s) == (False, None)
     await desk.hold(tokens, 200)
-    with pytest.raises(RateLimited, match="0 tokens left") as refused:
+    with pytest.raises(RateLimited, match="0 tokens left") as reached:
         await desk.hold(tokens, 200)
-    assert refused.value.retryable
-    assert refused.value.retry_after_s is not None
+    assert reached.value.retryable
+    assert reached.value.retry_after_s is not None
 
 
 @plays

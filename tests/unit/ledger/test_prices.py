@@ -43,16 +43,17 @@ prices = st.builds(
 )
 counts = st.integers(0, 5_000_000)
 usages = st.builds(
-    lambda fresh, read, write, heard, plain, reasoning, spoken: Usage(
-        input=fresh + read + write + heard,
+    lambda fresh, read, write, kept, heard, plain, reasoning, spoken: Usage(
+        input=fresh + read + write + kept + heard,
         output=plain + reasoning + spoken,
         cache_read=read,
-        cache_write=write,
+        cache_write=write + kept,
+        cache_write_long=kept,
         reasoning=reasoning,
         audio_input=heard,
         audio_output=spoken,
     ),
-    counts, counts, counts, counts, counts, counts, counts,
+    counts, counts, counts, counts, counts, counts, counts, counts,
 )  # fmt: skip
 any_counts = st.integers(-100, 10_000)
 wild_usages = st.builds(Usage, **dict.fromkeys(Usage.__struct_fields__, any_counts))
@@ -81,7 +82,8 @@ def test_every_class_is_billed_at_its_own_rate_and_none_twice(price: Price, usag
         Decimal(
             fresh * rates.input
             + usage.cache_read * rates.cache_read
-            + usage.cache_write * rates.cache_write
+            + (usage.cache_write - usage.cache_write_long) * rates.cache_write
+            + usage.cache_write_long * rates.cache_write_long
             + usage.audio_input * rates.audio_input
             + (usage.output - usage.reasoning - usage.audio_output) * rates.output
             + usage.reasoning * rates.reasoning
@@ -109,7 +111,9 @@ def test_whatever_a_provider_reports_a_call_never_costs_less_than_nothing_nor_mo
     price: Price, usage: Usage
 ) -> None:
     rates = price.tier_of(usage).rates
-    dearest_input = max(rates.input, rates.cache_read, rates.cache_write, rates.audio_input)
+    dearest_input = max(
+        rates.input, rates.cache_read, rates.cache_write, rates.audio_input, rates.cache_write_long
+    )
     dearest_output = max(rates.output, rates.reasoning, rates.audio_output)
     most = max(usage.input, 0) * dearest_input + max(usage.output, 0) * dearest_output
     assert 0 <= cost_nano(price, usage) <= most // 1_000_000 + 1 + rates.call
@@ -117,9 +121,9 @@ def test_whatever_a_provider_reports_a_call_never_costs_less_than_nothing_nor_mo
 
 @given(prices, usages)
 def test_no_kind_of_token_makes_a_call_dearer_than_the_dearest(price: Price, usage: Usage) -> None:
-    assert cost_nano(price, usage) <= dearest(price, usage.input, usage.output, has_audio=True)
-    silent = replace(usage, audio_input=0, audio_output=0)
-    assert cost_nano(price, silent) <= dearest(price, usage.input, usage.output, has_audio=False)
+    assert cost_nano(price, usage) <= dearest(price, usage.input, usage.output, is_dear=True)
+    silent = replace(usage, audio_input=0, audio_output=0, cache_write_long=0)
+    assert cost_nano(price, silent) <= dearest(price, usage.input, usage.output, is_dear=False)
 
 
 @given(prices, usages)
@@ -141,7 +145,7 @@ def test_a_price_names_its_source_and_rates_without_those_that_follow_from_other
     assert charge(BOOK.price("openai", "x", override, at_us=0), Usage())[1] == "settings 0.5/1"
 
 
-@pytest.mark.parametrize("stamp", ["", "settings", "genai-prices 0.2.3", "a 1/x", "a 1/2/3/4/5/6/7/8/9", "a 1/-2"])
+@pytest.mark.parametrize("stamp", ["", "settings", "genai-prices 0.2.3", "a 1/x", "a 1/2/3/4/5/6/7/8/9/10", "a 1/-2"])
 def test_a_price_that_names_no_rates_proves_nothing(stamp: str) -> None:
     assert recompute(stamp, Usage(input=1)) is None
 
@@ -272,10 +276,26 @@ def test_audio_is_billed_at_its_own_rate_where_the_book_or_the_operator_knows_on
     cost, stamp = charge(BOOK.price("openai", "x", own, at_us=0), heard_and_said)
     assert cost == (40 * 1 + 60 * 10 + 20 * 2 + 30 * 20) * 1000
     assert stamp == "settings 1/2/1/1/4/0/10/20"
-    assert price.hears
+    assert price.has_special
     assert recompute(stamp, heard_and_said) == cost
     plain = PriceSettings(input="1", output="2")
     deaf = BOOK.price("openai", "x", plain, at_us=0)
     assert charge(deaf, heard_and_said)[0] == (100 * 1 + 50 * 2) * 1000
     assert deaf is not None
-    assert not deaf.hears
+    assert not deaf.has_special
+
+
+def test_an_hour_in_the_cache_costs_twice_the_input_unless_the_operator_says_otherwise() -> None:
+    price = BOOK.price("anthropic", "claude-3-7-sonnet-latest", at_us=NOON_US)
+    assert price is not None
+    # 3 USD per million read, 3.75 kept for five minutes, 6 for an hour, 15 written.
+    usage = Usage(input=1000, cache_write=900, cache_write_long=500, output=10)
+    cost, stamp = charge(price, usage)
+    assert cost == 100 * 3000 + 400 * 3750 + 500 * 6000 + 10 * 15_000
+    assert recompute(stamp, usage) == cost
+    assert dearest(price, 1000, 0, is_dear=True) == 1000 * 6000
+    own = BOOK.price("anthropic", "x", PriceSettings(input="1", cache_write_long="9"), at_us=0)
+    assert own is not None
+    cost, stamp = charge(own, usage)
+    assert cost == 100 * 1000 + 400 * 1000 + 500 * 9000
+    assert recompute(stamp, usage) == cost

@@ -17,7 +17,7 @@ from undercroft.api.fast_path.translation import Asked
 from undercroft.api.protocol import HttpProtocol
 from undercroft.assembly import Undercroft
 from undercroft.cache.shelf import Shelf
-from undercroft.gateway.most import may_be_heard, most_read
+from undercroft.gateway.most import may_cost_more, most_read
 from undercroft.llm.tokens import estimate_texts
 from undercroft.telemetry.tracing import Ids
 from undercroft.wire.openai import chat
@@ -51,7 +51,7 @@ class Express:
             return False
         now_us = self._clock.now_us()
         plan = self._plans.find(head.plans, head.caller, asked.model, path=head.format.path, at_us=now_us)
-        if plan is None or (plan.may_hear and may_be_heard(body)):
+        if plan is None or (plan.may_be_special and may_cost_more(body)):
             return False
         for way in plan.ways:
             if not way.passage.pool.has_idle:

@@ -53,7 +53,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     counts_spend: bool
     prices: tuple[Price, ...]
     """Of all its deployments; none where not all are the same at any time."""
-    may_hear: bool
+    may_be_special: bool
     """Whether audio may cost more than text."""
     since_us: int
     until_us: int
@@ -63,7 +63,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
         """Nano-dollars that the dearest deployment takes for so many tokens of text, where there are prices."""
         most = 0
         for price in self.prices:
-            cost_nano = dearest(price, read, written, has_audio=False)
+            cost_nano = dearest(price, read, written, is_dear=False)
             if cost_nano > most:
                 most = cost_nano
         return most
@@ -114,9 +114,10 @@ class Plans:
         prices = tuple(price for price in fixed if price is not None)
         if len(prices) < len(fixed):
             prices = ()
-        may_hear = not prices or any(price.hears for price in prices)
+        may_be_special = not prices or any(price.has_special for price in prices)
         lasts = standing.counted.since_us, standing.counted.until_us
-        return Plan(model, ready, shelf, ways.passed, standing, *counts, prices, may_hear, *lasts, self._limits.version)
+        version = self._limits.version
+        return Plan(model, ready, shelf, ways.passed, standing, *counts, prices, may_be_special, *lasts, version)
 
     def _standing(self, who: Who, model: Model, *, at_us: int) -> Standing | None:
         allow = self._gateway.allow

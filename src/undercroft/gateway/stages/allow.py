@@ -102,7 +102,7 @@ class Allow:
         not known, and has to be."""
         most = 0
         for deployment in model.deployments:
-            cost_nano = self._rates.most(deployment, read, written, has_audio=False, at_us=at_us)
+            cost_nano = self._rates.most(deployment, read, written, is_dear=False, at_us=at_us)
             if cost_nano is None:
                 return None if self._unknown_price == "deny" else 0
             most = max(most, cost_nano)

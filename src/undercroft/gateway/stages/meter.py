@@ -50,7 +50,7 @@ class Rates(Protocol):
         ...
 
     def most(
-        self, deployment: Deployment, read: int, written: int, /, *, has_audio: bool, at_us: int, is_batch: bool = False
+        self, deployment: Deployment, read: int, written: int, /, *, is_dear: bool, at_us: int, is_batch: bool = False
     ) -> int | None:
         """Nano-dollars of so many tokens at most, whatever kind of token they turn out to be; None where the price is
         unknown."""

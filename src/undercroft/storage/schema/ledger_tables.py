@@ -61,6 +61,7 @@ calls = Table(
     Column("steps", Json),
     Column("audio_input_tokens", BigInteger),
     Column("audio_output_tokens", BigInteger),
+    Column("cache_write_long_tokens", BigInteger),
     Column("refused", Boolean, nullable=False, server_default=text("false")),
     Index(
         "calls_release_started",

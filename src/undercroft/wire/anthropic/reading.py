@@ -17,12 +17,19 @@ class OutputDetailsBody(msgspec.Struct, gc=False):
     thinking_tokens: int | None = None
 
 
+class CacheCreationBody(msgspec.Struct, gc=False):
+    """Of what was written to the cache, the part that stays there for an hour: it costs more."""
+
+    ephemeral_1h_input_tokens: int | None = None
+
+
 class UsageBody(msgspec.Struct, gc=False):
     """Usage as far as it is told: later events correct earlier ones."""
 
     input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
+    cache_creation: CacheCreationBody | None = None
     output_tokens: int | None = None
     output_tokens_details: OutputDetailsBody | None = None
 
@@ -266,6 +273,7 @@ def _usage(told: UsageBody | None, known: Usage) -> Usage:
     written = max(written, 0)
     plain = known.input - known.cache_read - known.cache_write
     plain = plain if told.input_tokens is None else max(told.input_tokens, 0)
+    kept = told.cache_creation.ephemeral_1h_input_tokens if told.cache_creation else None
     thought = told.output_tokens_details.thinking_tokens if told.output_tokens_details else None
     return Usage(
         input=plain + read + written,
@@ -273,6 +281,7 @@ def _usage(told: UsageBody | None, known: Usage) -> Usage:
         cache_read=read,
         cache_write=written,
         reasoning=known.reasoning if thought is None else max(thought, 0),
+        cache_write_long=known.cache_write_long if kept is None else max(kept, 0),
     )
 
 

@@ -12,7 +12,7 @@ from tests.support.memory_slices import MemorySlices
 from undercroft.errors import BudgetSpent, LimitReached, NotAllowed, RateLimited
 from undercroft.gateway.call import Call, Deployment, Trail
 from undercroft.gateway.gateway import Booking, Checks, Gateway, Watching
-from undercroft.gateway.most import likely_input, most_input, most_output
+from undercroft.gateway.most import likely_input, may_cost_more, most_input, most_output
 from undercroft.gateway.stages.allow import Allow, UnknownPrice, headers_of
 from undercroft.ledger.allowances import Allowances
 from undercroft.ledger.limit_book import LimitBook
@@ -35,7 +35,7 @@ class NoPrice:
         return None
 
     def most(
-        self, deployment: Deployment, read: int, written: int, /, *, has_audio: bool, at_us: int, is_batch: bool = False
+        self, deployment: Deployment, read: int, written: int, /, *, is_dear: bool, at_us: int, is_batch: bool = False
     ) -> int | None:
         return None
 
@@ -214,6 +214,12 @@ def test_the_most_that_may_be_read_is_no_less_than_the_requests_bytes_and_an_ima
     )
     assert most_input(request, likely=likely_input(request)) >= len("日本語".encode())
     assert most_input(request, likely=likely_input(request)) >= len(body)
+
+
+def test_audio_and_an_hour_in_the_cache_are_held_for_at_their_own_price() -> None:
+    assert may_cost_more(b'{"cache_control": {"type": "ephemeral", "ttl": "1h"}}')
+    assert may_cost_more(b'{"type": "input_audio"}')
+    assert not may_cost_more(b'{"cache_control": {"type": "ephemeral", "ttl": "5m"}, "content": "for 1h"}')
 
 
 def test_a_stream_that_outgrows_what_was_held_for_it_holds_more() -> None:

@@ -31,7 +31,8 @@ from undercroft.wire.anthropic import Reading, decode_whole
 from undercroft.wire.sse import Events
 
 THOUGHT: list[dict[str, Any]] = [
-    begun(cache_creation_input_tokens=3, cache_read_input_tokens=5), PING,
+    begun(cache_creation_input_tokens=3, cache_read_input_tokens=5, cache_creation={"ephemeral_1h_input_tokens": 3}),
+    PING,
     opened(0, {"type": "thinking", "thinking": "", "signature": ""}),
     added(0, "thinking_delta", thinking="Let me"), added(0, "thinking_delta", thinking=" count."),
     added(0, "signature_delta", signature=SIGNATURE), closed(0),
@@ -72,7 +73,7 @@ def test_a_stream_adds_up() -> None:
     assert (choice.reasoning, choice.signature) == ("Let me count.", SIGNATURE)
     assert (choice.finish_reason, choice.stop_sequence) == ("stop", "END")
     assert answer.model == "claude-fake-1"
-    assert answer.usage == Usage(input=15, output=11, cache_read=5, cache_write=3)
+    assert answer.usage == Usage(input=15, output=11, cache_read=5, cache_write=3, cache_write_long=3)
 
 
 def test_every_event_keeps_its_bytes() -> None:
@@ -83,7 +84,7 @@ def test_every_event_keeps_its_bytes() -> None:
 
 def test_what_is_written_is_unknown_until_it_is_told() -> None:
     first = read(THOUGHT)[0]
-    assert first.usage == Usage(input=15, output=0, cache_read=5, cache_write=3)
+    assert first.usage == Usage(input=15, output=0, cache_read=5, cache_write=3, cache_write_long=3)
 
 
 def test_the_answer_begins_with_its_first_block() -> None:
@@ -164,6 +165,7 @@ def test_a_whole_answer_is_read() -> None:
     ]
     usage = {
         "input_tokens": 1, "cache_read_input_tokens": 2, "cache_creation_input_tokens": 3, "output_tokens": 4,
+        "cache_creation": {"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 2},
         "output_tokens_details": {"thinking_tokens": 2},
     }  # fmt: skip
     body = msgspec.json.encode({**begun()["message"], "content": content, "stop_reason": "tool_use", "usage": usage})
@@ -171,7 +173,7 @@ def test_a_whole_answer_is_read() -> None:
     (choice,) = answer.choices
     assert (choice.text, choice.reasoning, choice.signature) == ("Yes.", "Hm.", "s")
     assert choice.tool_calls == (ToolCallDelta(index=0, id="t", name="f", arguments='{"a":1}'),)
-    assert answer.usage == Usage(input=6, output=4, cache_read=2, cache_write=3, reasoning=2)
+    assert answer.usage == Usage(input=6, output=4, cache_read=2, cache_write=3, reasoning=2, cache_write_long=2)
     assert (answer.source, answer.whole, answer.dialect) == (body, True, "anthropic.messages")
 
 
