@@ -28,7 +28,8 @@ LINE: Final = '{"custom_id":"a","method":"POST","url":"/v1/chat/completions","bo
 NO_CHANGE: Final = {
     "audit export", "audit list", "audit verify", "batches list", "batches show", "batches wait", "config check",
     "config import", "config schema", "config show", "deploy check", "deploy render", "doctor", "eval cases",
-    "jobs dead", "jobs list", "jobs show", "jobs wait", "keys list", "ledger verify", "models check", "models list",
+    "jobs dead", "jobs list", "jobs show", "jobs wait", "keys list", "ledger verify", "limits show", "models check",
+    "models list",
     "new", "plan compare", "plan estimate", "plan instances", "plan optimize", "plan simulate", "plan verify",
     "prompts diff", "prompts list", "prompts render", "prompts show", "releases list", "releases status",
     "secrets list", "usage", "users list", "vectors bench", "vectors compare", "vectors search", "vectors tune",
@@ -79,6 +80,7 @@ CHANGES: Final[dict[str, Step]] = {
     "keys create": Step(said("--name", "a"), keep="id", actions=("key.create",)),
     "keys rotate": Step(said("{keys create}"), actions=("key.rotate",)),
     "keys revoke": Step(said("{keys create}"), actions=("key.revoke",)),
+    "limits set": Step(said("team", "search", "--budget", "1"), actions=("limits.set",)),
     "secrets set": Step(said("x"), stdin="sk-0123456789abcdef", actions=("secret.set",)),
     "secrets rotate": Step(said(), actions=("secret.rotate",)),
     "secrets delete": Step(said("x"), actions=("secret.delete",)),

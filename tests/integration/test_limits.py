@@ -130,6 +130,39 @@ def test_what_a_key_may_do_is_changed_rotated_and_revoked_over_http(tmp_path: Pa
         assert server.ask("/api/v1/keys", json={}, key=first).status in (401, 403)
 
 
+def test_a_team_has_a_budget_that_all_its_keys_share(tmp_path: Path) -> None:
+    _, first = key_in(tmp_path, "--team", "search", "--user", "ada")
+    _, second = key_in(tmp_path, "--team", "search", "--user", "bob")
+    _, other = key_in(tmp_path, "--team", "ads", "--user", "eve")
+    path = "/api/v1/limits/team/search"
+    with serving(tmp_path, toml=SCRIPTED, extra={"UNDERCROFT_MASTER_KEY": MASTER}) as server:
+        assert server.ask(path, key=MASTER).json == {"data": []}
+        wanted = [{"spend": "0.00015", "period": "month"}, {"requests": 100, "model": "chat"}]
+        made = server.ask(path, method="PUT", json={"limits": wanted}, key=MASTER)
+        assert [(each["measure"], each["amount"]) for each in made.json["data"]] == [
+            ("requests", "100"), ("spend", "0.00015"),
+        ]  # fmt: skip
+        seen = [server.chat("hi", key=key, max_tokens=5).status for key in (first, second) * 4]
+        assert seen[:3] == [200, 200, 200]
+        assert seen[-1] == 429
+        refused = server.chat("hi", key=second, max_tokens=5)
+        assert "for the team 'search'" in refused.json["error"]["message"]
+        assert server.chat("hi", key=other, max_tokens=5).status == 200
+        until(lambda: server.ask(path, key=MASTER).json["data"][1]["used"] == format_usd(seen.count(200) * COST_NANO))
+        assert server.ask(path, method="PUT", json={"limits": wanted}, key=first).status == 403
+        assert server.ask("/api/v1/limits/organisation/another", key=MASTER).status == 404
+        assert server.ask("/api/v1/limits/crowd/search", key=MASTER).status == 400
+        assert server.ask(path, method="PUT", json={"limits": [{}]}, key=MASTER).status == 400
+    shown = run(tmp_path, "limits", "show", "team", "search", "--json", toml=None)
+    assert [row["measure"] for row in msgspec.json.decode(shown.stdout)] == ["requests", "spend"]
+    cleared = run(tmp_path, "limits", "set", "team", "search", "--concurrent", "2", "--json", toml=None)
+    assert [row["limit"] for row in msgspec.json.decode(cleared.stdout)] == ["2 calls at a time"]
+    assert "Nothing is set for the user 'ada'" in run(tmp_path, "limits", "show", "user", "ada", toml=None).stdout
+    assert run(tmp_path, "limits", "show", "organisation", "another", toml=None).exit_code == 1
+    verified = run(tmp_path, "ledger", "verify", toml=None)
+    assert verified.exit_code == 0, verified.stdout
+
+
 def test_without_redis_calls_are_answered_and_limited_by_each_process(tmp_path: Path) -> None:
     toml = f'{SCRIPTED}\n[[limits.rules]]\nper = "organisation"\nperiod = "day"\nrequests = 5\nspend = "1"\n'
     with serving(tmp_path, toml=toml, extra={"REDIS_URL": "redis://127.0.0.1:1/0"}) as server:

@@ -170,6 +170,7 @@ def test_every_change_of_the_management_api_is_in_the_log_with_who_and_from_wher
         act("PATCH", "/keys/{key}", {"models": ["chat"]}, key=key["id"])
         act("POST", "/keys/{key}/rotate", key=key["id"])
         act("POST", "/keys/{key}/revoke", key=key["id"])
+        act("PUT", "/limits/{group}/{subject}", {"limits": [{"requests": 9}]}, group="team", subject="search")
         hook = act("POST", "/webhooks", {"url": "https://hooks.example.com/x"})
         act("PATCH", "/webhooks/{webhook_id}", {"description": "ours"}, webhook_id=hook["id"])
         act("POST", "/webhooks/{webhook_id}/replay", {"since": "2026-01-01T00:00:00Z"}, webhook_id=hook["id"])
@@ -201,11 +202,11 @@ def test_every_change_of_the_management_api_is_in_the_log_with_who_and_from_wher
     changing = {each for each in DEMANDS if each[0] != "GET" and each[1] not in UNCHANGING}
     assert walked == changing - UNDER_LOAD, "a new route is walked here too"
     assert [entry["action"] for entry in reversed(log)] == [
-        "key.create", "key.change", "key.rotate", "key.revoke", "webhook.create", "webhook.change", "webhook.replay",
-        "webhook.test", "webhook.delete", "webhook.job_secret", "config.reload", "log_level.set", "account.create",
-        "account.change", "secret.set", "secret.delete", "organisation.create", "version.create", "version.create",
-        "version.label", "version.unlabel", "release.create", "release.promoted", "version.create", "release.create",
-        "release.started", "release.rolled_back", "cache.delete", "content.delete",
+        "key.create", "key.change", "key.rotate", "key.revoke", "limits.set", "webhook.create", "webhook.change",
+        "webhook.replay", "webhook.test", "webhook.delete", "webhook.job_secret", "config.reload", "log_level.set",
+        "account.create", "account.change", "secret.set", "secret.delete", "organisation.create", "version.create",
+        "version.create", "version.label", "version.unlabel", "release.create", "release.promoted", "version.create",
+        "release.create", "release.started", "release.rolled_back", "cache.delete", "content.delete",
     ]  # fmt: skip
     assert {entry["action"] for entry in log} <= set(ACTIONS)
     assert {(entry["actor"], entry["address"]) for entry in log} == {("master key", "127.0.0.1")}

@@ -1,6 +1,6 @@
 """Virtual keys with what they may use: each change is one transaction, for the API and the command line alike."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -57,11 +57,16 @@ def show(connection: Connection, key: str, *, organisation: str, now_us: int) ->
     """One key. Raises NotFound."""
     row = repository.key_of(connection, key, organisation=organisation)
     who = Who(organisation=organisation, team=row.team, user=row.user, key=row.id)
-    states = []
-    for limit in limits_of(connection, organisation=organisation, scope="key", subject=key):
-        window = limit.window(who, now_us)
-        states.append(LimitState(limit=limit, used=used_in(connection, window), renews_us=window.ends_us))
-    return KeyState(row=row, limits=states)
+    limits = limits_of(connection, organisation=organisation, scope="key", subject=key)
+    return KeyState(row=row, limits=states_of(connection, limits, who, now_us=now_us))
+
+
+def states_of(connection: Connection, limits: Iterable[Limit], who: Who, *, now_us: int) -> list[LimitState]:
+    """How much `who` has used of each."""
+    windows = [(limit, limit.window(who, now_us)) for limit in limits]
+    return [
+        LimitState(limit=limit, used=used_in(connection, window), renews_us=window.ends_us) for limit, window in windows
+    ]
 
 
 def change(connection: Connection, key: str, changes: Changes, *, organisation: str, now_us: int) -> KeyState:

@@ -36,6 +36,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "restore": ("undercroft.cli.commands.restore", "Puts a backup into an empty installation."),
     "doctor": ("undercroft.cli.commands.doctor", "Checks what undercroft needs, and says what to do about it."),
     "config": ("undercroft.cli.commands.config", "Shows, checks and describes the settings."),
+    "limits": ("undercroft.cli.commands.limits", "What an organisation, a team or a user may use, all keys together."),
     "keys": ("undercroft.cli.commands.keys", "Makes, lists, rotates and revokes virtual API keys."),
     "secrets": ("undercroft.cli.commands.secrets", "Stores provider keys encrypted, and changes what encrypts them."),
     "users": ("undercroft.cli.commands.users", "Who signs in with a password, and in which role."),

@@ -111,9 +111,7 @@ def test_whatever_a_provider_reports_a_call_never_costs_less_than_nothing_nor_mo
     price: Price, usage: Usage
 ) -> None:
     rates = price.tier_of(usage).rates
-    dearest_input = max(
-        rates.input, rates.cache_read, rates.cache_write, rates.audio_input, rates.cache_write_long
-    )
+    dearest_input = max(rates.input, rates.cache_read, rates.cache_write, rates.audio_input, rates.cache_write_long)
     dearest_output = max(rates.output, rates.reasoning, rates.audio_output)
     most = max(usage.input, 0) * dearest_input + max(usage.output, 0) * dearest_output
     assert 0 <= cost_nano(price, usage) <= most // 1_000_000 + 1 + rates.call

@@ -13,6 +13,7 @@ from undercroft.api.manage import (
     cache,
     config,
     keys,
+    limits,
     logs,
     models,
     observed,
@@ -43,6 +44,7 @@ def build(undercroft: Undercroft) -> FastAPI:
     app.include_router(slo.router(undercroft))
     app.include_router(models.router(undercroft))
     app.include_router(keys.router(undercroft))
+    app.include_router(limits.router(undercroft))
     app.include_router(config.router(undercroft))
     app.include_router(webhooks.router(undercroft))
     app.include_router(requests.router(undercroft))

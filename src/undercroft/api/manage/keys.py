@@ -1,7 +1,7 @@
 """`/api/v1/keys`: virtual keys and what they may use."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from ipaddress import ip_network
 from typing import Annotated, Final, Literal, TypeVar
@@ -17,19 +17,14 @@ from undercroft.access.keys import make_key, new_secret
 from undercroft.access.repository import KeyRow, Wanted, keys_of
 from undercroft.access.roles import ROLES
 from undercroft.api.manage.asking import asking, organisation
+from undercroft.api.manage.limits import LimitBody, LimitView, Name, limits_in, views
 from undercroft.assembly import Undercroft
 from undercroft.assembly import keys as desk
 from undercroft.assembly.delegation import change_within, make_within, revoke_within, rotate_within
 from undercroft.clock import rfc3339
-from undercroft.errors import InvalidRequest
-from undercroft.ledger.limits import NEVER_US, Limit, Measure, limits_from
-from undercroft.money import format_usd, parse_usd
 from undercroft.storage.counters import KEYS
 
 T = TypeVar("T")
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._@:/-]{1,100}$")]
-Positive = Annotated[int, Field(gt=0, lt=2**53)]
-Usd = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$", examples=["10.00"])]
 _OVERLAP_S: Final = 86_400
 
 
@@ -46,29 +41,6 @@ Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], Field(max_l
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
-
-
-class LimitBody(_Body):
-    """What may be used in a period (UTC): at least one of the four."""
-
-    period: Literal["minute", "hour", "day", "week", "month", "total"] = "minute"
-    model: str | None = Field(default=None, min_length=1)
-    """A public model name; default: all models together."""
-    requests: Positive | None = None
-    tokens: Positive | None = None
-    spend: Usd | None = None
-    concurrent: Positive | None = None
-
-    def limits(self) -> Iterator[Limit]:
-        amounts: dict[Measure, int | None] = {
-            "requests": self.requests,
-            "tokens": self.tokens,
-            "spend": None if self.spend is None else parse_usd(self.spend),
-            "concurrent": self.concurrent,
-        }
-        if all(amount is None for amount in amounts.values()):
-            raise InvalidRequest("A limit names requests, tokens, spend or concurrent.", param="limits")
-        yield from limits_from(amounts, scope="key", period=self.period, model=self.model or "")
 
 
 class NewKeyBody(_Body):
@@ -107,17 +79,6 @@ class RotationBody(_Body):
 
     overlap_s: Annotated[int, Field(ge=0, le=desk.NO_LONGER_THAN_US // 1_000_000)] = _OVERLAP_S
     """How long the former secret still opens."""
-
-
-class LimitView(BaseModel):
-    """A limit, and how much of it is used up in its present period, calls under way not counted."""
-
-    measure: Measure
-    period: str
-    model: str | None
-    amount: str
-    used: str
-    renews_at: str | None
 
 
 class KeyView(BaseModel):
@@ -171,7 +132,7 @@ def router(undercroft: Undercroft) -> APIRouter:
         """Makes a virtual key, with no more rights than its maker has. From the first one on, every route but /health*
         wants a key."""
         key = make_key(os.urandom)
-        limits = _limits(body.limits)
+        limits = limits_in(body.limits)
         wanted = _wanted(body)
         work = partial(make_within, key=key, wanted=wanted, limits=limits, caller=asking().caller, now_us=now_us())
         state = await changed(work, lambda made: tell_key("key.create", after=made))
@@ -216,18 +177,7 @@ def router(undercroft: Undercroft) -> APIRouter:
 
 def view(state: desk.KeyState) -> KeyView:
     """As the API shows it."""
-    shown = [
-        LimitView(
-            measure=each.limit.measure,
-            period=each.limit.period,
-            model=each.limit.model or None,
-            amount=_amount(each.limit.measure, each.limit.amount),
-            used=_amount(each.limit.measure, each.used),
-            renews_at=None if each.renews_us >= NEVER_US else rfc3339(each.renews_us),
-        )
-        for each in state.limits
-    ]
-    return _row(state.row).model_copy(update={"limits": shown})
+    return _row(state.row).model_copy(update={"limits": views(state.limits)})
 
 
 def _row(row: KeyRow) -> KeyView:
@@ -279,7 +229,7 @@ def _changes(body: ChangedKeyBody) -> desk.Changes:
         routes=body.routes if "routes" in given else UNSET,
         networks=body.networks if "networks" in given else UNSET,
         expires_us=_us(body.expires_at) if "expires_at" in given else UNSET,
-        limits=_limits(body.limits or []) if "limits" in given else UNSET,
+        limits=limits_in(body.limits or []) if "limits" in given else UNSET,
     )
 
 
@@ -287,17 +237,5 @@ def _time(moment_us: int | None) -> str | None:
     return None if moment_us is None else rfc3339(moment_us)
 
 
-def _limits(bodies: list[LimitBody]) -> list[Limit]:
-    limits = [limit for body in bodies for limit in body.limits()]
-    places = {(limit.measure, limit.period, limit.model) for limit in limits}
-    if len(places) < len(limits):
-        raise InvalidRequest("Two limits are for the same measure, period and model.", param="limits")
-    return limits
-
-
 def _us(moment: AwareDatetime | None) -> int | None:
     return None if moment is None else round(moment.timestamp() * 1_000_000)
-
-
-def _amount(measure: Measure, amount: int) -> str:
-    return format_usd(amount) if measure == "spend" else str(amount)

@@ -75,6 +75,8 @@ DEMANDS: Final[Mapping[tuple[str, str], Demand]] = {
     ("POST", "/session"): Demand("open"),
     ("GET", "/session"): Demand("read"),
     ("DELETE", "/session"): Demand("read"),
+    ("GET", "/limits/{group}/{subject}"): Demand("read"),
+    ("PUT", "/limits/{group}/{subject}"): Demand("manage"),
     ("GET", "/users"): Demand("manage"),
     ("POST", "/users"): Demand("manage"),
     ("PATCH", "/users/{user}"): Demand("manage"),

@@ -80,11 +80,16 @@ def _what_it_is(create: ArgumentParser) -> None:
         "--network", action="append", type=network, metavar="CIDR", help="may come from only here; repeat"
     )
     create.add_argument("--expires", type=span, metavar="TIME", help="90d, 12h: how long it opens")
-    create.add_argument("--budget", type=usd, metavar="USD", help="what it may spend")
-    create.add_argument("--per", choices=PERIODS, default="month", help="of the budget (default: month)")
-    create.add_argument("--requests-per-minute", type=positive, metavar="N", help="calls it may make in a minute")
-    create.add_argument("--tokens-per-minute", type=positive, metavar="N", help="input and output tokens in a minute")
-    create.add_argument("--concurrent", type=positive, metavar="N", help="calls at the same time")
+    add_limits(create)
+
+
+def add_limits(parser: ArgumentParser) -> None:
+    """What may be used, in the options that `limits_in` reads."""
+    parser.add_argument("--budget", type=usd, metavar="USD", help="what it may spend")
+    parser.add_argument("--per", choices=PERIODS, default="month", help="of the budget (default: month)")
+    parser.add_argument("--requests-per-minute", type=positive, metavar="N", help="calls it may make in a minute")
+    parser.add_argument("--tokens-per-minute", type=positive, metavar="N", help="input and output tokens in a minute")
+    parser.add_argument("--concurrent", type=positive, metavar="N", help="calls at the same time")
 
 
 def span(text: str) -> int:
@@ -125,12 +130,12 @@ def run(options: Namespace, out: Output) -> int:
         case "create":
             return _create(settings, options, out)
         case "list":
-            rows = _in_database(settings, partial(keys_of, organisation=ORGANISATION))
+            rows = in_database(settings, partial(keys_of, organisation=ORGANISATION))
             out.table([_cells(row) for row in rows], empty="There are no keys.")
         case "revoke":
             now_us = SystemClock().now_us()
             work = partial(revoke_key, key=options.key, organisation=ORGANISATION, now_us=now_us)
-            row = _in_database(settings, work, Act(action="key.revoke", subject=options.key))
+            row = in_database(settings, work, Act(action="key.revoke", subject=options.key))
             out.show(_cells(row), text=f"{row.id} is revoked; running servers refuse it within 2 s.")
         case _:
             return _rotate(settings, options, out)
@@ -150,10 +155,10 @@ def _create(settings: Settings, options: Namespace, out: Output) -> int:
         expires_us=None if options.expires is None else now_us + options.expires * 1_000_000,
     )
     work = partial(
-        desk.make, key=key, wanted=wanted, limits=list(_limits(options)), organisation=ORGANISATION, now_us=now_us
+        desk.make, key=key, wanted=wanted, limits=list(limits_in(options)), organisation=ORGANISATION, now_us=now_us
     )
     act = Act(action="key.create", subject=key.id, after={"name": options.name, "permissions": wanted.permissions})
-    _in_database(settings, work, act)
+    in_database(settings, work, act)
     out.show({"id": key.id, "key": key.text}, text=f"{key.text}\nThis is the only time it is shown. Its id: {key.id}")
     return 0
 
@@ -162,7 +167,7 @@ def _rotate(settings: Settings, options: Namespace, out: Output) -> int:
     fresh = new_secret(options.key, os.urandom)
     until_us = SystemClock().now_us() + min(options.overlap * 1_000_000, desk.NO_LONGER_THAN_US)
     work = partial(rotate_key, fresh=fresh, organisation=ORGANISATION, former_until_us=until_us)
-    _in_database(settings, work, Act(action="key.rotate", subject=fresh.id))
+    in_database(settings, work, Act(action="key.rotate", subject=fresh.id))
     out.show(
         {"id": fresh.id, "key": fresh.text, "former_secret_until": rfc3339(until_us)},
         text=f"{fresh.text}\nThis is the only time it is shown. The former secret opens until {rfc3339(until_us)}.",
@@ -170,7 +175,8 @@ def _rotate(settings: Settings, options: Namespace, out: Output) -> int:
     return 0
 
 
-def _limits(options: Namespace) -> Iterator[Limit]:
+def limits_in(options: Namespace) -> Iterator[Limit]:
+    """Whoever they are for."""
     yield from limits_from({"spend": options.budget}, scope="key", period=options.per)
     rates: dict[Measure, int | None] = {
         "requests": options.requests_per_minute,
@@ -180,7 +186,7 @@ def _limits(options: Namespace) -> Iterator[Limit]:
     yield from limits_from(rates, scope="key", period="minute")
 
 
-def _in_database(settings: Settings, work: Callable[[Connection], T], act: Act | None = None) -> T:
+def in_database(settings: Settings, work: Callable[[Connection], T], act: Act | None = None) -> T:
     """Runs `work` in one transaction, with its entry in the audit log."""
     if act is not None:
         work = audited(work, lambda _: act, origin=at_the_keyboard(), now_us=SystemClock().now_us())
