@@ -81,20 +81,33 @@ def test_callers_at_the_same_time_never_go_over_a_limit_and_the_books_agree(tmp_
     assert "balances of limits compared" in verified.stdout
 
 
-def test_what_was_said_before_a_budget_cut_the_stream_counts_for_good(tmp_path: Path) -> None:
+def test_what_was_said_before_a_limit_cut_the_stream_counts_for_good(tmp_path: Path) -> None:
     toml = SCRIPTED.replace("One two three four five.", "word " * 2000) + "[limits]\noutput_tokens = 100\n"
-    key_id, key = key_in(tmp_path, "--budget", "0.001", "--per", "total", toml=toml)
+    key_id, key = key_in(tmp_path, "--tokens-per-minute", "400", toml=toml)
     with serving(tmp_path, toml=toml, extra={"UNDERCROFT_MASTER_KEY": MASTER}) as server:
         cut = server.chat("hi", key=key, stream=True)
-        assert b"insufficient_quota" in cut.body
+        assert b"rate_limit" in cut.body
         assert b"[DONE]" not in cut.body
         until(lambda: any(row.id == cut.request_id for row in server.rows()))
         (row,) = [row for row in server.rows() if row.id == cut.request_id]
-        assert 0 < row.cost_nano <= 10**6
+        assert 0 < row.input_tokens + row.output_tokens <= 400
         (limit,) = server.ask(f"/api/v1/keys/{key_id}", key=MASTER).json["limits"]
-        assert limit["used"] == format_usd(row.cost_nano)
+        assert limit["used"] == str(row.input_tokens + row.output_tokens)
     verified = run(tmp_path, "ledger", "verify", toml=None)
     assert verified.exit_code == 0, verified.stdout
+
+
+def test_a_stream_under_a_budget_ends_where_what_is_held_for_it_ends(tmp_path: Path) -> None:
+    toml = SCRIPTED.replace("One two three four five.", "word " * 2000) + "[limits]\noutput_tokens = 100\n"
+    _, key = key_in(tmp_path, "--budget", "0.01", "--per", "total", toml=toml)
+    with serving(tmp_path, toml=toml, extra={"UNDERCROFT_MASTER_KEY": MASTER}) as server:
+        ended = server.chat("hi", key=key, stream=True)
+        assert b'"finish_reason":"length"' in ended.body
+        assert b"[DONE]" in ended.body
+        until(lambda: any(row.id == ended.request_id for row in server.rows()))
+        (row,) = [row for row in server.rows() if row.id == ended.request_id]
+        assert row.output_tokens <= 100
+        assert row.cost_nano <= row.held_nano
 
 
 def test_what_a_key_may_do_is_changed_rotated_and_revoked_over_http(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class Limits(Section):
     """For all of a kind, or one of them."""
     output_tokens: Positive = 4096
     """How long an answer is taken to be, for what a call holds, where its request does not say. Under a budget it is no
-    longer, unless it is streamed: a stream holds more as it goes on."""
+    longer; a stream that only limits of tokens count holds more as it goes on."""
     unknown_price: Literal["deny", "estimate", "allow"] = "allow"
     """Calls under a budget to a model without a known price: refuse them, book them at `estimate`, or as free."""
     estimate: Price = Price(input="10", output="30")

@@ -15,6 +15,7 @@ from undercroft.ledger.limits import NEVER_US, Ask, Counting, Left, Limit, Measu
 from undercroft.ledger.slices import Window
 from undercroft.ledger.standing import Standing
 from undercroft.llm.reply import Reply
+from undercroft.llm.types import ChatRequest
 from undercroft.record import Who
 
 UnknownPrice = Literal["deny", "estimate", "allow"]
@@ -156,8 +157,10 @@ class Allow:
         model = trail.found
         assert model is not None, "Find stands before Allow"
         has_end = says_how_long(call.request)
-        if not has_end and not call.request.stream and "spend" in wanted.counted.measures:
-            trail.most_output = self._usual_output  # a whole answer can neither hold more as it grows nor be cut
+        if not has_end and isinstance(call.request, ChatRequest) and "spend" in wanted.counted.measures:
+            # Holding more as it grows comes too late for what nobody sees of it: thoughts, and scripts of many tokens.
+            trail.most_output = self._usual_output
+            has_end = True
 
         async def grow(held: Wanted) -> Wanted:
             output = held.tokens + self._usual_output
