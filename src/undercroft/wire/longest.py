@@ -23,6 +23,11 @@ def at_longest(request: ChatRequest, tokens: int) -> ChatRequest:
     return replace(request, sampling=sampling, source=_source(request.source, tokens))
 
 
+def ended(body: bytes, tokens: int) -> bytes:
+    """A plain question of OpenAI's format, in which nothing is said of an end, with the one that `at_longest` sets."""
+    return b'%b,"max_completion_tokens":%d}' % (body.rstrip()[:-1], tokens)
+
+
 def _source(source: Source | None, tokens: int) -> Source | None:
     name = None if source is None else _NAMES.get(source.dialect)
     if source is None or name is None:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from undercroft.llm.types import ChatRequest, Dialect, Message, Sampling, Source
-from undercroft.wire.longest import at_longest
+from undercroft.wire.longest import at_longest, ended
 from undercroft.wire.openai import chat
 
 HI = (Message(role="user", content="hi"),)
@@ -20,14 +20,22 @@ HI = (Message(role="user", content="hi"),)
 )
 def test_an_end_is_set_in_the_callers_own_format(dialect: Dialect, name: str) -> None:
     source = Source(dialect, b'{"model":"m","unknown":{"a":[1.0]}}', headers=(("anthropic-beta", "x"),))
-    ended = at_longest(ChatRequest(model="m", messages=HI, source=source), 50)
-    assert ended.source is not None
-    assert msgspec.json.decode(ended.source.body) == {"model": "m", "unknown": {"a": [1.0]}, name: 50}
-    assert ended.source.headers == source.headers
-    assert ended.sampling.max_tokens == 50
+    longest = at_longest(ChatRequest(model="m", messages=HI, source=source), 50)
+    assert longest.source is not None
+    assert msgspec.json.decode(longest.source.body) == {"model": "m", "unknown": {"a": [1.0]}, name: 50}
+    assert longest.source.headers == source.headers
+    assert longest.sampling.max_tokens == 50
 
 
 def test_without_the_callers_bytes_what_is_written_for_a_provider_says_it() -> None:
-    ended = at_longest(ChatRequest(model="m", messages=HI, sampling=Sampling(temperature=0.5)), 50)
-    sent = msgspec.json.decode(chat.encode_request(ended, model="up", ask_usage=False))
+    longest = at_longest(ChatRequest(model="m", messages=HI, sampling=Sampling(temperature=0.5)), 50)
+    sent = msgspec.json.decode(chat.encode_request(longest, model="up", ask_usage=False))
     assert (sent["max_completion_tokens"], sent["temperature"]) == (50, 0.5)
+
+
+def test_a_plain_question_gets_the_same_end_unread() -> None:
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "}"}] } \n'
+    source = Source("openai.chat", body)
+    longest = at_longest(ChatRequest(model="m", messages=HI, source=source), 50)
+    assert longest.source is not None
+    assert msgspec.json.decode(ended(body, 50)) == msgspec.json.decode(longest.source.body)

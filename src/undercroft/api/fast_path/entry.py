@@ -21,6 +21,7 @@ from undercroft.gateway.stake import NOTHING
 from undercroft.llm.types import ChatRequest
 from undercroft.telemetry.spans import Course
 from undercroft.wire.duplicates import demand_unambiguous
+from undercroft.wire.longest import at_longest
 from undercroft.wire.nesting import demand_shallow
 
 
@@ -100,8 +101,7 @@ class FastPath:
         if not ways.by_deployment:
             is_taken = self._answer_again(cycle, call, head, course)
         else:
-            # Where the caller has set no end to a whole answer, its budget does: the request is not sent as it is.
-            is_taken = call.trail.most_output is None and self._send(cycle, call, head, ways, stake, course)
+            is_taken = self._send(cycle, call, head, ways, stake, course)
         if not is_taken:
             stake.drop()
         return is_taken
@@ -148,6 +148,8 @@ class FastPath:
         """False where there is more to consider."""
         gateway, request, model = self._gateway, call.request, call.trail.found
         assert isinstance(request, ChatRequest) and model is not None, "take has seen to it"  # noqa: PT018 - one fact
+        if call.trail.most_output is not None:
+            request = at_longest(request, call.trail.most_output)
         turn = model.balancer.take_at_once(streamed=request.stream)
         if turn is None:
             return False

@@ -61,8 +61,6 @@ class Express:
             return False
         if plan.shelf is not None:
             return head.format.is_openai and self._answer_again(client, head, plan, plan.shelf, wanted, now_us)
-        if plan.counts_spend and asked.longest is None:
-            return False  # its budget sets an end to the answer: the request is not sent as it is
         return self._send(client, head, plan, wanted, now_us)
 
     def _wanted(self, plan: Plan, asked: Asked, body: bytes, *, at_us: int) -> Wanted | None:

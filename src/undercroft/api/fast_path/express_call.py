@@ -26,6 +26,7 @@ from undercroft.record import CallOpened, CallRecord, Usage
 from undercroft.telemetry.logs import get_logger
 from undercroft.telemetry.trace_context import header_of
 from undercroft.telemetry.tracing import Ids
+from undercroft.wire.longest import ended
 
 _LIMITED: Final = b"\r\nx-ratelimit-limit-"
 """A provider's own limits, which a caller is told where there are none of ours."""
@@ -121,6 +122,8 @@ class ExpressCall(msgspec.Struct, eq=False, gc=False):
         below = header_of(ids.trace, ids.attempt, sampled=ids.is_sampled) if ids.trace else head.told
         try:
             body = head.format.translation.sent(self.wanted.asked, self.wanted.body, way)
+            if (tokens := self._most_output()) is not None:
+                body = ended(body, tokens)
             self.connection = way.passage.send(body, below, self)
         except Exception:  # noqa: BLE001 - whatever it is, the stages come to it too, and it is theirs to tell
             self._go_on(None)
@@ -212,6 +215,11 @@ class ExpressCall(msgspec.Struct, eq=False, gc=False):
             return cost_nano, unbooked
         return cost_nano, None
 
+    def _most_output(self) -> int | None:
+        """The end that a budget sets to an answer whose caller has set none."""
+        has_none = self.plan.counts_spend and self.wanted.asked.longest is None
+        return self.wanted.written if has_none else None
+
     # For its trace.
 
     def _outline(self) -> Outline:
@@ -245,7 +253,7 @@ class ExpressCall(msgspec.Struct, eq=False, gc=False):
             deadline=self.deadline,
             trace=head.trace if course is None else course.trace,
             traceparent=head.traceparent if course is None else course.header(),
-            trail=Trail(found=plan.model, deployment=self.turn.item, attempts=1),
+            trail=Trail(found=plan.model, deployment=self.turn.item, attempts=1, most_output=self._most_output()),
         )
         stake = self._stake(call)
         if course is not None and desk.tracing is not None:
