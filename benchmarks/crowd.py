@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from benchmarks.contenders import Contender
 from benchmarks.load import open_loop, request
+from benchmarks.upstream import DRIP_S
 
 STREAMS = 200
 DAWDLERS = 2_000
@@ -25,7 +26,7 @@ async def crowd(contender: Contender) -> AsyncIterator[None]:
     message = request(
         contender.path, "drip", port=contender.port, stream=True, key=contender.key, headers=contender.headers
     )
-    tasks = [asyncio.create_task(_stream(contender.port, message)) for _ in range(STREAMS)]
+    tasks = [asyncio.create_task(_stream(contender.port, message, place)) for place in range(STREAMS)]
     tasks += [asyncio.create_task(_dawdle(contender.port, place)) for place in range(DAWDLERS)]
     try:
         await asyncio.sleep(DAWDLER_GAP_S + SETTLE_S)
@@ -39,7 +40,8 @@ async def crowd(contender: Contender) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _stream(port: int, message: bytes) -> None:
+async def _stream(port: int, message: bytes, place: int) -> None:
+    await asyncio.sleep(DRIP_S * place / STREAMS)  # begun together, all would get their chunks in one burst for ever
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(message)
