@@ -16,8 +16,9 @@ from undercroft.access.roles import ROLES
 BOUNDARY = b"--x\r\n"
 ASKED = b'{"model":"chat","messages":[{"role":"user","content":"hi"}]}'
 LINE = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":%b}' % ASKED
+MINE = "globex"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
-WORDS = {"kind": "model", "label": "production", "command": "rollback"}
+WORDS = {"kind": "model", "label": "production", "command": "rollback", "group": "organisation"}
 """Parameters that name nothing of anybody's."""
 NOT_OF_A_TENANT = ("/v1/models/", "/api/v1/models/", "/api/v1/secrets/")
 """Models and stored secrets belong to the installation."""
@@ -39,6 +40,7 @@ SHOWN = (
     "/api/v1/versions/{kind}/{name}",
     "/api/v1/releases/{release_id}",
     "/api/v1/aliases/{alias}",
+    "/api/v1/limits/{group}/{subject}",
 )
 """What the first organisation can be shown of what it has made."""
 MADE_BY_NAME = [("POST", "/api/v1/versions/{kind}/{name}")]
@@ -74,7 +76,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with serving(tmp_path_factory.mktemp("tenants")) as server:
         admin = tuple(ROLES["admin"])
-        mine = add_key(server.folder, permissions=admin).text
+        mine = add_key(server.folder, permissions=admin, organisation=MINE).text
         theirs = add_key(server.folder, permissions=admin, organisation="acme").text
         until(lambda: {server.ask("/api/v1/keys", key=key).status for key in (mine, theirs)} == {200})
         made_by_mine = World(server, mine, theirs, made(server, mine))
@@ -108,6 +110,7 @@ def made(server: Server, key: str) -> dict[str, str]:
     return {
         "/api/v1/requests:id": call.headers["x-request-id"],
         "/api/v1/cache:id": call.headers["x-undercroft-cache-id"],
+        "/api/v1/limits/{group}:subject": MINE,
         "trace": TRACE,
         "name": "my-model",
         "release_id": id_of(server.ask("/api/v1/releases", json=release, key=key)),
@@ -150,6 +153,7 @@ def bodies(method: str) -> list[bytes | None]:
         b'{"metadata": {}}',
         b'{"query": "hi"}',
         b'{"attributes": {}}',
+        b'{"limits": []}',
         b'{"file_id": "file-none"}',
         b'{"file_ids": ["file-none"]}',
         b'{"since": "2026-01-01T00:00:00Z"}',
@@ -224,3 +228,12 @@ def test_what_one_organisation_changes_is_in_its_own_log_only(world: World) -> N
     theirs = msgspec.json.encode(server.ask("/api/v1/audit", key=world.theirs).json).decode()
     assert ("acme.example.com" in mine, "acme.example.com" in theirs) == (False, True)
     assert ("hooks.example.com" in mine, "hooks.example.com" in theirs) == (True, False)
+
+
+def test_a_team_of_the_same_name_is_another_one_in_another_organisation(world: World) -> None:
+    path, limits = "/api/v1/limits/team/red", {"limits": [{"requests": 5}]}
+    assert world.server.ask(path, method="PUT", json=limits, key=world.mine).status == 200
+    first, second = (world.server.ask(path, key=key).json["data"] for key in (world.mine, world.theirs))
+    assert ([each["amount"] for each in first], second) == (["5"], [])
+    assert world.server.ask(path, method="PUT", json={"limits": []}, key=world.theirs).status == 200
+    assert world.server.ask(path, key=world.mine).json["data"] == first

@@ -252,7 +252,7 @@ def test_a_claim_of_which_nobody_knows_is_run_once_to_its_end(database: Database
         await shop.until(lambda: len(shop.lasting.begun) == 1)
         if ends_first:
             shop.lasting.may_end.set()
-            await shop.until(lambda: len(shop.lasting.ended) == 1)
+            await shop.until(lambda: bool(shop.lasting.ended) and shop.crew.count == 0)
         shop.database.loses_answer = True
         shop.database.go_on.set()
         await shop.until(lambda: len(shop.lasting.ended) == 1)
