@@ -125,6 +125,10 @@ class CallRecord(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     """The attempts that failed, in order."""
     refused: bool = False
     """The model refused to answer, or its provider's filter did."""
+    chosen: str = ""
+    """How its deployments were chosen among several, a line for each attempt; empty where none had a choice."""
+    because: str = ""
+    """Why it was turned away here, where there is more to tell than a code can: which limit, which busy deployments."""
 
 
 SpoolRecord = CallOpened | CallProgressed | CallRecord

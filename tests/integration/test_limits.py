@@ -119,6 +119,10 @@ def test_what_a_key_may_do_is_changed_rotated_and_revoked_over_http(tmp_path: Pa
         refused = server.chat(key=first)
         assert (refused.status, refused.headers.get("x-should-retry")) == (429, None)
         assert 0 < int(refused.headers["retry-after"]) <= 60
+        path_of_why = f"/api/v1/requests/{refused.request_id}/explanation"
+        until(lambda: server.ask(path_of_why, key=MASTER).status == 200)
+        why = server.ask(path_of_why, key=MASTER).json["steps"]
+        assert f"The limit of 1 requests a minute for the key '{made.json['id']}' is reached" in str(why)
         left = [refused.headers[f"x-ratelimit-{name}-requests"] for name in ("limit", "remaining")]
         assert left == ["1", "0"]
         changed = server.ask(path, method="PATCH", json={"limits": [], "models": ["chat"]}, key=MASTER)

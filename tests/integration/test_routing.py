@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.background import upstream_in_background
+from tests.support.http import Answer
 from tests.support.server import Server, serving, until
 from tests.support.upstream import Request, Step, Upstream, error_response, response, well_behaved
 
@@ -147,9 +148,22 @@ def told(server: Server, deployment: str) -> list[dict[str, Any]]:
     ]
 
 
+def story(server: Server, answer: Answer) -> str:
+    """What `undercroft why` tells of a call, once it is booked."""
+    path = f"/api/v1/requests/{answer.headers['x-request-id']}/explanation"
+    until(lambda: server.ask(path).status == 200)
+    return "\n".join(step["text"] for step in server.ask(path).json["steps"])
+
+
 def test_the_backup_answers_only_while_the_primary_fails(server: Server, upstream: Upstream) -> None:
     upstream.answers["primary"] = lambda _: [error_response("500 Internal Server Error", "it broke")]
-    assert server.chat(model="prioritised").status == 200
+    answer = server.chat(model="prioritised")
+    assert answer.status == 200
+    told_of = story(server, answer)
+    first, second = "prioritised/0", "prioritised/1"
+    assert f"Attempt 1: {first} failed with " in told_of
+    assert f" (round_robin among 1 of 2; {second} spare)." in told_of
+    assert f"Attempt 2: {second} was asked (round_robin among 1 of 2; {first} tried)." in told_of
     assert asked(upstream, "primary", "backup") == {"primary": 1, "backup": 1}
     upstream.answers.pop("primary")
     for _ in range(3):
@@ -188,6 +202,8 @@ def test_a_model_that_keeps_failing_is_refused_without_being_asked_and_comes_bac
     assert 1 <= int(refused.headers["retry-after"]) <= 5
     assert deployment(server, "breaking")["condition"] == "open"
     assert asked(upstream, "breaking")["breaking"] == before == 3
+    assert "with 503 no_deployment" in story(server, refused)
+    assert "they failed too often just now, and are left alone for a while" in story(server, refused)
     upstream.answers.pop("breaking")
     until(lambda: server.chat(model="breaking").status == 200, within_s=5 * SLACK)
     assert deployment(server, "breaking")["condition"] == "ok"
@@ -204,7 +220,7 @@ def test_a_call_goes_to_who_can_take_it(server: Server, upstream: Upstream) -> N
 
     assert ask().status == 200
     assert asked(upstream, *names) == {"plain": 1}
-    assert ask(picture).status == 200
+    assert "able/1 was asked (round_robin among 1 of 2; able/0 unfit)." in story(server, ask(picture))
     assert ask("x" * 2000).status == 200
     assert ask(headers={"x-undercroft-region": "us"}).status == 200
     assert ask(headers={"x-undercroft-tags": "large"}).status == 200
@@ -257,6 +273,7 @@ def test_a_user_stays_with_one_deployment_and_users_are_spread(server: Server, u
             (home,) = asked(upstream, *names) - before
             assert homes.setdefault(user, home) == home
     assert len(set(homes.values())) > 1
+    assert "was asked (sticky user among 3)." in story(server, server.chat(model="sticky", user="user-0"))
 
 
 def test_no_more_than_the_limit_are_with_a_provider_and_the_rest_wait(server: Server, upstream: Upstream) -> None:

@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
 
 from undercroft.assembly.bundled import LOCAL, LOCAL_EMBEDDING, LOCAL_MODERATION, BundledModels
@@ -211,6 +212,7 @@ class ModelBuilder:
             rng=self._rng,
             monotonic=self._clock.monotonic,
             on_change=self._on_change,
+            name_of=attrgetter("id"),
         )
 
     def _model(

@@ -23,6 +23,7 @@ from undercroft.gateway.state import (
     after_call,
     candidates,
     condition,
+    passed_over,
 )
 from undercroft.gateway.strategies import Strategy, choose, lowest, settle
 
@@ -37,6 +38,9 @@ class Turn(Generic[Item]):
     index: int
     probe: int = 0
     """Its number, when it is to find out whether a broken item is back; 0: it is an ordinary call."""
+    why: str = ""
+    """How it was chosen, as `round_robin among 3` or `cheapest among 1 of 3; a resting, b full` (each with its
+    `PassedOver`); empty where there is only one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Balancer(Generic[Item]):
         rng: random.Random,
         monotonic: Callable[[], float] = time.monotonic,
         on_change: Told[Item] = lambda *_: None,
+        name_of: Callable[[Item], str] = str,
     ) -> None:
         if not items:
             raise ValueError("The list of endpoints is empty: there must be at least one.")
@@ -87,7 +92,9 @@ class Balancer(Generic[Item]):
             raise ValueError("An endpoint is listed twice; give it a weight instead.")
         terms = [Terms()] * len(items) if terms is None else terms
         self._all = [State(weight=weight, terms=each) for weight, each in zip(weights, terms, strict=True)]
-        self._turns = [Turn(item, index) for index, item in enumerate(items)]
+        usual = f"{strategy} among {len(items)}" if len(items) > 1 else ""
+        self._turns = [Turn(item, index, why=usual) for index, item in enumerate(items)]
+        self._names = [name_of(item) for item in items]
         self._places = {item: index for index, item in enumerate(items)}
         self._strategy: Strategy = strategy
         self._policy = breaker
@@ -134,7 +141,9 @@ class Balancer(Generic[Item]):
             state = self._all[index]
             state.active += 1
             probe = breaker.enter(state.breaker)
-            return Turn(self._turns[index].item, index, probe) if probe else self._turns[index]
+            usual = self._turns[index]
+            why = self._why(found, ask, now) if usual.why else ""
+            return Turn(usual.item, index, probe, why) if probe or why != usual.why else usual
 
     def has_other(self, ask: Ask) -> bool:
         """Whether one that has not been tried in this call could take it now."""
@@ -206,6 +215,14 @@ class Balancer(Generic[Item]):
                 )
                 for turn, state in zip(self._turns, self._all, strict=True)
             ]
+
+    def _why(self, found: Sequence[int], ask: Ask, now: float) -> str:
+        by, count = ask.scored_by or self._strategy, len(self._all)
+        if len(found) == count:
+            return f"{by} among {count}"
+        others = passed_over(self._all, found, ask, now).items()
+        listed = ", ".join(f"{self._names[index]} {objection}" for index, objection in others)
+        return f"{by} among {len(found)} of {count}; {listed}"
 
     def _look_for_trouble(self) -> None:
         states = self._all

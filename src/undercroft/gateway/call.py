@@ -257,6 +257,8 @@ class Trail(msgspec.Struct):
     """Called by the meter with `tokens` and `cost_nano` when the call has ended: gives back what it held too much."""
     deployment: Deployment | None = None
     """The last one tried."""
+    chosen: tuple[str, ...] = ()
+    """How each attempt's deployment was chosen; empty texts where there was nothing to choose."""
     failed: tuple[Deployment, ...] = ()
     """Those that failed in this call: the next attempt goes to another one, as long as there is one."""
     given_up: tuple[Deployment, ...] = ()

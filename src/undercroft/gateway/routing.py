@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from undercroft.gateway.filters import Offer, Wish, fitting, need_of
 from undercroft.gateway.sticky import Sticky, distances, key_of
@@ -17,6 +17,20 @@ Cost = Callable[[Usage], float]
 
 GUESSED_OUTPUT_TOKENS: Final = 500
 """What an answer is thought to need whose length the caller does not limit, when prices are compared."""
+
+
+class Look(NamedTuple):
+    """What a call makes of a model's deployments."""
+
+    fits: tuple[int, ...] | None = None
+    """Those that can take it; None: all."""
+    scores: tuple[float, ...] | None = None
+    """For each how good it is, lowest first; None: as the balancer's strategy says."""
+    by: str = ""
+    """What the scores go by."""
+
+
+EVERYBODY: Final = Look()
 
 
 class Routing:
@@ -43,23 +57,20 @@ class Routing:
         self._sticky = sticky
         self._filters = _is_limited(offers)
 
-    def look(
-        self, request: Request, *, kind: str, who: Who, wish: Wish | None
-    ) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
-        """Who can take the call (None: all), and for each how good it is (lowest first; None: as the strategy says).
-
-        Raises InvalidRequest when nobody can take it.
-        """
+    def look(self, request: Request, *, kind: str, who: Who, wish: Wish | None) -> Look:
+        """Raises InvalidRequest when nobody can take the call."""
         fits: tuple[int, ...] | None = None
         if self._filters or wish is not None:
             fits = fitting(self._model, self._offers, need_of(request, kind), wish)
         key = key_of(self._sticky, request, who)
         if key is not None:
-            return fits, distances(key, self._ids, self._weights)
+            return Look(fits, distances(key, self._ids, self._weights), f"sticky {self._sticky}")
         if self._ranking == "cheapest":
             usage = Usage(input=estimate_input(request), output=_output_of(request))
-            return fits, tuple(cost(usage) for cost in self._costs)
-        return fits, self._sizes if self._ranking == "prompt_size" else None
+            return Look(fits, tuple(cost(usage) for cost in self._costs), self._ranking)
+        if self._ranking == "prompt_size":
+            return Look(fits, self._sizes, self._ranking)
+        return Look(fits)
 
 
 def _output_of(request: Request) -> int:

@@ -112,6 +112,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """Those that can take it; None: all."""
     scores: tuple[float, ...] | None = None
     """For each endpoint: the lowest goes first. None: as the strategy says."""
+    scored_by: str = ""
+    """What the scores go by, for people."""
     tried: tuple[int, ...] = ()
     """Those that failed in this call."""
     deadline: float = math.inf
@@ -158,6 +160,30 @@ def candidates(states: Sequence[State], ask: Ask, now: float) -> list[int] | Nob
         return Nobody(why="resting", again_at=_next_change(states, allowed, now))
     out = by_rank[_OUT]
     return _first_with_room(states, out) or _full(states, out, again_at=_next_change(states, allowed, now))
+
+
+PassedOver = Literal["unfit", "open", "unhealthy", "resting", "tried", "full", "spare"]
+"""Why an endpoint was none of those among which was chosen: it cannot do what is asked, its breaker is open, its checks
+or calls fail, it failed in this call already, it has no room; `spare`: others go before it while they have room."""
+
+
+def passed_over(states: Sequence[State], found: Sequence[int], ask: Ask, now: float) -> dict[int, PassedOver]:
+    """Those that are none of the candidates `found`, each with the first thing that speaks against it."""
+    return {index: _objection(state, ask, index, now) for index, state in enumerate(states) if index not in found}
+
+
+def _objection(state: State, ask: Ask, index: int, now: float) -> PassedOver:
+    if ask.fits is not None and index not in ask.fits:
+        return "unfit"
+    if not breaker.lets_through(state.breaker, now):
+        return "open"
+    if state.is_out:
+        return "unhealthy"
+    if now < state.resting_until:
+        return "resting"
+    if index in ask.tried:
+        return "tried"
+    return "spare" if state.has_room else "full"
 
 
 _PAUSED: Final = 4

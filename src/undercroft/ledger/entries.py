@@ -15,6 +15,8 @@ INTERRUPTED: Final = "interrupted"
 INTERRUPTED_STATUS: Final = 499
 LONGEST_TEXT: Final = 200
 """Characters of a text column: PostgreSQL indexes no entry over 2,700 bytes, and a row is to stay small."""
+LONGEST_STORY: Final = 800
+"""Characters of a text that no index holds, and that most calls do not have."""
 MOST_TAGS: Final = 32
 MOST_TOKENS: Final = 10**12
 MOST_NANO: Final = 10**15
@@ -30,18 +32,18 @@ class Columns(Protocol):
     def __getitem__(self, name: str, /) -> Any: ...
 
 
-def _texts(column: Column) -> Column:
+def _texts(column: Column, *, longest: int = LONGEST_TEXT) -> Column:
     distinct = set(column)
     # Nearly always: what follows takes as long as the rest of the row.
-    if max(map(len, distinct)) <= LONGEST_TEXT and "\0" not in "".join(distinct):
+    if max(map(len, distinct)) <= longest and "\0" not in "".join(distinct):
         return column
-    changed = {value: fitted for value in distinct if (fitted := _text(value)) != value}
+    changed = {value: fitted for value in distinct if (fitted := _text(value, longest)) != value}
     return [changed.get(value, value) for value in column]
 
 
-def _text(value: str) -> str:
+def _text(value: str, longest: int = LONGEST_TEXT) -> str:
     # PostgreSQL has no character 0, which JSON allows.
-    return value[:LONGEST_TEXT].replace("\0", "\ufffd")
+    return value[:longest].replace("\0", "\ufffd")
 
 
 def _wholes(column: Column, *, most: int) -> Column:
@@ -78,6 +80,8 @@ _FITS: Final[dict[str, Callable[[Column], Column]]] = {
     **dict.fromkeys((f"{name}_tokens" for name in Usage.__struct_fields__), _tokens),
     **dict.fromkeys(("cost_nano", "saved_nano", "held_nano"), partial(_wholes, most=MOST_NANO)),
     "steps": _steps,
+    "chosen": partial(_texts, longest=LONGEST_STORY),
+    "because": partial(_texts, longest=LONGEST_STORY),
     "tags": _tags,
 }
 """How what stands in a column is made to fit; the others hold nothing that does not."""
@@ -126,11 +130,13 @@ def record_of(row: Columns) -> CallRecord:
         saved_nano=row["saved_nano"] or 0,  # absent from rows of before there were any
         held_nano=row["held_nano"] or 0,
         steps=tuple(Step(deployment, error) for deployment, error in row["steps"] or ()),
+        chosen=row["chosen"] or "",
+        because=row["because"] or "",
         **own,
     )
 
 
-_READ_APART: Final = frozenset({"who", "usage", "saved_nano", "held_nano", "steps"})
+_READ_APART: Final = frozenset({"who", "usage", "saved_nano", "held_nano", "steps", "chosen", "because"})
 
 
 def usage_of(row: Columns) -> Usage:

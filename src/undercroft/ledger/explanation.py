@@ -1,6 +1,7 @@
 """Why a call went the way it did, told step by step from its record alone."""
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Final, Literal
 
 import msgspec
@@ -77,11 +78,15 @@ def _story(record: CallRecord) -> Iterator[Told]:
         yield Told("budget", f"{format_usd(record.held_nano)} USD were held of its budgets while it ran.")
     if record.cache in _CACHE:
         yield Told("cache", _CACHE[record.cache])
-    for number, step in enumerate(record.steps, start=1):
+    chosen = record.chosen.split("\n")
+    for number, (step, choice) in enumerate(zip_longest(record.steps, chosen[: len(record.steps)]), start=1):
         why = step.error or "an error"
-        yield Told("attempt", f"Attempt {number}: {_named(record, step.deployment)} failed with {why}.")
+        named = _named(record, step.deployment)
+        yield Told("attempt", f"Attempt {number}: {named} failed with {why}{_choice(choice)}.")
     if record.deployment and record.attempts > len(record.steps):
-        yield Told("attempt", f"Attempt {record.attempts}: {_named(record, record.deployment)} was asked.")
+        choice = chosen[-1] if len(chosen) > len(record.steps) else ""
+        named = _named(record, record.deployment)
+        yield Told("attempt", f"Attempt {record.attempts}: {named} was asked{_choice(choice)}.")
     yield Told("answer", _answer(record))
     if record.usage.total:
         yield Told("tokens", _tokens(record.usage, is_estimated=record.usage_estimated))
@@ -100,12 +105,18 @@ def _named(record: CallRecord, deployment: str) -> str:
     return deployment if model == record.model else f"{deployment}, of the fallback '{model}',"
 
 
+def _choice(choice: str | None) -> str:
+    """The words of `gateway.balance.Turn.why`."""
+    return f" ({choice})" if choice else ""
+
+
 def _answer(record: CallRecord) -> str:
     took = f"after {record.duration_us / 1_000_000:.3f} s"
     if record.error == INTERRUPTED:
         return "The process that ran it died before the answer had ended."
     if record.error:
-        return f"It ended with {record.status} {record.error} {took}."
+        because = f": {record.because}" if record.because else "."
+        return f"It ended with {record.status} {record.error} {took}{because}"
     by = f" by {record.upstream_model}" if record.upstream_model else ""
     first = f", its first piece after {record.first_token_us / 1_000_000:.3f} s" if record.first_token_us else ""
     return f"It was answered{by} {took}{first}."

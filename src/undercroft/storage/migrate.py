@@ -16,7 +16,7 @@ from undercroft.errors import ConfigurationError, UndercroftError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0018"
+HEAD: Final = "0019"
 OLDEST_CODE: Final = "oldest_code"
 """A column of Alembic's table: the oldest schema whose code can live with the database."""
 

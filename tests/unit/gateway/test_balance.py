@@ -231,6 +231,33 @@ def test_scores_go_before_the_strategy_and_equals_take_turns() -> None:
     assert scene.take(Ask(scores=(3.0, 1.0, 1.0), fits=(0,))).item == "a"
 
 
+def test_a_turn_says_how_it_was_chosen_and_what_spoke_against_each_of_the_others() -> None:
+    scene = Scene("abcdefg", "least_busy", f=Terms(max_concurrency=1), g=Terms(priority=1))
+    assert scene.take(Ask(fits=(5,))).item == "f"
+    for _ in range(FAILURES_BEFORE_REST):
+        scene.end("c")
+    scene.balancer.mark("d", healthy=False)
+    why = scene.take(Ask(fits=(1, 2, 3, 4, 5, 6), tried=(4,))).why
+    assert why == "least_busy among 1 of 7; a unfit, c resting, d unhealthy, e tried, f full, g spare"
+    scene = Scene("AB")
+    for _ in range(4):
+        scene.end("A")
+    assert scene.take().why == "round_robin among 1 of 2; A open"
+    scene.clock.advance(10)
+    probe = scene.take(Ask(fits=(0,)))
+    assert (bool(probe.probe), probe.why) == (True, "round_robin among 1 of 2; B unfit")
+
+
+def test_a_turn_tells_what_scores_went_by_and_nothing_where_there_is_no_choice() -> None:
+    scene = Scene("abc", "weighted")
+    assert scene.take(Ask(scores=(3.0, 1.0, 1.0), scored_by="cheapest")).why == "cheapest among 3"
+    assert scene.take().why == "weighted among 3"
+    at_once = scene.balancer.take_at_once()
+    assert at_once is not None
+    assert at_once.why == "weighted among 3"
+    assert Scene("a").take().why == ""
+
+
 def test_a_limit_is_kept_and_the_next_priority_helps_out() -> None:
     scene = Scene("ab", a=Terms(max_concurrency=2), b=Terms(priority=1, max_concurrency=1))
     turns = [scene.take() for _ in range(3)]

@@ -42,6 +42,43 @@ def test_a_call_that_found_its_answer_at_the_third_attempt() -> None:
     assert (explain(record).cost_usd, explain(record).held_usd) == ("0.0015", "0.002")
 
 
+def test_each_attempt_says_how_it_was_chosen_and_who_was_passed_over() -> None:
+    record = ended(
+        "req_1",
+        model="chat",
+        deployment="chat/2",
+        attempts=2,
+        steps=(Step("chat/0", "upstream_timeout"),),
+        chosen="fastest among 3\nfastest among 1 of 3; chat/0 tried, chat/1 resting",
+    )
+    assert told(record)[1:3] == [
+        "Attempt 1: chat/0 failed with upstream_timeout (fastest among 3).",
+        "Attempt 2: chat/2 was asked (fastest among 1 of 3; chat/0 tried, chat/1 resting).",
+    ]
+
+
+def test_an_attempt_without_a_choice_says_nothing_of_one() -> None:
+    record = ended(
+        "req_1",
+        model="chat",
+        deployment="spare/1",
+        attempts=2,
+        steps=(Step("chat/0", "upstream_timeout"),),
+        chosen="\nround_robin among 2",
+    )
+    assert told(record)[1:3] == [
+        "Attempt 1: chat/0 failed with upstream_timeout.",
+        "Attempt 2: spare/1, of the fallback 'spare', was asked (round_robin among 2).",
+    ]
+
+
+def test_what_was_turned_away_says_by_what() -> None:
+    because = "The limit of 2 requests a minute for the key 'abc' is reached: 0 requests left; it renews at 12:00."
+    record = ended("req_1", status=429, error="rate_limit_exceeded", attempts=0, deployment="", because=because)
+    (answer,) = [step for step in told(record) if step.startswith("It ended with 429 rate_limit_exceeded")]
+    assert answer.endswith(f" s: {because}")
+
+
 def test_a_hit_was_asked_of_nobody_and_says_what_it_saved() -> None:
     record = ended("req_1", cache="hit", deployment="", attempts=0, usage=Usage(), cost_nano=0, saved_nano=7, price="")
     steps = told(record)

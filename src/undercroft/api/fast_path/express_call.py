@@ -208,6 +208,7 @@ class ExpressCall(msgspec.Struct, eq=False, gc=False):
             False,  # noqa: FBT003 - nor is it a stream
             ids.trace,
             held_nano=wanted.spend_nano,
+            chosen=self.turn.why,
         )
         try:
             desk.meter.recorder.append(record)
@@ -253,7 +254,13 @@ class ExpressCall(msgspec.Struct, eq=False, gc=False):
             deadline=self.deadline,
             trace=head.trace if course is None else course.trace,
             traceparent=head.traceparent if course is None else course.header(),
-            trail=Trail(found=plan.model, deployment=self.turn.item, attempts=1, most_output=self._most_output()),
+            trail=Trail(
+                found=plan.model,
+                deployment=self.turn.item,
+                chosen=(self.turn.why,),
+                attempts=1,
+                most_output=self._most_output(),
+            ),
         )
         stake = self._stake(call)
         if course is not None and desk.tracing is not None:

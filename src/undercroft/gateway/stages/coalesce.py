@@ -105,4 +105,5 @@ def _take_over(trail: Trail, shared: Shared) -> None:
         return
     shared.is_paid = True
     trail.attempts, trail.usage, trail.steps = source.attempts, source.usage, source.steps
+    trail.chosen = source.chosen
     trail.releases += source.releases

@@ -9,7 +9,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from undercroft.clock import Clock
-from undercroft.errors import ClientClosed, UndercroftError
+from undercroft.errors import ClientClosed, LimitReached, NoDeployment, UndercroftError
 from undercroft.gateway.call import Call, Deployment, Handler, Trail
 from undercroft.gateway.spending import added, without
 from undercroft.gateway.tagging import picked
@@ -198,6 +198,8 @@ class Meter:
                 held_nano=trail.held_nano,
                 steps=trail.steps,
                 refused=trail.refused,
+                chosen="\n".join(trail.chosen) if any(trail.chosen) else "",
+                because=_reason(cause),
             )
         )
 
@@ -286,6 +288,11 @@ def usage_of(call: Call, *, answered: bool) -> tuple[Usage, bool]:
     if not answered and not trail.first_chunk_at:
         return Usage(), False
     return Usage(input=estimate_input(call.request), output=estimate_text(trail.produced_characters)), True
+
+
+def _reason(error: BaseException | None) -> str:
+    """What we say of what we refuse ourselves. It names limits, models and deployments, and nothing of the call."""
+    return error.message if isinstance(error, LimitReached | NoDeployment) else ""
 
 
 def outcome(error: BaseException | None) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from undercroft.gateway.balance import Turn
 from undercroft.gateway.call import Call, Deployment, Handler, Model, kind_of
 from undercroft.gateway.filters import wished
 from undercroft.gateway.policy import WAIT_BEFORE_FALLBACK_S
+from undercroft.gateway.routing import EVERYBODY
 from undercroft.gateway.state import Ask, Nobody, NobodyWhy
 from undercroft.gateway.verdict import verdict_of
 from undercroft.llm.reply import Reply
@@ -65,6 +66,7 @@ class Route:
         """An attempt begins; when, in monotonic seconds."""
         trail, deployment = call.trail, turn.item
         trail.deployment = deployment
+        trail.chosen += (turn.why,)
         trail.attempts += 1
         self.gauge.at(call.endpoint, model.name, deployment.provider).add()
         return self._clock.monotonic()
@@ -109,9 +111,9 @@ def has_other(call: Call) -> bool:
 
 def ask_of(call: Call, model: Model, *, deadline: float) -> Ask:
     """What the call wants of a deployment. Raises InvalidRequest when none can do it."""
-    fits = scores = None
+    fits, scores, by = EVERYBODY
     if model.routing is not None:
-        fits, scores = model.routing.look(call.request, kind=kind_of(call.request), who=call.who, wish=call.wish)
+        fits, scores, by = model.routing.look(call.request, kind=kind_of(call.request), who=call.who, wish=call.wish)
     elif call.wish is not None:
         wished(model.name, (), call.wish)  # there are no tags and regions here, and it says so
     failed, given_up = call.trail.failed, call.trail.given_up
@@ -121,6 +123,7 @@ def ask_of(call: Call, model: Model, *, deadline: float) -> Ask:
     return Ask(
         fits=fits,
         scores=scores,
+        scored_by=by,
         tried=tuple(place for place, each in enumerate(model.deployments) if each in failed) if failed else (),
         deadline=deadline,
         streamed=call.request.stream,

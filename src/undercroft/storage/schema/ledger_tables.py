@@ -63,6 +63,8 @@ calls = Table(
     Column("audio_output_tokens", BigInteger),
     Column("cache_write_long_tokens", BigInteger),
     Column("refused", Boolean, nullable=False, server_default=text("false")),
+    Column("chosen", Text),
+    Column("because", Text),
     Index(
         "calls_release_started",
         *("organisation", "release", "started_us"),
