@@ -8,7 +8,7 @@ from undercroft.errors import UpstreamTimedOut
 from undercroft.gateway.call import Call, Deployment
 from undercroft.gateway.patience import Patience
 from undercroft.llm.reply import MOST_HELD, ChunkStream, Reply
-from undercroft.llm.types import ChatRequest, Chunk, Request
+from undercroft.llm.types import ChatRequest, Chunk, CompletionRequest, Request
 from undercroft.wire.longest import at_longest
 
 
@@ -26,7 +26,7 @@ class Attempt:
         trail, request = call.trail, call.request
         deployment, model = trail.deployment, trail.found
         assert deployment is not None and model is not None, "Route stands before Attempt"  # noqa: PT018 - one fact
-        if trail.most_output is not None and isinstance(request, ChatRequest):
+        if trail.most_output is not None and isinstance(request, ChatRequest | CompletionRequest):
             request = at_longest(request, trail.most_output)
         limit_s = model.policy.first_token_s if request.stream else model.policy.whole_s
         begun, trail.begun = trail.begun, None

@@ -277,8 +277,8 @@ class Trail(msgspec.Struct):
     """The cached answer that was given, or, without one, under which this call's answer will be found."""
     saved_nano: int = 0
     most_output: int | None = None
-    """So many tokens at most are asked of a provider for each choice of a conversation, where its caller has set no
-    end: no more is held for it."""
+    """So many tokens at most are asked of a provider for each choice, where the caller has set no end: no more is held
+    for it."""
     held_nano: int = 0
     """What is held of budgets until it has ended."""
     steps: tuple[Step, ...] = ()

@@ -1,11 +1,20 @@
 """The most a call can use: what is held of budgets and token limits until it has ended."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from undercroft.gateway.call import Call, Model
 from undercroft.gateway.stages.meter import Rates
 from undercroft.llm.tokens import CHARACTERS_PER_TOKEN, estimate_conversation, estimate_input
 from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, ModerationRequest, Request
+
+COMPLETION_TOKENS: Final = 16
+"""What OpenAI's reference says a completion has at most that asks for no length. Other servers write on and on."""
+
+
+def own_end(request: Request, *, usual: int) -> int:
+    """Tokens of each choice at which a budget ends an answer whose caller has set no end."""
+    return min(COMPLETION_TOKENS, usual) if isinstance(request, CompletionRequest) else usual
 
 
 def most_output(request: Request, *, usual: int) -> int:

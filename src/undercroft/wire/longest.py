@@ -1,23 +1,26 @@
-"""A conversation whose caller has set no end to the answer, with one set."""
+"""A request whose caller has set no end to the answer, with one set."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from undercroft.llm.types import ChatRequest, Dialect, Source
+from undercroft.llm.types import ChatRequest, CompletionRequest, Dialect, Source
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 _NAMES: Final[Mapping[Dialect, str]] = {
     "openai.chat": "max_completion_tokens",
+    "openai.completions": "max_tokens",
     "openai.responses": "max_output_tokens",
     "anthropic.messages": "max_tokens",
 }
 
+Written = TypeVar("Written", bound=ChatRequest | CompletionRequest)
 
-def at_longest(request: ChatRequest, tokens: int) -> ChatRequest:
+
+def at_longest(request: Written, tokens: int) -> Written:
     """The same request for an answer of at most so many tokens, each choice by itself."""
     sampling = replace(request.sampling, max_tokens=tokens)
     return replace(request, sampling=sampling, source=_source(request.source, tokens))

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from undercroft.llm.types import ChatRequest, Dialect, Message, Sampling, Source
+from undercroft.llm.types import ChatRequest, CompletionRequest, Dialect, Message, Sampling, Source
 from undercroft.wire.longest import at_longest, ended
 from undercroft.wire.openai import chat
 
@@ -25,6 +25,14 @@ def test_an_end_is_set_in_the_callers_own_format(dialect: Dialect, name: str) ->
     assert msgspec.json.decode(longest.source.body) == {"model": "m", "unknown": {"a": [1.0]}, name: 50}
     assert longest.source.headers == source.headers
     assert longest.sampling.max_tokens == 50
+
+
+def test_a_completion_gets_its_end_in_its_own_format_too() -> None:
+    source = Source("openai.completions", b'{"model":"m","prompt":"hi","unknown":1}')
+    longest = at_longest(CompletionRequest(model="m", prompts=("hi",), source=source), 16)
+    assert longest.source is not None
+    assert msgspec.json.decode(longest.source.body) == {"model": "m", "prompt": "hi", "unknown": 1, "max_tokens": 16}
+    assert longest.sampling.max_tokens == 16
 
 
 def test_without_the_callers_bytes_what_is_written_for_a_provider_says_it() -> None:

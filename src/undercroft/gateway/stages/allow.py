@@ -7,7 +7,7 @@ from undercroft.errors import LimitReached, NotAllowed
 from undercroft.gateway.call import Call, Handler, Model, Stake, kind_of
 from undercroft.gateway.catalogue import Catalogue
 from undercroft.gateway.growing import Growing
-from undercroft.gateway.most import likely_input, most_output, most_spent, says_how_long
+from undercroft.gateway.most import likely_input, most_output, most_spent, own_end, says_how_long
 from undercroft.gateway.stages.meter import Rates
 from undercroft.gateway.stake import NOTHING, Holding, Wanted
 from undercroft.ledger.allowances import Allowance, Hold, Need
@@ -15,7 +15,6 @@ from undercroft.ledger.limits import NEVER_US, Ask, Counting, Left, Limit, Measu
 from undercroft.ledger.slices import Window
 from undercroft.ledger.standing import Standing
 from undercroft.llm.reply import Reply
-from undercroft.llm.types import ChatRequest
 from undercroft.record import Who
 
 UnknownPrice = Literal["deny", "estimate", "allow"]
@@ -146,7 +145,7 @@ class Allow:
         counted = self._book.counted(who, model.name, at_us=call.started_us)
         if not counted.limits:
             return None
-        output = most_output(call.request, usual=self._usual_output)
+        output = most_output(call.request, usual=self._end_of(call, counted))
         return Wanted(counted, output, self._ask(call, model, counted, output=output))
 
     def _held(self, call: Call, wanted: Wanted, hold: Hold) -> Stake:
@@ -157,9 +156,9 @@ class Allow:
         model = trail.found
         assert model is not None, "Find stands before Allow"
         has_end = says_how_long(call.request)
-        if not has_end and isinstance(call.request, ChatRequest) and "spend" in wanted.counted.measures:
+        if not has_end and "spend" in wanted.counted.measures:
             # Holding more as it grows comes too late for what nobody sees of it: thoughts, and scripts of many tokens.
-            trail.most_output = self._usual_output
+            trail.most_output = self._end_of(call, wanted.counted)
             has_end = True
 
         async def grow(held: Wanted) -> Wanted:
@@ -170,6 +169,12 @@ class Allow:
             return grown
 
         return Holding(hold, wanted, grow, grows=wanted.counted.grows and not has_end)
+
+    def _end_of(self, call: Call, counted: Counting) -> int:
+        """Tokens of each choice that are held of an answer whose caller has set no end to it: all of them where it
+        counts in a budget, at first where it does not."""
+        is_ended = "spend" in counted.measures
+        return own_end(call.request, usual=self._usual_output) if is_ended else self._usual_output
 
     def _ask(self, call: Call, model: Model, counted: Counting, *, output: int) -> Ask:
         measures = counted.measures

@@ -14,14 +14,15 @@ from undercroft.llm.types import Chunk
 
 COALESCED: Final = "coalesced"
 
-Key = tuple[str, str, str, str, bytes, Wish | None]
+Key = tuple[str, str, str, str, bytes, Wish | None, int | None]
 
 
 def key_of(call: Call) -> Key:
-    """Equal for calls that may share an answer: one key's callers who ask for the same, byte for byte."""
+    """Equal for calls that may share an answer: one key's callers who ask for the same, byte for byte, and may
+    be answered at the same length."""
     request = call.request
     asked = msgspec.msgpack.encode(request) if request.source is None else request.source.body
-    return (call.who.organisation, call.who.key, call.endpoint, request.model, asked, call.wish)
+    return (call.who.organisation, call.who.key, call.endpoint, request.model, asked, call.wish, call.trail.most_output)
 
 
 class Shared:
@@ -69,7 +70,8 @@ class Coalesce:
         return Reply(whole=whole, dropped=trail.dropped)
 
     def _begin(self, key: Key, call: Call, proceed: Handler) -> Shared:
-        trail = Trail(found=call.trail.found, substituted_for=call.trail.substituted_for)
+        own = call.trail
+        trail = Trail(found=own.found, substituted_for=own.substituted_for, most_output=own.most_output)
         shared = self._under_way[key] = Shared(key, trail)
 
         async def ask() -> Chunk:

@@ -13,10 +13,11 @@ from undercroft.errors import BudgetSpent, NotAllowed, RateLimited
 from undercroft.gateway.call import Call, Deployment, Trail
 from undercroft.gateway.gateway import Booking, Checks, Gateway, Watching
 from undercroft.gateway.most import likely_input, may_cost_more, most_input, most_output
+from undercroft.gateway.policy import USUAL, Policy
 from undercroft.gateway.stages.allow import Allow, UnknownPrice, headers_of
 from undercroft.ledger.allowances import Allowances
 from undercroft.ledger.limit_book import LimitBook
-from undercroft.ledger.limits import NEVER_US, Limit
+from undercroft.ledger.limits import NEVER_US, Limit, Measure
 from undercroft.ledger.prices import Price
 from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, Message, Sampling, Source
 from undercroft.providers.scripted import Scripted
@@ -50,8 +51,9 @@ class Limited(Bench):
         rates: FlatRates | NoPrice | None = None,
         unknown_price: UnknownPrice = "allow",
         script: str = "one two three",
+        policy: Policy = USUAL,
     ) -> None:
-        super().__init__(Scripted(script, clock=ManualClock()))
+        super().__init__(Scripted(script, clock=ManualClock()), policy=policy)
         self.store = MemorySlices()
         book = LimitBook()
         book.follow(limits)
@@ -244,6 +246,33 @@ def test_an_answer_is_no_longer_than_what_is_held_of_a_budget_for_it(*, stream: 
         records = bench.recorder.ended
         assert [record.usage.output for record in records] == [50, 100]
         assert all(record.cost_nano <= record.held_nano for record in records)
+
+    asyncio.run(scenario())
+
+
+def test_callers_who_share_an_answer_get_none_that_is_longer_than_what_is_held_for_it() -> None:
+    async def scenario() -> None:
+        bench = Limited(limit(measure="spend", amount=10_000), script="words " * 400, policy=Policy(coalesce=True))
+        await bench.send()
+        (record,) = bench.recorder.ended
+        assert record.usage.output == 50
+        assert record.cost_nano <= record.held_nano
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("measure", "written"), [("spend", 2 * 16), ("tokens", 2 * 401)])
+def test_a_completion_under_a_budget_ends_where_openai_says_it_does(
+    measure: Measure, written: int, *, stream: bool
+) -> None:
+    async def scenario() -> None:
+        bench = Limited(limit(measure=measure, amount=10_000), script="words " * 400)
+        asked = CompletionRequest(model="chat", prompts=("a", "b"), stream=stream)
+        await bench.send(replace(bench.call(stream=stream), request=asked))
+        (record,) = bench.recorder.ended
+        assert record.usage.output == written
+        assert measure == "tokens" or record.cost_nano <= record.held_nano < 2 * 50
 
     asyncio.run(scenario())
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from tests.support.gateway import SHORT, Bench
 from undercroft.errors import UpstreamRefused
-from undercroft.gateway.call import Call
+from undercroft.gateway.call import Call, Trail
 from undercroft.gateway.filters import Wish
 from undercroft.gateway.policy import Policy
 from undercroft.gateway.stages.coalesce import key_of
@@ -151,6 +151,11 @@ def test_callers_who_want_their_answer_from_different_places_do_not_meet() -> No
     plain = Scene().call(1)
     assert key_of(plain) == key_of(replace(plain, id="req_2"))
     assert key_of(plain) != key_of(replace(plain, wish=Wish(region="eu")))
+
+
+def test_callers_for_whom_answers_of_different_lengths_are_held_do_not_meet() -> None:
+    plain = Scene().call(1)
+    assert key_of(plain) != key_of(replace(plain, trail=Trail(most_output=50)))
 
 
 def test_a_model_that_has_not_switched_it_on_shares_nothing() -> None:
