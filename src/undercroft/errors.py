@@ -105,6 +105,12 @@ class MethodNotAllowed(UndercroftError):
         self.allowed = allowed
 
 
+class UnsupportedEncoding(UndercroftError):
+    """The body came compressed, or otherwise encoded."""
+
+    code, status, kind = "unsupported_encoding", 415, "invalid_request_error"
+
+
 class Conflict(UndercroftError):
     """The state of the thing forbids this."""
 

@@ -1,5 +1,6 @@
 """What goes wrong on any route of a running server is told in one envelope, with an id, and without anything inside."""
 
+import gzip
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,6 +92,17 @@ def test_what_is_no_json_is_400(server: Server, path: str, name: str) -> None:
     code = "nested_too_deeply" if name == "a deep field that nobody reads" else "invalid_json"
     assert answer.error["code"] == ("missing_required_parameter" if is_none else code), answer
     assert answer.request_id
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages", "/v1/embeddings", "/api/generate"])
+def test_a_body_that_came_encoded_is_415_and_says_so(server: Server, path: str) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    answer = server.ask(path, body=gzip.compress(body_with(b'"user":"a"')), headers=headers)
+    error = answer.json["error"]
+    assert (answer.status, error["type"]) == (415, "invalid_request_error")
+    assert "encoded as 'gzip'" in error["message"]
+    headers["content-encoding"] = "identity"
+    assert server.ask(CHAT, body=body_with(b'"user":"a"'), headers=headers).status == 200
 
 
 @pytest.mark.parametrize(

@@ -248,6 +248,7 @@ FIELDS: Final = (
     "x-undercroft-cache-control: use\r\n", "x-undercroft-cache-control: nonsense\r\n", "cookie: undercroft=x\r\n",
     "origin: http://localhost\r\n", "origin: https://elsewhere.example\r\n", "x-forwarded-for: 10.1.1.1\r\n",
     "anthropic-version: 2023-06-01\r\n", "anthropic-beta: a,b\r\n", "anthropic-beta: ?\r\n",
+    "content-encoding: gzip\r\n", "content-encoding: identity\r\n",
     "idempotency-key: k1\r\n", "host: localhost\r\n", "connection: close\r\n", "expect: 100-continue\r\n",
     "accept: */*\r\naccept: x\r\n",
 )  # fmt: skip

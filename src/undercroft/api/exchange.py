@@ -12,6 +12,7 @@ from undercroft.errors import (
     TooLarge,
     Unavailable,
     UndercroftError,
+    UnsupportedEncoding,
     UpstreamTimedOut,
 )
 from undercroft.gateway.call import Trail
@@ -128,8 +129,9 @@ class Exchange:
         return credential_of(self.header(b"authorization"), self.header(b"x-api-key"))
 
     async def body(self, *, limit: int, timeout_s: float) -> bytes:
-        """The whole body: JSON that can be read in one way only. Raises InvalidRequest, and TooLarge: before
-        reading when the client announces more than `limit`."""
+        """The whole body: JSON that can be read in one way only. Raises InvalidRequest, UnsupportedEncoding, and
+        TooLarge: before reading when the client announces more than `limit`."""
+        self._demand_uncoded()
         announced = self.header(b"content-length")
         if announced.isdecimal() and int(announced) > limit:
             raise _too_large(limit)
@@ -163,6 +165,7 @@ class Exchange:
 
     async def pieces(self, *, limit: int, timeout_s: float, setting: str) -> AsyncGenerator[bytes, None]:
         """The body as it comes, for what is too large for memory. Raises as `body` does; `setting` sets the limit."""
+        self._demand_uncoded()
         announced = self.header(b"content-length")
         if announced.isdecimal() and int(announced) > limit:
             raise _too_large(limit, setting)
@@ -175,6 +178,14 @@ class Exchange:
                 raise _too_large(limit, setting)
             if piece:
                 yield piece
+
+    def _demand_uncoded(self) -> None:
+        coding = self.header(b"content-encoding").strip().lower()
+        if coding and coding != "identity":
+            raise UnsupportedEncoding(
+                f"The request's body is encoded as '{coding[:40]}', which is not taken here.",
+                hint="Send it as it is, without Content-Encoding.",
+            )
 
     async def _next_piece(self, timeout_s: float) -> Message:
         try:

@@ -6,6 +6,7 @@ from typing import Final, Literal, get_args
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
+from undercroft.access.audit import Act
 from undercroft.assembly.keys import LimitState, states_of
 from undercroft.errors import NotFound
 from undercroft.ledger.limit_repository import limits_of, set_limits
@@ -35,6 +36,14 @@ def change(
     set_limits(connection, own, organisation=organisation, scope=group, subject=subject, now_us=now_us)
     bump(connection, KEYS)
     return show(connection, group, subject, organisation=organisation, now_us=now_us)
+
+
+def act_of(group: Group, subject: str, limits: Sequence[Limit]) -> Act:
+    """What the log of changes says of them."""
+    after = [
+        {"limit": limit.told(limit.amount), "period": limit.period, "model": limit.model or None} for limit in limits
+    ]
+    return Act(action="limits.set", subject=f"{group}:{subject}", after={"limits": after})
 
 
 def _who(group: Group, subject: str, *, organisation: str) -> Who:

@@ -291,8 +291,9 @@ class Allowances:
                 hint = "Calls under way hold the rest until they end."
                 return BudgetSpent(message, code="budget_reserved", retry_after_s=SOON_S, hint=hint)
             case "spend":
-                self._watcher.exhausted(limit, window, limit.amount - left)
                 ask_less = less if amount > limit.amount else None
+                if not (ask_less and left):  # else it is one call that is too large, and others may go on
+                    self._watcher.exhausted(limit, window, limit.amount - left)
                 return BudgetSpent(message, code="budget_exceeded", retry_after_s=renews_in_s, hint=ask_less)
             case _:
                 return RateLimited(message, retry_after_s=renews_in_s)

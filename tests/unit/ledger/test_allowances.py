@@ -288,6 +288,9 @@ async def test_whoever_watches_hears_how_much_all_have_taken_and_that_a_budget_i
         with pytest.raises(BudgetSpent):
             await desk.hold(BUDGET, 200)
     assert desk.heard.count(("exhausted", 900)) == 2
+    with pytest.raises(BudgetSpent):
+        await desk.hold(BUDGET, 1001)
+    assert desk.heard.count(("exhausted", 900)) == 2, "a call that no budget of this size could pay uses nothing up"
     for _ in range(3):
         (await desk.hold(RATE)).settle(tokens=0, cost_nano=0)
     with pytest.raises(RateLimited):

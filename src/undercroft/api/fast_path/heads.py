@@ -26,7 +26,7 @@ _HASH: Final = blake2b(digest_size=32)
 """To copy: that takes a quarter less time than to make one."""
 _OWN_FIELD: Final = b"x-undercroft-"
 """Fields by which a caller wants something of us: whatever it is, it is more than plain."""
-_NOT_PLAIN: Final = frozenset({b"origin", b"expect"})
+_NOT_PLAIN: Final = frozenset({b"origin", b"expect", b"content-encoding"})
 _OF_ONE_CALL: Final = frozenset({b"traceparent", b"tracestate", b"x-request-id", b"idempotency-key", b"baggage"})
 """With one of these a head hardly comes again."""
 

@@ -7,11 +7,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from undercroft.access.audit import Act
 from undercroft.api.manage.asking import asking, organisation
 from undercroft.assembly import Undercroft
 from undercroft.assembly.keys import LimitState
-from undercroft.assembly.subjects import Group, change, show
+from undercroft.assembly.subjects import Group, act_of, change, show
 from undercroft.clock import rfc3339
 from undercroft.errors import InvalidRequest
 from undercroft.ledger.limits import NEVER_US, Limit, Measure, limits_from
@@ -87,21 +86,12 @@ def router(undercroft: Undercroft) -> APIRouter:
     @routes.put("/limits/{group}/{subject}")
     async def set_limits(group: Group, subject: Name, body: LimitsBody) -> LimitList:
         """Replaces all limits that were set here. What has been used in the present periods stays counted."""
+        ask, limits = asking(), limits_in(body.limits)
         work = partial(
-            change,
-            group=group,
-            subject=subject,
-            limits=limits_in(body.limits),
-            organisation=organisation(),
-            now_us=now_us(),
+            change, group=group, subject=subject, limits=limits, organisation=organisation(), now_us=now_us()
         )
-        ask = asking()
-
-        def act(states: list[LimitState]) -> Act:
-            set_to = [view.model_dump(mode="json", exclude={"used"}) for view in views(states)]
-            return Act(action="limits.set", subject=f"{group}:{subject}", after={"limits": set_to})
-
-        states = await undercroft.access.change(work, act, origin=ask.origin)
+        act = act_of(group, subject, limits)
+        states = await undercroft.access.change(work, lambda _: act, origin=ask.origin)
         ask.is_written = True
         await link.changed(KEYS)
         return LimitList(data=views(states))

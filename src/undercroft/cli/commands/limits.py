@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
-from undercroft.access.audit import Act
 from undercroft.assembly.keys import LimitState
-from undercroft.assembly.subjects import GROUPS, change, show
+from undercroft.assembly.subjects import GROUPS, act_of, change, show
 from undercroft.cli.commands.keys import ORGANISATION, add_limits, in_database, limits_in
 from undercroft.cli.installation import read_settings
 from undercroft.cli.output import Output
@@ -49,9 +48,7 @@ def run(options: Namespace, out: Output) -> int:
         states = in_database(settings, partial(show, **where))
     else:
         limits = list(limits_in(options))
-        told = [limit.told(limit.amount) for limit in limits]
-        act = Act(action="limits.set", subject=f"{group}:{subject}", after={"limits": told})
-        states = in_database(settings, partial(change, limits=limits, **where), act)
+        states = in_database(settings, partial(change, limits=limits, **where), act_of(group, subject, limits))
     out.table(list(_cells(states)), empty=f"Nothing is set for the {group} '{subject}'.")
     return 0
 
