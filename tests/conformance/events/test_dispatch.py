@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, select, update
 
 from tests.support.events import BAD, GOOD, Receiver, World
 from tests.support.responses import Flaky
@@ -205,6 +205,11 @@ def test_a_look_tells_the_outbox_whether_there_are_webhooks(world: World) -> Non
 
 
 def test_events_that_follow_close_upon_another_are_spread_together(world: World) -> None:
+    def lease(connection: Connection) -> int:
+        """0: the dispatcher has let its duty go."""
+        until_us: int = connection.execute(select(duties.c.lease_until_us).where(duties.c.name == DUTY)).scalar_one()
+        return until_us
+
     async def until(subjects: list[str]) -> None:
         async with asyncio.timeout(20):
             while sorted(world.receiver.subjects) != subjects:  # noqa: ASYNC110 - nothing says when
@@ -215,7 +220,9 @@ def test_events_that_follow_close_upon_another_are_spread_together(world: World)
         await asyncio.to_thread(world.tell, "job_1")
         task = asyncio.create_task(dispatcher.run())
         await until(["job_1"])
-        await asyncio.sleep(0.05)  # its end was another turn
+        async with asyncio.timeout(20):  # its end was another turn, which found nothing more to do
+            while await world.database.read(lease) != 0:  # noqa: ASYNC110 - nothing says when
+                await asyncio.sleep(0.01)
         for subject in ("job_2", "job_3"):
             await asyncio.to_thread(world.tell, subject)
             dispatcher.wake()
