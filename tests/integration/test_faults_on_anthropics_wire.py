@@ -1,7 +1,7 @@
 """The fault table where the provider speaks Anthropic's format: rows 1 to 7, 9 and 10, for callers of either format."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ EVENTS: Final = [
     begun(), opened(0, TEXT), *[added(0, "text_delta", text=word) for word in WORDS], closed(0),
     ended("end_turn", len(WORDS)), STOP,
 ]  # fmt: skip
+AFTER_TWO: Final = 4
 SAID: Final = [0, 0, 0, 1, 2, 3, 3, 3]
 """Words in the first so many events."""
 ENDS: Final[dict[str, list[Step]]] = {
@@ -70,6 +71,25 @@ def endless(request: Request) -> Iterator[Step]:
         yield 0.01
 
 
+def goes_on(request: Request) -> list[Step]:
+    """The rest of an answer that is broken off after two words, and nothing to anybody else."""
+    last = request.json["messages"][-1]
+    if last != {"role": "assistant", "content": "".join(WORDS[:2])}:
+        return [error_response("400 Bad Request", "invalid_request_error", f"Not what was said: {last}")]
+    rest = [begun(), opened(0, TEXT), added(0, "text_delta", text=WORDS[2]), closed(0), ended("end_turn", 1), STOP]
+    return [STREAM_HEAD, *map(sent, rest), chunk(b"")]
+
+
+def cut_once(request: Request) -> Iterable[Step]:
+    is_asked_to_go_on = request.json["messages"][-1]["role"] == "assistant"
+    return goes_on(request) if is_asked_to_go_on else broken("cut", AFTER_TWO)(request)
+
+
+def no_prefill(request: Request) -> list[Step]:
+    message = "This model does not support assistant message prefill. The conversation must end with a user message."
+    return [error_response("400 Bad Request", "invalid_request_error", message)]
+
+
 LATE: Final = [(end, at) for end in ENDS for at in range(3, len(EVENTS))]
 EARLY: Final = [(end, at) for end in ENDS for at in range(3)]
 
@@ -93,7 +113,9 @@ def flaky() -> dict[str, Flaky]:
 def upstream(flaky: dict[str, Flaky]) -> Iterator[AnthropicUpstream]:
     running = AnthropicUpstream()
     running.answers = {f"{end}-{at}": broken(end, at) for end, at in [*LATE, *EARLY]}
-    running.answers |= {**flaky, "endless": endless}
+    running.answers |= {**flaky, "endless": endless, "goes-on": goes_on, "no-prefill": no_prefill}
+    stalled = broken("stall", AFTER_TWO)
+    running.answers |= {"cut-once": cut_once, "stall-and-gone-on": stalled, "stall-and-refused": stalled}
     with upstream_in_background(running):
         yield running
 
@@ -106,7 +128,10 @@ def server(upstream: AnthropicUpstream, tmp_path_factory: pytest.TempPathFactory
     models |= dict.fromkeys([f"{end}-{at}" for end, at in EARLY], backed)
     models |= dict.fromkeys(["silent", "reset-before-head", "broken", "web-page"], backed)
     models |= {"reset-once": "", "overloaded-once": "", "error-event-once": "", "limited-once": "", "limited-in-ms": ""}
-    models |= {"endless": ""}
+    models |= {"endless": "", "goes-on": "", "no-prefill": ""}
+    models["cut-once"] = f'{quick}\non_cut = "continue"'
+    models["stall-and-gone-on"] = f'{quick}\non_cut = "continue"\nfallbacks = ["goes-on"]'
+    models["stall-and-refused"] = f'{quick}\non_cut = "continue"\nfallbacks = ["no-prefill"]'
     toml = "".join(
         f"""
 [[models]]
@@ -165,6 +190,33 @@ def test_row_3_and_5_a_stream_that_breaks_after_any_event_ends_in_an_error(
     assert row.status in (502, 504)
     assert (row.input_tokens, row.output_tokens > 0) == (7, True)
     assert row.cost_nano > 0
+
+
+@pytest.mark.parametrize("caller", FORMATS)
+@pytest.mark.parametrize("model", ["cut-once", "stall-and-gone-on"])
+def test_row_3_a_cut_answer_is_gone_on_with_where_the_operator_allows_it(
+    server: Server, model: str, caller: str
+) -> None:
+    """Row 3, `on_cut = "continue"`: what was said goes along as the assistant's last message."""
+    answer = ask(server, model, caller)
+    assert words_of(answer) == "".join(WORDS)
+    assert b'"error"' not in answer.body
+    assert (b"message_stop" if caller == "anthropic" else b"[DONE]") in answer.body
+    row = row_of(server, answer)
+    assert (row.status, row.attempts, row.usage_estimated) == (200, 2, True)
+
+
+@pytest.mark.parametrize("caller", FORMATS)
+def test_row_3_a_target_that_takes_no_prefill_ends_in_the_first_failure(
+    server: Server, upstream: AnthropicUpstream, caller: str
+) -> None:
+    """Row 3: the caller sees the stall that happened, not the refusal of the one that was asked to go on."""
+    before = [each.model for each in upstream.requests].count("no-prefill")
+    answer = ask(server, "stall-and-refused", caller)
+    assert (words_of(answer), is_told_broken(answer)) == ("".join(WORDS[:2]), True)
+    assert b"prefill" not in answer.body
+    assert [each.model for each in upstream.requests].count("no-prefill") == before + 1
+    assert row_of(server, answer).error == "upstream_timeout"
 
 
 def row_of(server: Server, answer: Answer) -> "Row[Any]":
