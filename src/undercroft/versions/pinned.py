@@ -9,6 +9,7 @@ from undercroft.errors import InvalidRequest
 from undercroft.llm.types import ChatRequest, CompletionRequest, Message, Request, ResponseFormat, Sampling, Tool
 from undercroft.versions.content import GuardrailContent, ModelContent, Parameters, PromptContent, RetrievalContent
 from undercroft.versions.template import fill
+from undercroft.wire.restated import restated
 
 
 class Pinned(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +39,7 @@ class Pinned(msgspec.Struct, frozen=True, kw_only=True):
 def put_on(pinned: Pinned, request: Request) -> Request:
     """The request as this release asks it. Raises InvalidRequest where the prompt's variables are not right.
 
-    What is changed is written anew for the provider: fields of the caller's that we do not know stay behind.
+    With a prompt it is written anew for the provider: fields of the caller's that we do not know stay behind.
     """
     request = replace(request, model=pinned.target)
     if pinned.model is not None and pinned.model.parameters != Parameters():
@@ -90,7 +91,8 @@ def _asked_with(parameters: Parameters, request: Request) -> Request:
         for name in Sampling.__struct_fields__
         if (value := getattr(parameters, name, None)) not in (None, ())
     }
-    request = replace(request, sampling=replace(request.sampling, **given), source=None)
+    request = replace(request, sampling=replace(request.sampling, **given))
     if parameters.reasoning_effort is not None and isinstance(request, ChatRequest):
         request = replace(request, reasoning_effort=parameters.reasoning_effort)
-    return request
+        given["reasoning_effort"] = parameters.reasoning_effort
+    return replace(request, source=restated(request.source, given))

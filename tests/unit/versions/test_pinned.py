@@ -1,5 +1,6 @@
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -36,7 +37,16 @@ def test_its_parameters_go_before_the_callers() -> None:
 
     assert isinstance(asked, ChatRequest)
     assert asked.sampling == Sampling(temperature=0.0, top_p=0.5, max_tokens=9)
-    assert asked.source is None, "it must be written anew"
+    assert asked.source is not None
+    assert msgspec.json.decode(asked.source.body) == {"temperature": 0.0, "max_completion_tokens": 9}
+
+
+def test_what_the_callers_format_cannot_say_is_written_anew() -> None:
+    model = ModelContent(target="big", parameters=Parameters(seed=1))
+    asked = put_on(
+        Pinned(id="r", alias="chat", model=model), replace(ASKED, source=Source("anthropic.messages", b"{}"))
+    )
+    assert asked.source is None
 
 
 def test_its_prompt_stands_before_what_the_caller_says() -> None:
