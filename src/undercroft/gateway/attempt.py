@@ -23,11 +23,10 @@ class Attempt:
         self._patience = Patience()
 
     async def ask(self, call: Call) -> Reply:
-        trail, request = call.trail, call.request
+        trail = call.trail
+        request = _ended(call.request, trail.most_output)
         deployment, model = trail.deployment, trail.found
         assert deployment is not None and model is not None, "Route stands before Attempt"  # noqa: PT018 - one fact
-        if trail.most_output is not None and isinstance(request, ChatRequest | CompletionRequest):
-            request = at_longest(request, trail.most_output)
         limit_s = model.policy.first_token_s if request.stream else model.policy.whole_s
         begun, trail.begun = trail.begun, None
         if begun is not None and begun.response is not None:  # on the fast path, which has none of these limits
@@ -53,6 +52,14 @@ class Attempt:
             raise UpstreamTimedOut(f"The deployment '{deployment.id}' did not {wanted} within {limit_s:g} s.") from None
         finally:
             self._patience.end(wait)
+
+
+def _ended(request: Request, most_output: int | None) -> Request:
+    """With the end that a budget sets to its answer, unless it has one: the caller's, or that of the rest of an answer
+    that was cut."""
+    if most_output is None or not isinstance(request, ChatRequest | CompletionRequest):
+        return request
+    return request if request.sampling.max_tokens is not None else at_longest(request, most_output)
 
 
 async def _begun(reply: Reply) -> Reply:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from undercroft.gateway.call import Call, Model
+from undercroft.gateway.policy import MAX_ATTEMPTS
 from undercroft.gateway.stages.meter import Rates
 from undercroft.llm.tokens import CHARACTERS_PER_TOKEN, estimate_conversation, estimate_input
 from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, ModerationRequest, Request
@@ -59,10 +60,10 @@ def most_spent(call: Call, models: Iterable[Model], rates: Rates, *, likely: int
     request = call.request
     read = most_input(request, likely=likely)
     is_dear = request.source is not None and may_cost_more(request.source.body)
-    most = 0
-    for model in models:
-        # A stream that is cut and gone on with is read, and may be written, a second time.
-        times = 2 if model.policy.on_cut == "continue" else 1
+    most, ways = 0, list(models)
+    # A stream that is cut and gone on with is read again with what was said, as often as a call is tried.
+    times = MAX_ATTEMPTS if request.stream and any(model.policy.on_cut == "continue" for model in ways) else 1
+    for model in ways:
         for deployment in model.deployments:
             cost_nano = rates.most(
                 deployment, read, output, is_dear=is_dear, at_us=call.started_us, is_batch=bool(call.batch)

@@ -19,6 +19,7 @@ from undercroft.llm.reply import Reply
 from undercroft.llm.tokens import estimate_input, estimate_text
 from undercroft.llm.types import ChatRequest, Choice, Chunk, Message, Request, Usage
 from undercroft.wire.continuation import continued
+from undercroft.wire.longest import at_longest
 
 _BLANKS: Final = " \t\r\n"
 
@@ -107,6 +108,8 @@ class Resume:
             release(cut)
         del trail.releases[mark:]
         found, asked = trail.found, trail.asked
+        if trail.most_output is not None:
+            request = at_longest(request, trail.most_output)
         try:
             reply = await proceed(replace(call, request=resumed(request, told.text)))
         except UndercroftError as error:

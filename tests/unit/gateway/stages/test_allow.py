@@ -7,9 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.clock import ManualClock
-from tests.support.gateway import Bench, FlatRates
+from tests.support.gateway import Bench, FlatRates, Prompter, said
 from tests.support.memory_slices import MemorySlices
-from undercroft.errors import BudgetSpent, NotAllowed, RateLimited
+from undercroft.errors import BudgetSpent, NotAllowed, RateLimited, UpstreamUnreachable
 from undercroft.gateway.call import Call, Deployment, Trail
 from undercroft.gateway.gateway import Booking, Checks, Gateway, Watching
 from undercroft.gateway.most import likely_input, may_cost_more, most_input, most_output
@@ -24,6 +24,7 @@ from undercroft.providers.scripted import Scripted
 from undercroft.record import Usage, Who
 
 KEY = Who(key="k1")
+CUT = UpstreamUnreachable("cut")
 
 
 class NoPrice:
@@ -52,8 +53,9 @@ class Limited(Bench):
         unknown_price: UnknownPrice = "allow",
         script: str = "one two three",
         policy: Policy = USUAL,
+        provider: Prompter | None = None,
     ) -> None:
-        super().__init__(Scripted(script, clock=ManualClock()), policy=policy)
+        super().__init__(provider or Scripted(script, clock=ManualClock()), policy=policy)
         self.store = MemorySlices()
         book = LimitBook()
         book.follow(limits)
@@ -273,6 +275,21 @@ def test_a_completion_under_a_budget_ends_where_openai_says_it_does(
         (record,) = bench.recorder.ended
         assert record.usage.output == written
         assert measure == "tokens" or record.cost_nano <= record.held_nano < 2 * 50
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_that_is_cut_again_and_again_costs_no_more_than_is_held_for_it() -> None:
+    async def scenario() -> None:
+        piece = said("x" * 4 * 12)[:-1]
+        provider = Prompter([*piece, CUT], [*piece, CUT], [*piece, CUT], [*piece, CUT])
+        bench = Limited(limit(measure="spend", amount=10_000), provider=provider, policy=Policy(on_cut="continue"))
+        with pytest.raises(UpstreamUnreachable):
+            await bench.send(bench.call(stream=True))
+        assert [each.sampling.max_tokens for each in provider.asked] == [50, 38, 26, 14]
+        (record,) = bench.recorder.ended
+        assert (record.attempts, record.usage.output) == (4, 48)
+        assert record.cost_nano <= record.held_nano
 
     asyncio.run(scenario())
 
