@@ -5,7 +5,14 @@ from typing import Final
 
 import msgspec
 
-from undercroft.llm.types import ChatRequest, Chunk, CompletionRequest, EmbeddingsRequest, Request
+from undercroft.llm.types import (
+    COMPLETION_TOKENS,
+    ChatRequest,
+    Chunk,
+    CompletionRequest,
+    EmbeddingsRequest,
+    Request,
+)
 
 _ENDED: Final = frozenset({"stop", "tool_calls"})
 """`length` is the caller's own wish only where it said `max_tokens`; what a filter cut is no answer."""
@@ -60,7 +67,8 @@ def is_complete(request: Request, chunks: Sequence[Chunk]) -> bool:
     if isinstance(request, ChatRequest):
         wanted, limit = request.sampling.n, request.sampling.max_tokens
     elif isinstance(request, CompletionRequest):
-        wanted, limit = request.sampling.n * len(request.prompts), request.sampling.max_tokens
+        wanted = request.sampling.n * len(request.prompts)
+        limit = request.sampling.max_tokens or COMPLETION_TOKENS
     elif isinstance(request, EmbeddingsRequest):
         return sum(len(chunk.vectors) for chunk in chunks) == len(request.inputs)
     else:

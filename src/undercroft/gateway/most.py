@@ -1,20 +1,23 @@
 """The most a call can use: what is held of budgets and token limits until it has ended."""
 
 from collections.abc import Iterable
-from typing import Final
 
 from undercroft.gateway.call import Call, Model
 from undercroft.gateway.policy import MAX_ATTEMPTS
 from undercroft.gateway.stages.meter import Rates
 from undercroft.llm.tokens import CHARACTERS_PER_TOKEN, estimate_conversation, estimate_input
-from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, ModerationRequest, Request
-
-COMPLETION_TOKENS: Final = 16
-"""What OpenAI's reference says a completion has at most that asks for no length. Other servers write on and on."""
+from undercroft.llm.types import (
+    COMPLETION_TOKENS,
+    ChatRequest,
+    CompletionRequest,
+    EmbeddingsRequest,
+    ModerationRequest,
+    Request,
+)
 
 
 def own_end(request: Request, *, usual: int) -> int:
-    """Tokens of each choice at which a budget ends an answer whose caller has set no end."""
+    """Tokens of each choice that are held of an answer whose caller has set no end, and at which a budget ends it."""
     return min(COMPLETION_TOKENS, usual) if isinstance(request, CompletionRequest) else usual
 
 
@@ -24,7 +27,8 @@ def most_output(request: Request, *, usual: int) -> int:
         case ChatRequest(sampling=sampling):
             return (sampling.max_tokens or usual) * sampling.n
         case CompletionRequest(sampling=sampling):
-            return (sampling.max_tokens or usual) * sampling.n * len(request.prompts)
+            choices = max(sampling.n, request.best_of or 0) * len(request.prompts)
+            return (sampling.max_tokens or usual) * choices
         case EmbeddingsRequest() | ModerationRequest():
             return 0
 

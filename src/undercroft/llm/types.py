@@ -4,7 +4,7 @@
 it came in (`source`), so that a provider of the same dialect can pass them on with nothing lost.
 """
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -188,6 +188,10 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     prompt: PromptUse | None = None
 
 
+COMPLETION_TOKENS: Final = 16
+"""What OpenAI's reference says a completion has at most that asks for no length. Other servers write on and on."""
+
+
 class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Text (or token ids) to continue, without a chat template. Several prompts give `n` choices each, in order."""
 
@@ -199,6 +203,8 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     logprobs: int | None = None
     echo: bool = False
     suffix: str | None = None
+    best_of: int | None = None
+    """So many are written, and billed, for the `n` choices of each prompt."""
     end_user: str = ""
     source: Source | None = None
 

@@ -6,10 +6,13 @@ from array import array
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from undercroft.clock import Clock
 from undercroft.errors import ConfigurationError, InvalidRequest, UndercroftError
 from undercroft.llm.reply import Reply
 from undercroft.llm.types import (
+    COMPLETION_TOKENS,
     ChatRequest,
     Choice,
     Chunk,
@@ -48,6 +51,8 @@ class Scripted:
 
     async def complete(self, request: CompletionRequest, /) -> Reply:
         heard = sum(_count(prompt) for prompt in request.prompts)
+        if request.sampling.max_tokens is None:
+            request = replace(request, sampling=replace(request.sampling, max_tokens=COMPLETION_TOKENS))
         return await self._say(request, heard=heard, count=request.sampling.n * len(request.prompts), role=None)
 
     async def embed(self, request: EmbeddingsRequest, /) -> Reply:

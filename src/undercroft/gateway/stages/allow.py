@@ -145,7 +145,7 @@ class Allow:
         counted = self._book.counted(who, model.name, at_us=call.started_us)
         if not counted.limits:
             return None
-        output = most_output(call.request, usual=self._end_of(call, counted))
+        output = most_output(call.request, usual=self._end_of(call))
         return Wanted(counted, output, self._ask(call, model, counted, output=output))
 
     def _held(self, call: Call, wanted: Wanted, hold: Hold) -> Stake:
@@ -158,7 +158,7 @@ class Allow:
         has_end = says_how_long(call.request)
         if not has_end and "spend" in wanted.counted.measures:
             # Holding more as it grows comes too late for what nobody sees of it: thoughts, and scripts of many tokens.
-            trail.most_output = self._end_of(call, wanted.counted)
+            trail.most_output = self._end_of(call)
             has_end = True
 
         async def grow(held: Wanted) -> Wanted:
@@ -170,11 +170,8 @@ class Allow:
 
         return Holding(hold, wanted, grow, grows=wanted.counted.grows and not has_end)
 
-    def _end_of(self, call: Call, counted: Counting) -> int:
-        """Tokens of each choice that are held of an answer whose caller has set no end to it: all of them where it
-        counts in a budget, at first where it does not."""
-        is_ended = "spend" in counted.measures
-        return own_end(call.request, usual=self._usual_output) if is_ended else self._usual_output
+    def _end_of(self, call: Call) -> int:
+        return own_end(call.request, usual=self._usual_output)
 
     def _ask(self, call: Call, model: Model, counted: Counting, *, output: int) -> Ask:
         measures = counted.measures

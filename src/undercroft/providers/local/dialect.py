@@ -7,6 +7,7 @@ import msgspec
 
 from undercroft.errors import InvalidRequest, UndercroftError, UpstreamGarbled, UpstreamOverloaded
 from undercroft.llm.types import (
+    COMPLETION_TOKENS,
     ChatRequest,
     Choice,
     CompletionRequest,
@@ -62,7 +63,7 @@ def completion_body(request: CompletionRequest, prompt: str | tuple[int, ...], *
         raise InvalidRequest("The local model cannot fill in before a suffix.", param="suffix")
     if not prompt:
         raise InvalidRequest("The prompt is empty.", param="prompt")
-    body = {"max_tokens": 16} | _ALWAYS | _sampling(request.sampling, choice)
+    body = {"max_tokens": COMPLETION_TOKENS} | _ALWAYS | _sampling(request.sampling, choice)
     if request.logprobs is not None:
         body["logprobs"] = max(1, request.logprobs)
     return body | {"prompt": prompt if isinstance(prompt, str) else list(prompt)}

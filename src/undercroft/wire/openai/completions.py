@@ -1,7 +1,7 @@
 """OpenAI's older completions: plain text continued, without a chat template."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -17,9 +17,6 @@ from undercroft.wire.openai.inputs import Inputs, pieces_of, written
 from undercroft.wire.openai.quirks import Adaptation
 from undercroft.wire.openai.sampling import SamplingBody, asks_for_usage, sampling_fields, sampling_of
 from undercroft.wire.openai.stream import SourceStream
-
-DEFAULT_MAX_TOKENS: Final = 16
-"""The format's own default, where chat has none."""
 
 
 class CompletionBody(SamplingBody, kw_only=True):
@@ -45,12 +42,13 @@ def decode(body: bytes) -> CompletionRequest:
     return CompletionRequest(
         model=asked.model or "",
         prompts=pieces_of(asked.prompt, "prompt"),
-        sampling=sampling_of(asked, max_tokens=DEFAULT_MAX_TOKENS if asked.max_tokens is None else asked.max_tokens),
+        sampling=sampling_of(asked, max_tokens=asked.max_tokens),
         stream=bool(asked.stream),
         include_usage=asks_for_usage(asked),
         logprobs=asked.logprobs,
         echo=bool(asked.echo),
         suffix=asked.suffix,
+        best_of=asked.best_of,
         end_user=asked.user or "",
         source=Source("openai.completions", body),
     )
@@ -144,6 +142,8 @@ def encode_request(
         fields["echo"] = True
     if request.suffix is not None:
         fields["suffix"] = request.suffix
+    if request.best_of is not None:
+        fields["best_of"] = request.best_of
     if request.end_user:
         fields["user"] = request.end_user
     if adaptation is not None:

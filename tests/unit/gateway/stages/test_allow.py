@@ -19,7 +19,17 @@ from undercroft.ledger.allowances import Allowances
 from undercroft.ledger.limit_book import LimitBook
 from undercroft.ledger.limits import NEVER_US, Limit, Measure
 from undercroft.ledger.prices import Price
-from undercroft.llm.types import ChatRequest, CompletionRequest, EmbeddingsRequest, Message, Sampling, Source
+from undercroft.llm.reply import Reply
+from undercroft.llm.types import (
+    ChatRequest,
+    Choice,
+    Chunk,
+    CompletionRequest,
+    EmbeddingsRequest,
+    Message,
+    Sampling,
+    Source,
+)
 from undercroft.providers.scripted import Scripted
 from undercroft.record import Usage, Who
 
@@ -53,7 +63,7 @@ class Limited(Bench):
         unknown_price: UnknownPrice = "allow",
         script: str = "one two three",
         policy: Policy = USUAL,
-        provider: Prompter | None = None,
+        provider: object | None = None,
     ) -> None:
         super().__init__(provider or Scripted(script, clock=ManualClock()), policy=policy)
         self.store = MemorySlices()
@@ -208,6 +218,7 @@ def test_the_most_that_may_be_written_counts_every_choice_and_prompt() -> None:
     chat = ChatRequest(model="m", messages=(), sampling=Sampling(max_tokens=10, n=3))
     assert most_output(chat, usual=50) == 30
     assert most_output(CompletionRequest(model="m", prompts=("a", "b")), usual=50) == 100
+    assert most_output(CompletionRequest(model="m", prompts=("a", "b"), best_of=3), usual=50) == 300
     assert most_output(EmbeddingsRequest(model="m", inputs=("a",)), usual=50) == 0
 
 
@@ -263,18 +274,31 @@ def test_callers_who_share_an_answer_get_none_that_is_longer_than_what_is_held_f
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(("measure", "written"), [("spend", 2 * 16), ("tokens", 2 * 401)])
-def test_a_completion_under_a_budget_ends_where_openai_says_it_does(
-    measure: Measure, written: int, *, stream: bool
-) -> None:
+class Completer:
+    """A server that writes on until it is told to end."""
+
+    name = "completer"
+
+    def __init__(self) -> None:
+        self.ends: list[int | None] = []
+
+    async def complete(self, request: CompletionRequest, /) -> Reply:
+        self.ends.append(request.sampling.max_tokens)
+        usage = Usage(input=2, output=(request.sampling.max_tokens or 400) * (request.best_of or 1) * 2)
+        choices = tuple(Choice(index=index, text="x", finish_reason="length") for index in range(2))
+        return Reply(whole=Chunk(choices=choices, usage=usage))
+
+
+@pytest.mark.parametrize(("measure", "end"), [("spend", 16), ("tokens", None)])
+def test_a_completion_under_a_budget_ends_where_openai_says_it_does(measure: Measure, end: int | None) -> None:
     async def scenario() -> None:
-        bench = Limited(limit(measure=measure, amount=10_000), script="words " * 400)
-        asked = CompletionRequest(model="chat", prompts=("a", "b"), stream=stream)
-        await bench.send(replace(bench.call(stream=stream), request=asked))
-        (record,) = bench.recorder.ended
-        assert record.usage.output == written
-        assert measure == "tokens" or record.cost_nano <= record.held_nano < 2 * 50
+        provider = Completer()
+        bench = Limited(limit(measure=measure, amount=10_000), provider=provider)
+        asked = CompletionRequest(model="chat", prompts=("a", "b"))
+        await bench.send(replace(bench.call(stream=False), request=asked))
+        await bench.send(replace(bench.call(stream=False), request=replace(asked, best_of=3), trail=Trail()))
+        assert provider.ends == [end, end]
+        assert measure == "tokens" or all(each.cost_nano <= each.held_nano < 130 for each in bench.recorder.ended)
 
     asyncio.run(scenario())
 

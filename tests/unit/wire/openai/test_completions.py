@@ -51,9 +51,10 @@ def test_every_parameter_finds_its_place() -> None:
     assert (request.stream, request.include_usage) == (True, True)
 
 
-def test_sixteen_tokens_are_the_formats_default() -> None:
-    assert asked().sampling.max_tokens == 16
+def test_a_length_that_nobody_named_is_not_made_up() -> None:
+    assert asked().sampling.max_tokens is None
     assert asked(max_tokens=0).sampling.max_tokens == 0
+    assert asked(best_of=3).best_of == 3
 
 
 @pytest.mark.parametrize(
