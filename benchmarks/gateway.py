@@ -131,7 +131,7 @@ def run(names: list[str], *, rounds: int, seconds: float, console: Console) -> d
             for name, (contender, _) in started.items():
                 if name in CROWDED:
                     console.print(f"{name} beside a crowd")
-                    found[name]["crowd"] = asyncio.run(crowd.measure(contender, rounds=5, seconds=4.0))
+                    found[name]["crowd"] = asyncio.run(crowd.measure(contender, rounds=9, seconds=4.0))
             for name, (_, process) in started.items():
                 found[name]["loaded_pss_mb"] = processes.pss_mb(process.pid)
         finally:
