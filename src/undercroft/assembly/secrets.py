@@ -28,6 +28,8 @@ class StoredSecrets:
         """Where the keys stand, if not in ENCRYPTION_KEY."""
         self._box: SecretBox | None = None
         self._stamp: tuple[int, int] | None = None
+        self._known: tuple[str, ...] = ()
+        """The keys that the file had when it was last looked at."""
 
     def keys(self) -> tuple[str, ...]:
         """The keys in force, the one that encrypts first; none where none was made. Raises ConfigurationError."""
@@ -95,7 +97,11 @@ class StoredSecrets:
         if self._box is None or stamp is None or stamp != self._stamp:
             key_in_file(self.file, made=_tell_made)
             self._stamp = _stamp_of(self.file)
-            self._box = SecretBox(_keys_in(self.file), source=str(self.file))
+            keys = _keys_in(self.file)
+            # Tokens that were read before a rotation are opened until they are read anew, a moment after it.
+            former = [key for key in self._known if key not in keys]
+            self._known = keys
+            self._box = SecretBox([*keys, *former], source=str(self.file))
         return self._box
 
 

@@ -55,3 +55,15 @@ def test_with_postgresql_no_key_is_made_up(tmp_path: Path) -> None:
     with pytest.raises(UnreadableSecret, match="another key"):
         StoredSecrets(Settings(data_dir=tmp_path, database=database, encryption_key=OTHER)).open(token)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_read_before_a_rotation_is_opened_after_it_by_whoever_runs(tmp_path: Path) -> None:
+    running, rotating = StoredSecrets(Settings(data_dir=tmp_path)), StoredSecrets(Settings(data_dir=tmp_path))
+    token = running.seal("sk-1")
+    rotating.add_key()
+    fresh = rotating.seal("sk-1")
+    assert rotating.forget_former_keys() == 1
+    assert [running.open(token), running.open(fresh)] == ["sk-1", "sk-1"]
+    assert (running.is_current(token), running.is_current(fresh)) == (False, True)
+    with pytest.raises(UnreadableSecret):
+        StoredSecrets(Settings(data_dir=tmp_path)).open(token)
