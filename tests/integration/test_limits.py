@@ -15,6 +15,7 @@ from redis import Redis
 from sqlalchemy import Connection, select
 
 from tests.support.background import upstream_in_background
+from tests.support.faults import configured
 from tests.support.server import SCRIPTED, SERVE, Server, run, serving, started, until
 from undercroft.clock import SystemClock
 from undercroft.ledger.slice_stores.redis_scripts import PREFIX
@@ -113,19 +114,10 @@ def test_a_stream_under_a_budget_ends_where_what_is_held_for_it_ends(tmp_path: P
 
 def test_a_budget_ends_a_completion_that_says_no_end_and_leaves_others_as_they_came(tmp_path: Path) -> None:
     with upstream_in_background() as upstream:
-        toml = f"""
-[[models]]
-name = "text"
-[[models.deployments]]
-provider = "openai_compatible"
-base_url = "{upstream.base_url}"
-api_key = "env:KEY_OF_TEXT"
-price = {{ input = "1", output = "2" }}
-"""
-        extra = {"KEY_OF_TEXT": "k"}
-        _, narrow = key_in(tmp_path, "--budget", "1", "--per", "total", toml=toml, extra=extra)
-        _, other = key_in(tmp_path, toml=toml, extra=extra)
-        with serving(tmp_path, toml=toml, extra=extra) as server:
+        toml = configured(upstream.base_url, {"text": ""})
+        _, narrow = key_in(tmp_path, "--budget", "1", "--per", "total", toml=toml)
+        _, other = key_in(tmp_path, toml=toml)
+        with serving(tmp_path, toml=toml) as server:
             body = {"model": "text", "prompt": "Once", "best_of": 2}
             answers = [server.ask("/v1/completions", json=body, key=key) for key in (narrow, other)]
             assert [answer.status for answer in answers] == [200, 200]

@@ -98,7 +98,7 @@ class StoredSecrets:
             key_in_file(self.file, made=_tell_made)
             self._stamp = _stamp_of(self.file)
             keys = _keys_in(self.file)
-            # Tokens that were read before a rotation are opened until they are read anew, a moment after it.
+            # Those that went with this change go on opening until the next: tokens may have been read before it.
             former = [key for key in self._known if key not in keys]
             self._known = keys
             self._box = SecretBox([*keys, *former], source=str(self.file))

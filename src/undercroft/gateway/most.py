@@ -1,6 +1,6 @@
 """The most a call can use: what is held of budgets and token limits until it has ended."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from undercroft.gateway.call import Call, Model
 from undercroft.gateway.policy import MAX_ATTEMPTS
@@ -59,15 +59,15 @@ def may_cost_more(body: bytes) -> bool:
     return b"audio" in body or b'"1h"' in body
 
 
-def most_spent(call: Call, models: Iterable[Model], rates: Rates, *, likely: int, output: int) -> int | None:
+def most_spent(call: Call, models: Sequence[Model], rates: Rates, *, likely: int, output: int) -> int | None:
     """Nano-dollars of the dearest way to answer a call; None where one of the ways has no known price."""
     request = call.request
     read = most_input(request, likely=likely)
     is_dear = request.source is not None and may_cost_more(request.source.body)
-    most, ways = 0, list(models)
+    most = 0
     # A stream that is cut and gone on with is read again with what was said, as often as a call is tried.
-    times = MAX_ATTEMPTS if request.stream and any(model.policy.on_cut == "continue" for model in ways) else 1
-    for model in ways:
+    times = MAX_ATTEMPTS if request.stream and any(model.policy.on_cut == "continue" for model in models) else 1
+    for model in models:
         for deployment in model.deployments:
             cost_nano = rates.most(
                 deployment, read, output, is_dear=is_dear, at_us=call.started_us, is_batch=bool(call.batch)
